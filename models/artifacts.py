@@ -41,6 +41,11 @@ class Model:
     samples: NDArray[np.float32]
     provenance: Mapping[str, Any]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the model takes in memory."""
+        return self.detector.nbytes + int(self.samples.nbytes)
+
 
 @dataclass(frozen=True)
 class Artifact:

@@ -58,3 +58,8 @@ class Calibration:
         ranked = (below + 1.0) / (n + 1.0)
         tail = special.stdtr(max(n - 1, 1), (scores - self.mean) / self.scale)
         return np.asarray(np.where(below == 0, np.minimum(ranked, tail), ranked), dtype=np.float64)
+
+    @property
+    def spread(self) -> float:
+        """Spread of the out-of-sample scores."""
+        return self.scale

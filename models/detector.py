@@ -10,26 +10,27 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from models import _pack
 from models.calibration import Calibration
 
 Floats = NDArray[np.float64]
-
-FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     """Base of the detectors: learns one profile's normal and says how abnormal a sample is.
 
-    A subclass gives ``_fit``, ``_score`` and ``_contributions``; NaN is absent evidence and is
-    never imputed. ``score_samples`` follows scikit-learn: the higher, the more normal.
+    A subclass gives ``_fit``; NaN is absent evidence and is never imputed. ``score_samples``
+    follows scikit-learn: the higher, the more normal.
 
     Learnt attributes:
+        block_: the packed model, an array of 8-byte words: all that scoring needs.
         calibration_: the out-of-sample scores of the training samples and what follows from them.
         offset_: the score below which a sample is an anomaly at ``alert_budget``.
         typical_: shape (2, d), the 5 % and 95 % quantiles of each feature of the training samples.
     """
 
     alert_budget: float
+    block_: NDArray[np.uint64]
     calibration_: Calibration
     offset_: float
     typical_: Floats
@@ -51,7 +52,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def score_samples(self, X: ArrayLike) -> Floats:
         """Score of each row, shape (n,): the higher, the more normal; NaN for a row without evidence."""
         check_is_fitted(self, "offset_")
-        return self._score(self._check(X, reset=False))
+        return _pack.score(self.block_, self._check(X, reset=False))
 
     def decision_function(self, X: ArrayLike) -> Floats:
         """Score less the threshold, shape (n,): negative is an anomaly at ``alert_budget``."""
@@ -62,22 +63,39 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def contributions(self, X: ArrayLike) -> Floats:
-        """Share of each feature in the abnormality of each row, shape (n, d), rows sum to 1."""
+        """Share of each feature in the abnormality of each row, shape (n, d), rows sum to 1.
+
+        A row without evidence has none: zeros.
+        """
         check_is_fitted(self, "offset_")
-        raw = np.maximum(np.nan_to_num(self._contributions(self._check(X, reset=False))), 0.0)
-        total = raw.sum(axis=1, keepdims=True)
-        return np.divide(raw, total, out=np.zeros_like(raw), where=total > 0)
+        return _pack.explain(self.block_, self._check(X, reset=False))
+
+    def blocked_scores(self, X: ArrayLike, folds: int = 5) -> Floats:
+        """Score of each sample by a model of the other blocks, shape (n,).
+
+        The samples are cut into ``folds`` runs in their order, so that samples near in time are
+        left out together. Nothing learnt by this detector changes. NaN where a sample has no
+        evidence, or no other block is left to learn from.
+        """
+        samples = np.asarray(X, dtype=np.float64)
+        scores = np.full(samples.shape[0], np.nan)
+        held_out = np.array_split(np.arange(samples.shape[0]), min(folds, samples.shape[0]))
+        for block in held_out:
+            rest = np.delete(samples, block, axis=0)
+            if rest.shape[0] > 0:
+                judge = type(self)(**self.get_params(deep=False))
+                judge._fit(rest)
+                scores[block] = _pack.score(judge.block_, samples[block])
+        return scores
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the packed model."""
+        return int(self.block_.nbytes)
 
     @abstractmethod
     def _fit(self, X: Floats) -> Floats:
-        """Learn, and give the out-of-sample score of each training sample, shape (n,)."""
-
-    @abstractmethod
-    def _score(self, X: Floats) -> Floats: ...
-
-    @abstractmethod
-    def _contributions(self, X: Floats) -> Floats:
-        """How much each feature of each row adds to its abnormality, shape (n, d), any unit ≥ 0."""
+        """Set ``block_`` and give the out-of-sample score of each training sample, shape (n,)."""
 
     @staticmethod
     @abstractmethod
@@ -101,11 +119,15 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
 def typical_ranges(X: Floats) -> Floats:
     """The 5 % and 95 % quantiles of each feature, shape (2, d); NaN for a feature never seen."""
-    ranges = np.full((2, X.shape[1]), np.nan)
-    seen = ~np.isnan(X).all(axis=0)
-    if seen.any():
-        ranges[:, seen] = np.nanquantile(X[:, seen], [0.05, 0.95], axis=0)
-    return ranges
+    ordered = np.sort(X, axis=0)
+    last = np.maximum((~np.isnan(X)).sum(axis=0) - 1, 0)
+    position = np.array([[0.05], [0.95]]) * last
+    below = position.astype(np.int64)
+    above = np.minimum(below + 1, last)
+    low = np.take_along_axis(ordered, below, axis=0)
+    high = np.take_along_axis(ordered, above, axis=0)
+    part = position - below
+    return low * (1.0 - part) + high * part
 
 
 def unbounded_to_unit(abnormality: Floats) -> Floats:

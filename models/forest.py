@@ -1,17 +1,155 @@
-"""Isolation forest."""
+"""Isolation forests: scikit-learn's estimator, compiled, and the detector built on it."""
 
 from __future__ import annotations
 
-import numpy as np
-from sklearn.ensemble import IsolationForest
+from numbers import Integral, Real
+from typing import Any, Self
 
-from models.detector import FLOAT32_MAX, Detector, Floats
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from models import _kernels, _kernels_grow, _pack
+from models._robust import robust
+from models._trees import import_trees
+from models.detector import Detector, Floats
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+NARROW_NODES, NARROW_FEATURES = 2**16, 2**15 - 1
+
+
+class IsolationForest(OutlierMixin, BaseEstimator):  # type: ignore[misc]
+    """Isolation forest (Liu, Ting, Zhou, 2008) as scikit-learn's, grown and walked by compiled code.
+
+    Parameters, methods and scores are those of ``sklearn.ensemble.IsolationForest``. Where a value
+    is absent (NaN) a split tells nothing: a training sample goes at random, by the share of the
+    others on each side; a row that is scored gets the mean over both sides by that share. It is
+    never replaced by a number. Equal seeds give equal bits.
+
+    Args:
+        n_estimators: number of trees.
+        max_samples: samples that each tree sees: a number, a share, or "auto" for at most 256.
+        contamination: share of outliers among the training samples, (0, 0.5], which sets
+            ``offset_``; "auto" for an offset of -0.5.
+        max_features: features that each tree sees: a number or a share.
+        bootstrap: draw a tree's samples with replacement.
+        random_state: seed of the trees.
+
+    Learnt attributes:
+        block_: the packed forest. offset_: threshold of ``predict``. max_samples_: as drawn.
+    """
+
+    block_: NDArray[np.uint64]
+    offset_: float
+    max_samples_: int
+    n_features_in_: int
+
+    def __init__(
+        self,
+        *,
+        n_estimators: int = 100,
+        max_samples: str | float = "auto",
+        contamination: str | float = "auto",
+        max_features: float = 1.0,
+        bootstrap: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.n_estimators = n_estimators
+        self.max_samples = max_samples
+        self.contamination = contamination
+        self.max_features = max_features
+        self.bootstrap = bootstrap
+        self.random_state = random_state
+
+    @classmethod
+    def from_sklearn(cls, forest: Any) -> Self:
+        """A fitted ``sklearn.ensemble.IsolationForest`` with its trees: it scores the same.
+
+        Rows are cast to float32 and thresholds rounded down to it, which keeps every comparison;
+        NaN goes where the tree sends it.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: the forest is not fitted.
+        """
+        check_is_fitted(forest)
+        known = {name: getattr(forest, name) for name in cls().get_params()}
+        imported = cls(**known)
+        part = import_trees(forest)
+        imported.n_features_in_ = forest.n_features_in_
+        if hasattr(forest, "feature_names_in_"):
+            imported.feature_names_in_ = forest.feature_names_in_
+        imported.max_samples_ = forest.max_samples_
+        imported.offset_ = forest.offset_
+        imported.block_ = _pack.single(forest.n_features_in_, part, None)
+        return imported
+
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+        """Grow the forest on samples, shape (n, d), NaN where a value is absent.
+
+        Raises:
+            ValueError: no samples, no features, infinite values, or a parameter out of range.
+        """
+        samples = self._check(X, reset=True)
+        n, width = samples.shape
+        self._check_parameters()
+        self.max_samples_ = _share(self.max_samples, n, automatic=256)
+        features = _share(self.max_features, width, automatic=width)
+        seed = check_random_state(self.random_state).randint(2**32, dtype=np.uint64)
+        cast = _to_float32(samples)
+        part, _ = grow_part(
+            cast, self.n_estimators, self.max_samples_, features, self.bootstrap, int(seed)
+        )
+        self.block_ = _pack.single(width, part, None)
+        self.offset_ = -0.5
+        if self.contamination != "auto":
+            scores = _pack.score(self.block_, samples)
+            self.offset_ = float(np.percentile(scores, 100.0 * float(self.contamination)))
+        return self
+
+    def score_samples(self, X: ArrayLike) -> Floats:
+        """Minus the anomaly score of the paper, shape (n,), −1 to 0: the lower, the more abnormal."""
+        check_is_fitted(self, "block_")
+        return _pack.score(self.block_, self._check(X, reset=False))
+
+    def decision_function(self, X: ArrayLike) -> Floats:
+        """Score less ``offset_``, shape (n,): negative is an outlier."""
+        return np.asarray(self.score_samples(X) - self.offset_, dtype=np.float64)
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """-1 for an outlier, 1 for an inlier, shape (n,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the packed forest."""
+        return int(self.block_.nbytes)
+
+    def _check_parameters(self) -> None:
+        if not isinstance(self.n_estimators, Integral) or self.n_estimators < 1:
+            raise ValueError(f"n_estimators is {self.n_estimators!r}, expected a number from 1 on")
+        if self.contamination != "auto" and not (
+            isinstance(self.contamination, Real) and 0.0 < self.contamination <= 0.5
+        ):
+            raise ValueError(f"contamination is {self.contamination!r}, expected auto or (0, 0.5]")
+
+    def _check(self, X: ArrayLike, *, reset: bool) -> Floats:
+        checked: Floats = validate_data(
+            self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan"
+        )
+        return checked
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
 
 class Forest(Detector):
-    """Isolation forest (Liu, Ting, Zhou, 2008) whose trees see half of the samples each.
+    """Isolation forest whose trees see half of the samples each, at most 256.
 
-    The other half of each tree's samples give the out-of-sample scores that calibrate it.
+    The other half of each tree's samples give the out-of-bag scores that calibrate it.
 
     Args:
         n_estimators: number of trees.
@@ -27,49 +165,91 @@ class Forest(Detector):
         self.random_state = random_state
 
     def _fit(self, X: Floats) -> Floats:
-        X = np.clip(X, -FLOAT32_MAX, FLOAT32_MAX)
-        drawn = max(1, min(256, X.shape[0] // 2))
-        self.forest_ = IsolationForest(
-            n_estimators=self.n_estimators, max_samples=drawn, random_state=self.random_state
-        ).fit(X)
-        return self._out_of_bag(X, drawn)
-
-    def _out_of_bag(self, X: Floats, drawn: int) -> Floats:
-        depths = np.zeros((2, X.shape[0]))
-        for tree, used in zip(
-            self.forest_.estimators_, self.forest_.estimators_samples_, strict=True
-        ):
-            left_out = np.ones(X.shape[0], dtype=bool)
-            left_out[used] = False
-            if not left_out.any():
-                continue
-            leaves = tree.apply(X[left_out].astype(np.float32))
-            path = tree.decision_path(X[left_out].astype(np.float32)).sum(axis=1).A1 - 1.0
-            depths[0, left_out] += path + _average_path(tree.tree_.n_node_samples[leaves])
-            depths[1, left_out] += 1.0
-        unseen = depths[1] == 0
-        mean_depth = depths[0] / np.maximum(depths[1], 1.0)
-        scores = -np.exp2(-mean_depth / max(float(_average_path(np.array([drawn]))[0]), 1.0))
-        return np.where(unseen, np.nan, scores)
-
-    def _score(self, X: Floats) -> Floats:
-        scores = self.forest_.score_samples(np.clip(X, -FLOAT32_MAX, FLOAT32_MAX))
-        return np.where(np.isnan(X).all(axis=1), np.nan, scores)
-
-    def _contributions(self, X: Floats) -> Floats:
-        low, high = self.typical_
-        width = np.maximum(high - low, 1e-9 * np.maximum(np.abs(high), 1e-3))
-        return np.maximum(low - X, X - high) / width + 1.0
+        scaling = robust(X).scaling
+        part = half_sample_part(scaling.apply(X), self.n_estimators, self.random_state)
+        self.block_ = _pack.single(X.shape[1], part, scaling)
+        return part.out_of_sample
 
     @staticmethod
     def unit(scores: Floats) -> Floats:
+        """Scores mapped to 0–1: the anomaly score of the paper."""
         return -scores
 
 
-def _average_path(samples: np.ndarray) -> Floats:
-    """Average depth of an unsuccessful search in a tree of so many samples (Liu et al., eq. 1)."""
-    n = samples.astype(np.float64)
-    harmonic = np.log(np.maximum(n - 1.0, 1.0)) + np.euler_gamma
-    return np.where(
-        n <= 1, 0.0, np.where(n == 2, 1.0, 2.0 * harmonic - 2.0 * (n - 1.0) / np.maximum(n, 1.0))
+def half_sample_part(z: Floats, trees: int, seed: int) -> _pack.Part:
+    """A packed forest of trees that see half of the scaled samples each, with out-of-bag scores."""
+    samples = z.shape[0]
+    drawn = min(256, max(samples // 2, min(2, samples)))
+    cast = z.astype(np.float32)
+    part, bagged = grow_part(cast, trees, drawn, z.shape[1], False, seed)
+    left_out = np.empty(samples)
+    _kernels.out_of_bag(
+        _pack.single(z.shape[1], part, None), cast.astype(np.float64), bagged, left_out
     )
+    return _pack.Part(part.kind, part.parameters, part.data, left_out)
+
+
+def grow_part(
+    samples: NDArray[np.float32],
+    trees: int,
+    drawn: int,
+    features: int,
+    bootstrap: bool,
+    seed: int,
+) -> tuple[_pack.Part, NDArray[np.bool_]]:
+    """A packed forest and, (trees, n), which samples each tree saw; no out-of-sample scores."""
+    n, width = samples.shape
+    depth = int(np.ceil(np.log2(max(drawn, 2))))
+    most = min(2 * drawn - 1, 2 ** (depth + 1) - 1)
+    wide = most > NARROW_NODES or width > NARROW_FEATURES
+    words = np.empty(trees * most * (2 if wide else 1), dtype=np.uint64)
+    bagged = np.empty((trees, n), dtype=np.bool_)
+    columns = np.ascontiguousarray(samples.T)
+    firsts = _kernels_grow.grow(
+        columns,
+        trees,
+        drawn,
+        features,
+        depth,
+        bootstrap,
+        bool(np.isnan(columns).any()),
+        wide,
+        np.uint64(seed % 2**64),
+        words,
+        bagged,
+    )
+    return forest_part(firsts, words, drawn, wide=wide, weighted=True), bagged
+
+
+def forest_part(
+    firsts: NDArray[np.int64], words: _pack.Words, drawn: int, *, wide: bool, weighted: bool
+) -> _pack.Part:
+    """Nodes of a forest as a packed part; ``drawn`` samples a tree set the scale of its score."""
+    nodes = words[: int(firsts[-1]) * (2 if wide else 1)]
+    largest = int(np.diff(firsts).max())
+    full_depth = float(_kernels.average_path(drawn)) * (firsts.size - 1)
+    return _pack.Part(
+        _kernels.FOREST,
+        (firsts.size - 1, wide + 2 * weighted + 4 * largest, full_depth),
+        np.concatenate([firsts.view(np.uint64), nodes]),
+        np.empty(0),
+    )
+
+
+def _share(wanted: str | float, available: int, *, automatic: int) -> int:
+    """A number or a share of what is available, at least 1.
+
+    Raises:
+        ValueError: not a number from 1 on, a share in (0, 1], or "auto".
+    """
+    if wanted == "auto":
+        return min(automatic, available)
+    if isinstance(wanted, Integral) and not isinstance(wanted, bool) and wanted >= 1:
+        return min(int(wanted), available)
+    if isinstance(wanted, Real) and not isinstance(wanted, Integral) and 0.0 < wanted <= 1.0:
+        return max(1, int(wanted * available))
+    raise ValueError(f"{wanted!r} is neither a number from 1 on, a share in (0, 1], nor auto")
+
+
+def _to_float32(samples: Floats) -> NDArray[np.float32]:
+    return np.clip(samples, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32)

@@ -7,12 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from models import _kernels, _pack
 from models.calibration import Calibration
-from models.detector import Detector, Floats, unbounded_to_unit
+from models.detector import Detector, Floats
+from models.deviation import distance_to_unit
+
+# Differences below this share of the mean are rounding; any other value of a constant feature is
+# as far away as can be told.
+NOISE = 1e-9
 
 
 class Gaussian(Detector):
-    """Distance from the mean in standard deviations, the largest over the features.
+    """Distance from the mean in standard deviations of prediction, the largest over the features.
 
     The threshold is that of a Student-t prediction interval for one further sample (Geisser,
     1993), so a handful of points is enough. A constant feature has a scale of floating-point
@@ -26,14 +32,33 @@ class Gaussian(Detector):
         self.alert_budget = alert_budget
 
     def _fit(self, X: Floats) -> Floats:
-        count = np.maximum((~np.isnan(X)).sum(axis=0), 1)
-        centre = np.where(np.isnan(X), 0.0, X).sum(axis=0) / count
-        spread = np.where(np.isnan(X), 0.0, X - centre)
-        deviation = np.sqrt((spread**2).sum(axis=0) / np.maximum(count - 1, 1))
-        self.mean_ = centre
-        self.std_ = np.maximum(deviation, 1e-9 * np.maximum(np.abs(centre), 1e-3))
-        self.count_ = count
-        return self._score(X)
+        bounded = np.clip(X, -_pack.HUGE, _pack.HUGE)
+        there = ~np.isnan(bounded)
+        count = there.sum(axis=0)
+        divisor = np.maximum(count, 1)
+        mean = np.where(count > 0, np.where(there, bounded, 0.0).sum(axis=0) / divisor, np.nan)
+        residual = np.where(there, bounded - mean, 0.0)
+        square = (residual**2).sum(axis=0)
+        deviation = np.sqrt(square / np.maximum(count - 1, 1))
+        self.mean_, self.std_, self.count_ = mean, deviation, count
+        scaling = _scaling(mean, deviation * np.sqrt(1.0 + 1.0 / divisor))
+        # Leaving x out moves the mean by r / (n − 1) and the sum of squares by r² · n / (n − 1).
+        rest = np.maximum(count - 1, 1)
+        square_left = np.maximum(square - residual**2 * (count / rest), 0.0)
+        deviation_left = np.sqrt(square_left / np.maximum(count - 2, 1))
+        gap = np.abs(residual) * (count / rest)
+        floor = NOISE * np.maximum(np.abs(mean), NOISE)
+        scale_left = np.maximum(deviation_left, floor) * np.sqrt(1.0 + 1.0 / rest)
+        z = np.where(there & (count > 1), np.minimum(gap / scale_left, _pack.LIMIT), -1.0)
+        worst = z.max(axis=1)
+        part = _pack.Part(
+            _kernels.GAUSSIAN,
+            (_pack.LIMIT, 0, 0),
+            np.empty(0, dtype=np.uint64),
+            np.where(worst < 0, np.nan, -worst),
+        )
+        self.block_ = _pack.single(X.shape[1], part, scaling)
+        return part.out_of_sample
 
     def _calibrate(self, out_of_sample: Floats) -> Calibration:
         base = Calibration.fit(out_of_sample)
@@ -41,20 +66,14 @@ class Gaussian(Detector):
             base.scores, base.mean, base.scale, int(self.count_.min()), self.mean_.size
         )
 
-    def _distances(self, X: Floats) -> Floats:
-        return np.abs(X - self.mean_) / (self.std_ * np.sqrt(1.0 + 1.0 / self.count_))
-
-    def _score(self, X: Floats) -> Floats:
-        distances = self._distances(X)
-        worst = np.where(np.isnan(distances), -1.0, distances).max(axis=1)
-        return np.where(worst < 0, np.nan, -worst)
-
-    def _contributions(self, X: Floats) -> Floats:
-        return self._distances(X) ** 2
-
     @staticmethod
     def unit(scores: Floats) -> Floats:
-        return 2.0 * unbounded_to_unit(-scores) - 1.0
+        """Scores mapped to 0–1: x / (1 + x) of the largest distance x."""
+        return distance_to_unit(scores)
+
+
+def _scaling(mean: Floats, scale: Floats) -> _pack.Scaling:
+    return _pack.Scaling.of(mean, scale, noise=NOISE, constant=_pack.LIMIT)
 
 
 @dataclass(frozen=True)

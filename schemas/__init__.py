@@ -1,0 +1,40 @@
+"""What is on the wire: telemetry, verdicts and all else, as pydantic models and JSON Schema."""
+
+from schemas.accepted import AcceptedSample, Mark
+from schemas.asyncapi import asyncapi
+from schemas.base import Telemetry, explain
+from schemas.behavior import BehaviorTelemetry
+from schemas.command import Command, CommandName
+from schemas.drowsiness import DrowsinessTelemetry
+from schemas.export import json_schemas
+from schemas.features import FeaturesTelemetry
+from schemas.json import InvalidJson, parse_object
+from schemas.lifecycle import LifecycleEvent
+from schemas.model_record import HistoryEntry, ModelRecord
+from schemas.series import SeriesTelemetry
+from schemas.verdict import Reason, SampleVerdict, Severity, Status, Verdict
+
+__all__ = [
+    "AcceptedSample",
+    "BehaviorTelemetry",
+    "Command",
+    "CommandName",
+    "DrowsinessTelemetry",
+    "FeaturesTelemetry",
+    "HistoryEntry",
+    "InvalidJson",
+    "LifecycleEvent",
+    "Mark",
+    "ModelRecord",
+    "Reason",
+    "SampleVerdict",
+    "SeriesTelemetry",
+    "Severity",
+    "Status",
+    "Telemetry",
+    "Verdict",
+    "asyncapi",
+    "explain",
+    "json_schemas",
+    "parse_object",
+]

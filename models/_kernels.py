@@ -1,0 +1,516 @@
+"""Compiled scoring: walks packed models, many in one call, without Python's lock.
+
+A packed model (a block) is an array of 8-byte words that can lie anywhere in a larger one; all
+offsets in it are relative to its first word. Floats and small integers share the words:
+
+    0  features d    1  parts    2  scaling: 0 none (cast to float32), 1 centre, inverse, limit
+    3  words in the block
+    4  where scaled: centre (d), inverse scale (d), limit (d), float64
+    …  parts, PART_WORDS each: kind, offset, mean, inverse deviation, weight, p0, p1, p2
+    …  the parts' data
+
+A score is the weighted mean of the parts' scores, each standardised. numba's cache knows only a
+kernel's own file, so kernels of different files never call one another.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+FOREST, GAUSSIAN, DEVIATION, NEIGHBORS = 0, 1, 2, 3
+HEADER_WORDS = 4
+PART_WORDS = 8
+CHUNK = 64
+WALK_DEPTH = 128
+HUGE = 1e150
+# What a part that finds a row normal still has to say about why it is abnormal.
+LEAST_WEIGHT = 0.01
+LEAF, WIDE_LEAF = -(2**15), -(2**31)
+
+# Average depth of an unsuccessful search among n samples (Liu, Ting, Zhou, 2008, equation 1).
+_n = np.arange(3, 1024, dtype=np.float64)
+AVERAGE_PATH = np.concatenate(
+    [[0.0, 0.0, 1.0], 2.0 * (np.log(_n - 1.0) + np.euler_gamma) - 2.0 * (_n - 1.0) / _n]
+)
+EULER_GAMMA = float(np.euler_gamma)
+
+
+@njit(nogil=True, cache=True)
+def average_path(n):
+    if n < 1024:
+        return AVERAGE_PATH[n]
+    return 2.0 * (np.log(n - 1.0) + EULER_GAMMA) - 2.0 * (n - 1.0) / n
+
+
+@njit(nogil=True, cache=True)
+def _walk(f32, i16, u16, i32, root, row):
+    """Depth at which a complete row ends in a tree of narrow nodes."""
+    node = root
+    code = np.int64(i16[4 * node + 2])
+    while code != LEAF:
+        beyond = 0 if row[code ^ (code >> 15)] <= f32[2 * node] else 1
+        node = root + np.int64(u16[4 * node + 3]) + beyond
+        code = np.int64(i16[4 * node + 2])
+    return np.float64(u16[4 * node + 3]) + average_path(np.int64(i32[2 * node]))
+
+
+@njit(nogil=True, cache=True)
+def _code(i16, i32, word, wide):
+    if wide:
+        return np.int64(i32[2 * word + 1])
+    code = np.int64(i16[4 * word + 2])
+    return np.int64(WIDE_LEAF) if code == LEAF else code
+
+
+@njit(nogil=True, cache=True)
+def _child(u16, i64, word, wide):
+    return i64[word + 1] if wide else np.int64(u16[4 * word + 3])
+
+
+@njit(nogil=True, cache=True)
+def _count_samples(i16, u16, i32, i64, root, nodes, wide, counts):
+    """Training samples below each node; children always come after their parent."""
+    stride = 2 if wide else 1
+    for node in range(nodes - 1, -1, -1):
+        word = root + node * stride
+        if _code(i16, i32, word, wide) == WIDE_LEAF:
+            counts[node] = i32[2 * word]
+        else:
+            child = _child(u16, i64, word, wide)
+            counts[node] = counts[child] + counts[child + 1]
+
+
+@njit(nogil=True, cache=True)
+def _walk_any(f32, i16, u16, i32, i64, root, row, wide, weighted, counts, stack, shares):
+    """Depth of a row in any tree; where the feature is absent, by the forest's rule.
+
+    ``weighted``: the mean over both children by their share of the training samples; else the
+    direction that the node names.
+    """
+    stride = 2 if wide else 1
+    stack[0] = 0
+    shares[0] = 1.0
+    top = 1
+    depth = 0.0
+    while top > 0:
+        top -= 1
+        node = stack[top]
+        share = shares[top]
+        word = root + node * stride
+        code = _code(i16, i32, word, wide)
+        while code != WIDE_LEAF:
+            child = _child(u16, i64, word, wide)
+            value = row[code ^ (code >> 63)]
+            if value <= f32[2 * word]:
+                node = child
+            elif value == value:
+                node = child + 1
+            elif weighted:
+                below = counts[child] + counts[child + 1]
+                stack[top] = child + 1
+                shares[top] = share * counts[child + 1] / below
+                top += 1
+                share = share * counts[child] / below
+                node = child
+            else:
+                node = child if code < 0 else child + 1
+            word = root + node * stride
+            code = _code(i16, i32, word, wide)
+        depth += share * (
+            np.float64(_child(u16, i64, word, wide)) + average_path(np.int64(i32[2 * word]))
+        )
+    return depth
+
+
+@njit(nogil=True, cache=True)
+def _forest(views, part, data, z, used, rows, width, sums):
+    """Scores of a chunk of rows, tree by tree, so that a tree is read once for all of them."""
+    f32, i16, u16, i32, i64, f64 = views
+    trees, flags = i64[part + 5], i64[part + 6]
+    wide, weighted = (flags & 1) == 1, (flags & 2) == 2
+    stride = 2 if wide else 1
+    roots = data + trees + 1
+    complete = np.empty(rows, dtype=np.int64)
+    partial = np.empty(rows, dtype=np.int64)
+    n_complete = n_partial = 0
+    for r in range(rows):
+        sums[r] = 0.0
+        if used[r] == width and not wide:
+            complete[n_complete] = r
+            n_complete += 1
+        else:
+            partial[n_partial] = r
+            n_partial += 1
+    counts = np.empty(flags >> 2 if n_partial > 0 else 0, dtype=np.int64)
+    stack = np.empty(WALK_DEPTH if n_partial > 0 else 0, dtype=np.int64)
+    shares = np.empty(stack.size)
+    for tree in range(trees):
+        root = roots + i64[data + tree] * stride
+        for c in range(n_complete):
+            r = complete[c]
+            sums[r] += _walk(f32, i16, u16, i32, root, z[r])
+        if n_partial > 0:
+            if weighted:
+                nodes = i64[data + tree + 1] - i64[data + tree]
+                _count_samples(i16, u16, i32, i64, root, nodes, wide, counts)
+            for c in range(n_partial):
+                r = partial[c]
+                sums[r] += _walk_any(
+                    f32, i16, u16, i32, i64, root, z[r], wide, weighted, counts, stack, shares
+                )
+    full_depth = f64[part + 7]
+    for r in range(rows):
+        sums[r] = -(2.0 ** -(sums[r] / full_depth if full_depth > 0.0 else 1.0))
+
+
+@njit(nogil=True, cache=True)
+def warp(value, how):
+    """Clip to ±how where it is positive, compress with asinh beyond −how where it is negative."""
+    if how > 0.0:
+        return min(max(value, -how), how)
+    if how < 0.0:
+        return -how * np.arcsinh(value / -how)
+    return value
+
+
+@njit(nogil=True, cache=True)
+def warp_columns(z, how):
+    """Training samples (n, d) as the neighbours' data: warped, float32, feature by feature."""
+    columns = np.empty((z.shape[1], z.shape[0]), dtype=np.float32)
+    for feature in range(z.shape[1]):
+        for sample in range(z.shape[0]):
+            value = z[sample, feature]
+            columns[feature, sample] = warp(value, how) if value == value else np.nan
+    return columns
+
+
+@njit(nogil=True, cache=True)
+def _distances(f32, first, samples, gaps, row, used, width, how, total, shared):
+    """Sum over the shared features of |row − sample| for each training sample, and their number."""
+    total[:samples] = np.float32(0.0)
+    shared[:samples] = np.float32(0.0) if gaps else np.float32(used)
+    for feature in range(width):
+        if row[feature] != row[feature]:
+            continue
+        value = np.float32(warp(row[feature], how))
+        column = f32[first + feature * samples : first + (feature + 1) * samples]
+        if gaps:
+            for s in range(samples):
+                if column[s] == column[s]:
+                    total[s] += abs(value - column[s])
+                    shared[s] += np.float32(1.0)
+        else:
+            for s in range(samples):
+                total[s] += abs(value - column[s])
+    for s in range(samples):
+        enough = shared[s] > 0 and 2.0 * shared[s] >= used
+        total[s] = total[s] / shared[s] if enough else np.float32(np.inf)
+
+
+@njit(nogil=True, cache=True)
+def _nearest(total, samples, wanted, nearest, which):
+    """The ``wanted`` smallest totals, ascending, ties by index; how many are finite."""
+    found = 0
+    for s in range(samples):
+        distance = total[s]
+        if distance == np.inf or (found == wanted and not distance < nearest[found - 1]):
+            continue
+        at = found if found < wanted else found - 1
+        while at > 0 and nearest[at - 1] > distance:
+            nearest[at] = nearest[at - 1]
+            which[at] = which[at - 1]
+            at -= 1
+        nearest[at] = distance
+        which[at] = s
+        found = min(found + 1, wanted)
+    return found
+
+
+@njit(nogil=True, cache=True)
+def _mean_nearest(nearest, found):
+    mean = 0.0
+    for at in range(found):
+        mean += np.float64(nearest[at])
+    return mean / found if found > 0 else np.nan
+
+
+@njit(nogil=True, cache=True)
+def _neighbors(views, part, data, z, used, rows, width, scores, total, shared):
+    f32, _, _, _, i64, f64 = views
+    samples, wanted = i64[part + 5], i64[part + 6] >> 1
+    gaps, how = (i64[part + 6] & 1) == 1, f64[part + 7]
+    nearest = np.empty(wanted, dtype=np.float32)
+    which = np.empty(wanted, dtype=np.int64)
+    for r in range(rows):
+        _distances(f32, 2 * data, samples, gaps, z[r], used[r], width, how, total, shared)
+        found = _nearest(total, samples, wanted, nearest, which)
+        scores[r] = -_mean_nearest(nearest, found)
+
+
+@njit(nogil=True, cache=True)
+def _deviations(row, width, cap, worst_only):
+    """Mean of |z| capped, or its largest, over the features that are there."""
+    total = worst = 0.0
+    usable = 0
+    for feature in range(width):
+        z = abs(row[feature])
+        if z == z:
+            total += min(z, cap)
+            worst = max(worst, z)
+            usable += 1
+    if usable == 0:
+        return np.nan
+    return -worst if worst_only else -total / usable
+
+
+@njit(nogil=True, cache=True)
+def _standardise(i64, f64, base, values, at, width, row):
+    """A row as the model sees it; how many of its features can be used."""
+    scaled = i64[base + 2] == 1
+    centre = base + HEADER_WORDS
+    used = 0
+    for feature in range(width):
+        value = values[at + feature]
+        if scaled:
+            value = min(max(value, -HUGE), HUGE) if value == value else value
+            value = (value - f64[centre + feature]) * f64[centre + width + feature]
+            limit = f64[centre + 2 * width + feature]
+            if value > limit:
+                value = limit
+            elif value < -limit:
+                value = -limit
+        else:
+            value = np.float64(np.float32(value))
+        row[feature] = value
+        if value == value:
+            used += 1
+    return used
+
+
+@njit(nogil=True, cache=True)
+def _views(words):
+    return (
+        words.view(np.float32),
+        words.view(np.int16),
+        words.view(np.uint16),
+        words.view(np.int32),
+        words.view(np.int64),
+        words.view(np.float64),
+    )
+
+
+@njit(nogil=True, cache=True)
+def _scratch(i64, starts):
+    """Widest row and most neighbours among the models of a call."""
+    width = samples = 1
+    for start in starts:
+        width = max(width, i64[start])
+        parts = start + HEADER_WORDS + (3 * i64[start] if i64[start + 2] == 1 else 0)
+        for p in range(i64[start + 1]):
+            if i64[parts + p * PART_WORDS] == NEIGHBORS:
+                samples = max(samples, i64[parts + p * PART_WORDS + 5])
+    return width, samples
+
+
+@njit(nogil=True, cache=True)
+def score_groups(words, starts, counts, values, out):
+    """Score rows of many models: ``counts[g]`` rows for the model whose block begins at ``starts[g]``.
+
+    ``values`` are all rows one after another, each as wide as its model; ``out`` has one score a
+    row. A row's score never depends on the other rows of the call.
+    """
+    views = _views(words)
+    i64, f64 = views[4], views[5]
+    widest, samples = _scratch(i64, starts)
+    z = np.empty((CHUNK, widest))
+    used = np.empty(CHUNK, dtype=np.int64)
+    scores, total, weights = np.empty(CHUNK), np.empty(CHUNK), np.empty(CHUNK)
+    distances = np.empty(samples, dtype=np.float32)
+    shared = np.empty(samples, dtype=np.float32)
+    at = done = 0
+    for g in range(starts.size):
+        base = starts[g]
+        width = i64[base]
+        scaled = i64[base + 2] == 1
+        parts = base + HEADER_WORDS + (3 * width if scaled else 0)
+        left = counts[g]
+        while left > 0:
+            rows = min(left, CHUNK)
+            for r in range(rows):
+                used[r] = _standardise(i64, f64, base, values, at, width, z[r])
+                at += width
+                total[r] = 0.0
+                weights[r] = 0.0
+            for p in range(i64[base + 1]):
+                part = parts + p * PART_WORDS
+                kind, data = i64[part], base + i64[part + 1]
+                if kind == FOREST:
+                    _forest(views, part, data, z, used, rows, width, scores)
+                elif kind == NEIGHBORS:
+                    _neighbors(views, part, data, z, used, rows, width, scores, distances, shared)
+                else:
+                    for r in range(rows):
+                        scores[r] = _deviations(z[r], width, f64[part + 5], kind == GAUSSIAN)
+                mean, inverse, weight = f64[part + 2], f64[part + 3], f64[part + 4]
+                for r in range(rows):
+                    if scores[r] == scores[r]:
+                        total[r] += weight * ((scores[r] - mean) * inverse)
+                        weights[r] += weight
+            for r in range(rows):
+                evidence = weights[r] > 0.0 and (used[r] > 0 or not scaled)
+                out[done + r] = total[r] / weights[r] if evidence else np.nan
+            done += rows
+            left -= rows
+
+
+@njit(nogil=True, cache=True)
+def out_of_bag(words, X, bagged, out):
+    """Scores of a forest's training samples, each by the trees that did not see it.
+
+    ``X``: (n, d) as it was trained on; ``bagged``: (trees, n), true where a tree saw the sample.
+    A sample that every tree saw has none: NaN.
+    """
+    f32, i16, u16, i32, i64, f64 = _views(words)
+    width = i64[0]
+    part = HEADER_WORDS + (3 * width if i64[2] == 1 else 0)
+    data, trees, flags = i64[part + 1], i64[part + 5], i64[part + 6]
+    wide, weighted = (flags & 1) == 1, (flags & 2) == 2
+    samples = X.shape[0]
+    counts = np.empty(flags >> 2, dtype=np.int64)
+    stack = np.empty(WALK_DEPTH, dtype=np.int64)
+    shares = np.empty(WALK_DEPTH)
+    complete = np.empty(samples, dtype=np.bool_)
+    seen = np.zeros(samples, dtype=np.int64)
+    out[:] = 0.0
+    whole = not wide
+    for s in range(samples):
+        complete[s] = not wide and not np.isnan(X[s]).any()
+        whole = whole and complete[s]
+    for tree in range(trees):
+        root = data + trees + 1 + i64[data + tree] * (2 if wide else 1)
+        if weighted and not whole:
+            nodes = i64[data + tree + 1] - i64[data + tree]
+            _count_samples(i16, u16, i32, i64, root, nodes, wide, counts)
+        for s in range(samples):
+            if bagged[tree, s]:
+                continue
+            seen[s] += 1
+            if complete[s]:
+                out[s] += _walk(f32, i16, u16, i32, root, X[s])
+            else:
+                out[s] += _walk_any(
+                    f32, i16, u16, i32, i64, root, X[s], wide, weighted, counts, stack, shares
+                )
+    full_depth = f64[part + 7] / trees
+    for s in range(samples):
+        if seen[s] == 0:
+            out[s] = np.nan
+        else:
+            out[s] = -(2.0 ** -(out[s] / (seen[s] * full_depth) if full_depth > 0.0 else 1.0))
+
+
+@njit(nogil=True, cache=True)
+def _explain_forest(views, part, data, row, shares):
+    """Path importance in the manner of local DIFFI (Carletti, Terzi, Susto, 2023).
+
+    A split counts for its feature when it parts the row from the median of the training samples
+    (0 in scaled units), by how far beyond the threshold the row lies, and the more the sooner the
+    row is isolated in that tree. Depths alone could not tell a wild value from the outermost
+    training sample, whose leaf it shares.
+    """
+    f32, i16, u16, i32, i64, f64 = views
+    trees, wide = i64[part + 5], (i64[part + 6] & 1) == 1
+    stride = 2 if wide else 1
+    full_depth = f64[part + 7] / trees
+    path, margins = np.empty(WALK_DEPTH, dtype=np.int64), np.empty(WALK_DEPTH)
+    sum_of_depths = 0.0
+    for tree in range(trees):
+        root = data + trees + 1 + i64[data + tree] * stride
+        word, steps = root, 0
+        code = _code(i16, i32, word, wide)
+        while code != WIDE_LEAF:
+            feature = code ^ (code >> 63)
+            value, threshold = row[feature], f32[2 * word]
+            right = value > threshold or (value != value and code >= 0)
+            path[steps] = feature
+            margins[steps] = abs(value - threshold)
+            steps += value == value and right == (threshold >= 0.0)
+            word = root + (_child(u16, i64, word, wide) + right) * stride
+            code = _code(i16, i32, word, wide)
+        depth = np.float64(_child(u16, i64, word, wide)) + average_path(np.int64(i32[2 * word]))
+        sum_of_depths += depth
+        credit = 2.0 ** -(depth / full_depth if full_depth > 0.0 else 1.0)
+        for step in range(steps):
+            shares[path[step]] += credit * margins[step]
+    return -(2.0 ** -(sum_of_depths / trees / full_depth if full_depth > 0.0 else 1.0))
+
+
+@njit(nogil=True, cache=True)
+def _explain_neighbors(views, part, data, row, used, width, shares, total, shared):
+    f32, _, _, _, i64, f64 = views
+    samples, wanted = i64[part + 5], i64[part + 6] >> 1
+    gaps, how = (i64[part + 6] & 1) == 1, f64[part + 7]
+    nearest = np.empty(wanted, dtype=np.float32)
+    which = np.empty(wanted, dtype=np.int64)
+    _distances(f32, 2 * data, samples, gaps, row, used, width, how, total, shared)
+    found = _nearest(total, samples, wanted, nearest, which)
+    for feature in range(width):
+        if row[feature] == row[feature]:
+            value = np.float32(warp(row[feature], how))
+            for at in range(found):
+                gap = abs(value - f32[2 * data + feature * samples + which[at]])
+                shares[feature] += gap if gap == gap else 0.0
+    return -_mean_nearest(nearest, found)
+
+
+@njit(nogil=True, cache=True)
+def explain_groups(words, starts, counts, values, out):
+    """Share of each feature in the abnormality of each row, laid out as ``values``.
+
+    The parts of a blend count by their weight and by how abnormal they find the row.
+    """
+    views = _views(words)
+    i64, f64 = views[4], views[5]
+    widest, samples = _scratch(i64, starts)
+    row, shares = np.empty(widest), np.empty(widest)
+    distances = np.empty(samples, dtype=np.float32)
+    shared = np.empty(samples, dtype=np.float32)
+    at = 0
+    for g in range(starts.size):
+        base = starts[g]
+        width = i64[base]
+        parts = base + HEADER_WORDS + (3 * width if i64[base + 2] == 1 else 0)
+        for _ in range(counts[g]):
+            used = _standardise(i64, f64, base, values, at, width, row)
+            out[at : at + width] = 0.0
+            for p in range(i64[base + 1]):
+                part = parts + p * PART_WORDS
+                kind, data = i64[part], base + i64[part + 1]
+                shares[:width] = 0.0
+                if kind == FOREST:
+                    score = _explain_forest(views, part, data, row, shares)
+                elif kind == NEIGHBORS:
+                    score = _explain_neighbors(
+                        views, part, data, row, used, width, shares, distances, shared
+                    )
+                else:
+                    cap, worst_only = f64[part + 5], kind == GAUSSIAN
+                    score = _deviations(row, width, cap, worst_only)
+                    for feature in range(width):
+                        z = abs(row[feature])
+                        if z == z:
+                            shares[feature] = z * z if worst_only else min(z, cap)
+                whole = shares[:width].sum()
+                if whole > 0.0 and score == score:
+                    abnormal = (f64[part + 2] - score) * f64[part + 3]
+                    weight = f64[part + 4] * (max(abnormal, 0.0) + LEAST_WEIGHT)
+                    for feature in range(width):
+                        out[at + feature] += weight * shares[feature] / whole
+            whole = out[at : at + width].sum()
+            for feature in range(width):
+                if whole > 0.0:
+                    out[at + feature] /= whole
+                elif row[feature] == row[feature]:
+                    out[at + feature] = 1.0 / used
+            at += width

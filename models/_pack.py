@@ -1,0 +1,163 @@
+"""Packs what a detector has learnt into one array of words: its artefact, memory and arena form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import _kernels
+
+Floats = NDArray[np.float64]
+Words = NDArray[np.uint64]
+
+HUGE = _kernels.HUGE
+# A scaled value never exceeds this: sums of squares of it stay exact enough in float32.
+LIMIT = 1e6
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How a detector sees its features: (x − centre) · inverse, bounded by ± limit; each (d,).
+
+    A feature with centre NaN was never seen and is not used.
+    """
+
+    centre: Floats
+    inverse: Floats
+    limit: Floats
+
+    @classmethod
+    def of(cls, centre: Floats, scale: Floats, *, noise: float, constant: float) -> Scaling:
+        """From centres and scales; where the scale is 0 the feature is constant.
+
+        Any value beyond rounding (``noise`` as a share of the centre) then counts as ``constant``
+        scales away: strong evidence, but never more than one feature may weigh.
+        """
+        floor = noise * np.maximum(np.abs(centre), noise)
+        varies = scale > floor
+        inverse = 1.0 / np.where(varies, scale, floor / max(constant, 1.0))
+        return cls(centre, inverse, np.where(varies, LIMIT, constant))
+
+    def apply(self, X: Floats) -> Floats:
+        """Samples (n, d) in scaled units."""
+        scaled = (np.clip(X, -HUGE, HUGE) - self.centre) * self.inverse
+        return np.clip(scaled, -self.limit, self.limit)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One packed scorer: its kind, its numbers, its data, and the training samples' scores.
+
+    Attributes:
+        parameters: p0, p1, p2 of the block's part, integers or floats as the kernel reads them.
+        out_of_sample: score of each training sample by a model that did not see it, (n,).
+    """
+
+    kind: int
+    parameters: tuple[int | float, int | float, int | float]
+    data: Words
+    out_of_sample: Floats
+
+
+def single(width: int, part: Part, scaling: Scaling | None) -> Words:
+    """The block of a detector with one part: its score is the part's."""
+    return _assemble(width, scaling, [(part, 0.0, 1.0, 1.0)])
+
+
+def blend(width: int, parts: Sequence[tuple[Part, float]], scaling: Scaling) -> tuple[Words, Floats]:
+    """The block of a weighted mean of standardised parts, and its out-of-sample scores (n,)."""
+    standardised = [(part, *_moments(part.out_of_sample), weight) for part, weight in parts]
+    total = np.zeros(parts[0][0].out_of_sample.shape[0])
+    weights = np.zeros_like(total)
+    for part, mean, inverse, weight in standardised:
+        there = ~np.isnan(part.out_of_sample)
+        total[there] += weight * ((part.out_of_sample[there] - mean) * inverse)
+        weights[there] += weight
+    scores = np.divide(total, weights, out=np.full_like(total, np.nan), where=weights > 0)
+    return _assemble(width, scaling, standardised), scores
+
+
+# Scores that differ by less than this, in units of a forest's score or of robust deviations, are
+# the same: the floor of a part's standard deviation where all training samples score alike.
+SAME = 0.01
+
+
+def _moments(scores: Floats) -> tuple[float, float]:
+    there = scores[~np.isnan(scores)]
+    if there.size == 0:
+        return 0.0, 1.0
+    return float(there.mean()), 1.0 / max(float(there.std()), SAME)
+
+
+def _assemble(
+    width: int, scaling: Scaling | None, parts: Sequence[tuple[Part, float, float, float]]
+) -> Words:
+    head = np.zeros(_kernels.HEADER_WORDS, dtype=np.int64)
+    head[:3] = width, len(parts), scaling is not None
+    scale = (
+        np.concatenate([scaling.centre, scaling.inverse, scaling.limit])
+        if scaling is not None
+        else np.empty(0)
+    )
+    rows = np.zeros((len(parts), _kernels.PART_WORDS), dtype=np.uint64)
+    offset = head.size + scale.size + rows.size
+    for row, (part, mean, inverse, weight) in zip(rows, parts, strict=True):
+        row[:2] = part.kind, offset
+        row[2:5] = _words(mean, inverse, weight)
+        row[5:] = _words(*part.parameters)
+        offset += part.data.size
+    head[3] = offset
+    data = [part.data for part, *_ in parts]
+    return np.concatenate([head.view(np.uint64), scale.view(np.uint64), rows.ravel(), *data])
+
+
+def _words(*numbers: float) -> Words:
+    """Integers as int64, floats as float64, each in one word."""
+    return np.array(
+        [
+            np.array(number, dtype=np.int64 if isinstance(number, int) else np.float64).view(
+                np.uint64
+            )
+            for number in numbers
+        ],
+        dtype=np.uint64,
+    )
+
+
+def to_words(array: NDArray[Any]) -> Words:
+    """Any flat numeric array as words, padded with zeros to a whole one."""
+    flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    padded = np.zeros(-(-flat.size // 8) * 8, dtype=np.uint8)
+    padded[: flat.size] = flat
+    return padded.view(np.uint64)
+
+
+def score(block: Words, X: Floats) -> Floats:
+    """Scores of rows (n, d) by one block, (n,): the same numbers as in any larger batch."""
+    out = np.empty(X.shape[0])
+    _kernels.score_groups(
+        block,
+        np.zeros(1, dtype=np.int64),
+        np.array([X.shape[0]], dtype=np.int64),
+        np.ascontiguousarray(X, dtype=np.float64).reshape(-1),
+        out,
+    )
+    return out
+
+
+def explain(block: Words, X: Floats) -> Floats:
+    """Share of each feature in each row's abnormality, (n, d): rows sum to 1, or 0 without any."""
+    values = np.ascontiguousarray(X, dtype=np.float64)
+    out = np.empty(values.size)
+    _kernels.explain_groups(
+        block,
+        np.zeros(1, dtype=np.int64),
+        np.array([X.shape[0]], dtype=np.int64),
+        values.reshape(-1),
+        out,
+    )
+    return out.reshape(X.shape)

@@ -1,0 +1,82 @@
+"""The default detector: several detectors, each standardised, averaged."""
+
+from __future__ import annotations
+
+
+from models import _pack
+from models._robust import Robust, robust
+from models.detector import Detector, Floats, unbounded_to_unit
+from models.deviation import deviation_part
+from models.forest import half_sample_part
+from models.neighbors import neighbors_part
+
+CAP = 4.0
+CLIP = 3.0
+SOFT = 1.0
+NEIGHBORS = 5
+
+# By mean equal error rate over all recordings: docs/quality.md.
+DEFAULT_PARTS: tuple[tuple[str, float], ...] = (
+    ("forest", 0.5),
+    ("deviation", 1.0),
+    ("neighbors", 1.0),
+    ("clipped", 1.0),
+)
+
+
+class Blend(Detector):
+    """Weighted mean of detectors, each in standard deviations of its own training scores.
+
+    The mean and standard deviation of a part are those of its out-of-sample scores of the
+    training samples: out-of-bag for the forest, leave-one-out for the others. All parts see the
+    same robustly scaled samples. A part that has nothing to say about a row is left out.
+
+    Args:
+        parts: names and weights of the parts: ``forest``, ``deviation``, ``neighbors`` (plain),
+            ``clipped`` (neighbours, each feature bounded) and ``soft`` (neighbours, each feature
+            compressed by asinh).
+        n_estimators: trees of the forest.
+        alert_budget: share of normal samples that may fall below the threshold, 0–1.
+        random_state: seed of the forest.
+    """
+
+    def __init__(
+        self,
+        parts: tuple[tuple[str, float], ...] = DEFAULT_PARTS,
+        n_estimators: int = 100,
+        alert_budget: float = 0.01,
+        random_state: int = 0,
+    ) -> None:
+        self.parts = parts
+        self.n_estimators = n_estimators
+        self.alert_budget = alert_budget
+        self.random_state = random_state
+
+    def _fit(self, X: Floats) -> Floats:
+        if not self.parts or any(weight <= 0 for _, weight in self.parts):
+            raise ValueError(f"parts is {self.parts!r}, expected names with weights above 0")
+        scaled = robust(X, CAP)
+        parts = [(self._part(name, scaled), weight) for name, weight in self.parts]
+        self.block_, out_of_sample = _pack.blend(X.shape[1], parts, scaled.scaling)
+        return out_of_sample
+
+    def _part(self, name: str, scaled: Robust) -> _pack.Part:
+        match name:
+            case "forest":
+                return half_sample_part(scaled.z, self.n_estimators, self.random_state)
+            case "deviation":
+                return deviation_part(scaled, CAP)
+            case "neighbors":
+                return neighbors_part(scaled, NEIGHBORS)
+            case "clipped":
+                return neighbors_part(scaled, NEIGHBORS, clip=CLIP)
+            case "soft":
+                return neighbors_part(scaled, NEIGHBORS, soft=SOFT)
+        raise ValueError(
+            f"part {name!r} is unknown: forest, deviation, neighbors, clipped or soft"
+        )
+
+    @staticmethod
+    def unit(scores: Floats) -> Floats:
+        """Scores mapped to 0–1, 0.5 for the mean of the training samples."""
+        return unbounded_to_unit(-scores)

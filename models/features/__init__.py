@@ -1,0 +1,17 @@
+"""Telemetry → vectors: one module a kind, and the list of kinds."""
+
+from models.features.drowsiness import rule_severity
+from models.features.extracted import Extracted, Feature
+from models.features.kinds import KINDS, Kind
+from models.features.named import Aligned, Mismatch, align
+
+__all__ = [
+    "KINDS",
+    "Aligned",
+    "Extracted",
+    "Feature",
+    "Kind",
+    "Mismatch",
+    "align",
+    "rule_severity",
+]

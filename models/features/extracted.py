@@ -1,0 +1,48 @@
+"""What every extractor gives: named columns, one row a sample, NaN for absent evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+LIMIT: Final = 1e100
+"""Values are cut at ± this, so that no square, sum or ratio made of them overflows."""
+
+_HIGH = np.array(LIMIT)
+_LOW = np.array(-LIMIT)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A column of a vector."""
+
+    name: str
+    unit: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """The samples of one telemetry record.
+
+    Attributes:
+        names: d names of columns.
+        rows: shape (m, d), finite or NaN (absent evidence); m = 0 for a record without samples.
+        positional: the record gave a bare array, so that names are only its places.
+    """
+
+    names: tuple[str, ...]
+    rows: Floats
+    positional: bool = False
+
+
+def bounded(values: Floats) -> Floats:
+    """The same array, cut in place at ±``LIMIT``; NaN stays NaN."""
+    np.maximum(values, _LOW, out=values)
+    np.minimum(values, _HIGH, out=values)
+    return values

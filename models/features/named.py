@@ -1,0 +1,71 @@
+"""`features`: the producer's own vector, and how later records fit a profile's names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.features.extracted import Extracted, Floats, bounded
+from schemas.features import FeaturesTelemetry
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A record in a profile's own columns.
+
+    Attributes:
+        rows: shape (m, d), columns as in the profile's names; NaN where the record has no value.
+        unknown: number of names of the record that the profile does not have.
+    """
+
+    rows: Floats
+    unknown: int
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """Why a record does not fit a profile: a sentence for people."""
+
+    detail: str
+
+
+def extract(telemetry: FeaturesTelemetry) -> Extracted:
+    """One row with the values as given, shape (1, d); no row where there are no values at all."""
+    values = telemetry.values
+    if not values:
+        return Extracted((), np.empty((0, 0)), positional=isinstance(values, list))
+    if isinstance(values, list):
+        row = np.array([values], dtype=np.float64)
+        return Extracted(tuple(map(str, range(len(values)))), bounded(row), positional=True)
+    row = np.array([list(values.values())], dtype=np.float64)
+    return Extracted(tuple(values), bounded(row))
+
+
+def align(extracted: Extracted, names: tuple[str, ...]) -> Aligned | Mismatch:
+    """A record's rows in the columns of a profile, whose first accepted record fixed ``names``.
+
+    By name: a missing one is NaN, an unknown one is ignored and counted; fewer than half of the
+    names is a mismatch (a name with null is there). A bare array fits by length and order.
+    """
+    if extracted.names == names:
+        return Aligned(extracted.rows, 0)
+    if extracted.positional:
+        if len(extracted.names) == len(names):
+            return Aligned(extracted.rows, 0)
+        return Mismatch(
+            f"$.values should have {len(names)} values as the profile's first record had, "
+            f"but has {len(extracted.names)}"
+        )
+    places = {name: place for place, name in enumerate(extracted.names)}
+    found = [(column, places[name]) for column, name in enumerate(names) if name in places]
+    if 2 * len(found) < len(names):
+        return Mismatch(
+            f"$.values should have at least half of the {len(names)} names of the profile's "
+            f"first record, but has {len(found)} of them"
+        )
+    rows = np.full((len(extracted.rows), len(names)), np.nan)
+    if found:
+        columns, sources = map(list, zip(*found, strict=True))
+        rows[:, columns] = extracted.rows[:, sources]
+    return Aligned(rows, len(extracted.names) - len(found))

@@ -1,0 +1,62 @@
+"""Training: samples of normal to a model that is ready to be packed."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import sklearn
+
+from models import make
+from models.artifacts import Model
+from models.detector import Floats
+
+
+def seed_of(base: int, *identity: object) -> int:
+    """Seed of one training, 0 to 2³¹ − 1: the same for the same profile, generation and version."""
+    text = ":".join(str(part) for part in (base, *identity))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def train(
+    detector: str,
+    samples: Floats,
+    features: tuple[str, ...],
+    *,
+    alert_budget: float,
+    seed: int,
+    provenance: Mapping[str, Any],
+) -> Model:
+    """Fit and calibrate a detector.
+
+    Args:
+        detector: its name in ``models.DETECTORS``.
+        samples: shape (n, d), NaN where a value is absent.
+        features: names of the d columns.
+        alert_budget: share of normal samples that may be called anomalous, 0–1.
+        seed: of everything random in the detector.
+        provenance: what the caller knows of the samples; plain JSON values.
+    """
+    fitted = make(detector, alert_budget=alert_budget, seed=seed).fit(samples)
+    return Model(
+        fitted,
+        features,
+        samples.astype(np.float32),
+        {
+            "detector": detector,
+            "parameters": {name: repr(value) for name, value in fitted.get_params().items()},
+            "seed": seed,
+            "samples": int(samples.shape[0]),
+            "versions": {
+                "telltale": version("telltale"),
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                "scikit-learn": sklearn.__version__,
+            },
+            **provenance,
+        },
+    )

@@ -1,0 +1,216 @@
+"""Versions: how the scorer trains the first, adopts candidates, and says what became of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from models import artifacts
+from models.artifacts import Model
+from models.features import KINDS
+from models.training import seed_of, train
+from processor import ring
+from processor.draft import Draft
+from processor.records import Incoming, Outgoing, ProfileKey
+from processor.ring import Ring
+from processor.state import Active
+from schemas import HistoryEntry, LifecycleEvent, ModelRecord
+
+HISTORY = 5
+
+
+def lifecycle(draft: Draft, key: ProfileKey, event: str, detail: str, **fields: Any) -> None:
+    """Write a lifecycle event on the profile's partition."""
+    partition, kind, profile_id = key
+    said = LifecycleEvent(
+        event=event, profile_id=profile_id, kind=kind, detail=detail, at=draft.now, **fields
+    )
+    value = said.model_dump_json().encode()
+    topic = draft.rules.topics.lifecycle
+    draft.step.outputs.append(Outgoing(topic, partition, profile_id.encode(), value))
+
+
+def announce(draft: Draft, key: ProfileKey, record: ModelRecord) -> None:
+    """Make a version the profile's current one."""
+    partition, kind, profile_id = key
+    topic = draft.rules.topics.models
+    place = f"{kind}:{profile_id}".encode()
+    value = record.model_dump_json().encode()
+    draft.step.outputs.append(Outgoing(topic, partition, place, value))
+    before = draft.profile(key)
+    since = before.since_anomaly if isinstance(before, Active) else None
+    draft.step.profiles[key] = Active(record, since)
+
+
+def first_version(
+    draft: Draft, record: Incoming, key: ProfileKey, stored: Ring, complete: Ring
+) -> None:
+    """Train version 1 there and then; the profile's next record is scored with it.
+
+    Args:
+        record: the telemetry record that completed the learning.
+        stored: the ring before that record: its slots are cleared.
+        complete: the ring with it.
+    """
+    partition, kind, profile_id = key
+    settings = draft.rules.settings
+    samples = complete.samples()
+    name = settings.detector_for(kind, KINDS[kind].detector)
+    model = train(
+        name,
+        samples,
+        complete.names,
+        alert_budget=settings.alert_budget,
+        seed=seed_of(settings.seed, kind, profile_id, complete.generation, 1),
+        provenance={"trigger": "cold-start", "cold_start": int(samples.shape[0]), "pool": 0},
+    )
+    artifact = artifacts.pack(
+        model,
+        kind=kind,
+        profile_id=profile_id,
+        partition=partition,
+        generation=complete.generation,
+    )
+    announced = ModelRecord(
+        profile_id=profile_id,
+        kind=kind,
+        partition=partition,
+        generation=complete.generation,
+        version=1,
+        detector=name,
+        artifact=artifact.path,
+        sha256=artifact.sha256,
+        features=list(complete.names),
+        trained_on=int(samples.shape[0]),
+        learned=complete.seen,
+        pool_count=0,
+        alert_budget=settings.alert_budget,
+        decision_offset=float(model.detector.offset_),
+        trigger="cold-start",
+        trained_at=draft.now,
+        source_offset=record.offset,
+        provenance=dict(model.provenance),
+    )
+    draft.step.artifacts.append((key, artifact))
+    draft.step.models[artifact.sha256] = draft.models[artifact.sha256] = model
+    announce(draft, key, announced)
+    draft.step.outputs += ring.tombstones(draft.rules.topics.cold_start, key, stored)
+    draft.step.count("trainings", kind, "cold-start", "trained")
+    lifecycle(
+        draft,
+        key,
+        "trained",
+        f"version 1, {name}, on {samples.shape[0]} samples",
+        generation=complete.generation,
+        version=1,
+    )
+
+
+def not_written(draft: Draft, key: ProfileKey, generation: int, retry_at: int) -> None:
+    """Say that training was refused because its artefact could not be written."""
+    draft.step.count("trainings", key[1], "cold-start", "failed")
+    lifecycle(
+        draft,
+        key,
+        "training_failed",
+        f"the artefact could not be written; tried again from {retry_at} samples on",
+        generation=generation,
+        version=1,
+    )
+
+
+def adopt(draft: Draft, record: Incoming) -> None:
+    """Give a candidate its version and switch to it, or refuse it."""
+    try:
+        candidate = ModelRecord.model_validate(orjson.loads(record.value or b""))
+    except (orjson.JSONDecodeError, ValidationError):
+        draft.step.count("dead_letters", "invalid_candidate")
+        return
+    key = (record.partition, candidate.kind, candidate.profile_id)
+    current = draft.profile(key)
+    why = _objection(current, candidate)
+    if why is None:
+        opened = draft.rules.open_models([candidate])[candidate.sha256]
+        if isinstance(opened, Model):
+            draft.models[candidate.sha256] = opened
+        else:
+            why = str(opened)
+    if why is not None or not isinstance(current, Active):
+        draft.step.count("trainings", candidate.kind, candidate.trigger, "refused")
+        lifecycle(
+            draft,
+            key,
+            "refused",
+            f"candidate of version {candidate.base_version}: {why}",
+            generation=candidate.generation,
+            version=candidate.base_version,
+            figures=candidate.figures,
+        )
+        return
+    before = current.record
+    announced = candidate.model_copy(
+        update={
+            "version": (before.version or 0) + 1,
+            "partition": record.partition,
+            "history": [entry(before), *before.history][:HISTORY],
+        }
+    )
+    announce(draft, key, announced)
+    draft.step.count("trainings", candidate.kind, candidate.trigger, "adopted")
+    lifecycle(
+        draft,
+        key,
+        "adopted",
+        f"version {announced.version}, {announced.trigger}, on {announced.trained_on} samples",
+        generation=announced.generation,
+        version=announced.version,
+        figures=announced.figures,
+    )
+
+
+def _objection(current: object, candidate: ModelRecord) -> str | None:
+    if not isinstance(current, Active):
+        return "the profile has no model"
+    if candidate.generation != current.record.generation:
+        return f"it is of generation {candidate.generation}, not {current.record.generation}"
+    if candidate.base_version != current.record.version:
+        return f"the current version is {current.record.version}"
+    return None
+
+
+def entry(record: ModelRecord) -> HistoryEntry:
+    """A version as the history of the next one keeps it."""
+    return HistoryEntry(
+        version=record.version or 1,
+        artifact=record.artifact,
+        sha256=record.sha256,
+        decision_offset=record.decision_offset,
+        trained_at=record.trained_at,
+    )
+
+
+def fall_back(draft: Draft, key: ProfileKey, active: Active, error: Exception) -> None:
+    """Go on with the newest version that can be opened, or let the profile learn anew."""
+    for old in active.record.history:
+        earlier = active.record.model_copy(update=old.model_dump())
+        opened = draft.rules.open_models([earlier])[earlier.sha256]
+        if isinstance(opened, Model):
+            draft.models[earlier.sha256] = opened
+            draft.step.profiles[key] = replace(active, record=earlier)
+            detail = f"{error}; going on with version {old.version}"
+            break
+    else:
+        draft.step.profiles[key] = None
+        detail = f"{error}; the profile learns anew"
+    draft.step.count("models_lost", key[1])
+    lifecycle(
+        draft,
+        key,
+        "model_lost",
+        detail,
+        generation=active.record.generation,
+        version=active.record.version,
+    )

@@ -1,0 +1,99 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import orjson
+import typer
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+import schemas
+from processor import kafka, process, topics
+from processor.options import CLIENT, with_settings
+from processor.settings import Settings, SettingsError
+
+app = typer.Typer(
+    name="telltale",
+    help="A model of normal for every profile on a Kafka stream, a verdict on every record.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+topics_app = typer.Typer(help="Create and check the topics.", no_args_is_help=True)
+app.add_typer(topics_app, name="topics")
+
+
+@app.command()
+@with_settings()
+def score(settings: Settings) -> None:
+    """Run the scorer: a verdict on every telemetry record."""
+    raise typer.Exit(process.main(settings, ["scorer"]))
+
+
+@app.command()
+@with_settings()
+def retrain(settings: Settings) -> None:
+    """Run the retrainer: better models from what was accepted as normal."""
+    raise typer.Exit(process.main(settings, ["retrainer"]))
+
+
+@app.command()
+@with_settings()
+def run(settings: Settings) -> None:
+    """Run the scorer and the retrainer in one process with one port."""
+    raise typer.Exit(process.main(settings, ["scorer", "retrainer"]))
+
+
+@topics_app.command("create")
+@with_settings(*CLIENT, "partitions", "replication")
+def topics_create(settings: Settings) -> None:
+    """Create the topics that are missing."""
+    admin = AdminClient(kafka.base(settings))
+    names = topics.Topics(settings.topic_prefix)
+    created = topics.create(admin, names, settings.partitions, settings.replication)
+    for name in created:
+        typer.echo(f"created {name} ({settings.partitions} partitions)")
+    if not created:
+        typer.echo("all topics exist")
+
+
+@topics_app.command("check")
+@with_settings(*CLIENT)
+def topics_check(settings: Settings) -> None:
+    """Say what differs from the topics that Telltale needs; exit 1 if anything does."""
+    admin = AdminClient(kafka.base(settings))
+    found = topics.check(admin, topics.Topics(settings.topic_prefix))
+    for sentence in found:
+        typer.echo(sentence, err=True)
+    if found:
+        raise typer.Exit(1)
+    typer.echo("all topics are as they should be")
+
+
+@app.command()
+def schema(
+    asyncapi: Annotated[bool, typer.Option(help="The AsyncAPI 3 document instead.")] = False,
+    topic_prefix: Annotated[str, typer.Option(help="Put before every topic name.")] = "",
+) -> None:
+    """Print the JSON Schemas of all records."""
+    document = schemas.asyncapi(topic_prefix) if asyncapi else schemas.json_schemas()
+    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+
+
+def main() -> None:
+    """Entry point: errors are one readable line on standard error."""
+    try:
+        app()
+    except SettingsError as error:
+        _fail(str(error))
+    except KafkaException as error:
+        reason = error.args[0]
+        _fail(f"Kafka: {reason.str() if hasattr(reason, 'str') else reason}")
+
+
+def _fail(message: str) -> None:
+    sys.stderr.write(f"telltale: {message}\n")
+    raise SystemExit(1)

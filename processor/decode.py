@@ -1,0 +1,113 @@
+"""Decode: the bytes of a telemetry record to a checked value, or to a dead letter."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from models.features import KINDS, Extracted
+from processor.records import DeadLetter, Headers, Incoming, Outgoing
+from processor.topics import DEAD_LETTER_LIMIT
+from schemas import InvalidJson, explain, parse_object
+
+MAX_KEY_BYTES = 256
+TRUNCATED_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a record."""
+
+    record_bytes: int
+    features: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Telemetry as the pipeline needs it.
+
+    Attributes:
+        observed_at: epoch milliseconds.
+        extracted: names and vectors, one row a sample.
+    """
+
+    kind: str
+    profile_id: str
+    observed_at: int
+    extracted: Extracted
+
+
+def profile_id(key: bytes | None) -> str | DeadLetter:
+    """The profile that a record's key names: 1 to 256 bytes of UTF-8 without control characters."""
+    if not key:
+        return DeadLetter("invalid_key", "key: expected a profile_id of 1 to 256 bytes, got none")
+    if len(key) > MAX_KEY_BYTES:
+        return DeadLetter("invalid_key", f"key: expected at most 256 bytes, got {len(key)}")
+    try:
+        text = key.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return DeadLetter("invalid_key", f"key: not UTF-8 at byte {error.start}")
+    if text.isascii() and text.isprintable():
+        return text
+    for position, character in enumerate(text):
+        if unicodedata.category(character) == "Cc":
+            found = f"U+{ord(character):04X} at character {position}"
+            return DeadLetter("invalid_key", f"key: control character {found}")
+    return text
+
+
+def decode(record: Incoming, kind: str, limits: Limits) -> Decoded | DeadLetter:
+    """Check a telemetry record and extract its vectors; never raises."""
+    identity = profile_id(record.key)
+    if isinstance(identity, DeadLetter):
+        return identity
+    value = record.value
+    if value is None:
+        return DeadLetter("invalid_json", "value: expected a JSON object, got null (a tombstone)")
+    if len(value) > limits.record_bytes:
+        detail = f"value: {len(value)} bytes, expected at most {limits.record_bytes}"
+        return DeadLetter("too_large", detail)
+    try:
+        telemetry = KINDS[kind].telemetry.model_validate(parse_object(value))
+    except InvalidJson as error:
+        return DeadLetter("invalid_json", f"value: {error}")
+    except ValidationError as error:
+        return DeadLetter("invalid_record", explain(error))
+    if telemetry.profile_id is not None and telemetry.profile_id != identity:
+        return DeadLetter("key_mismatch", "profile_id: expected the record's key")
+    if telemetry.kind is not None and telemetry.kind != kind:
+        return DeadLetter("kind_mismatch", f"kind: expected {kind}, the topic's")
+    extracted = KINDS[kind].extract(telemetry)
+    samples, features = extracted.rows.shape
+    if features > limits.features:
+        detail = f"values: {features} features, expected at most {limits.features}"
+        return DeadLetter("too_large", detail)
+    if samples > limits.samples:
+        return DeadLetter("too_large", f"{samples} samples, expected at most {limits.samples}")
+    observed_at = telemetry.observed_at_ms()
+    return Decoded(
+        kind, identity, record.timestamp if observed_at is None else observed_at, extracted
+    )
+
+
+def dead_letter(record: Incoming, why: DeadLetter, topic: str) -> Outgoing:
+    """The record for the dead-letter topic: key, value and headers untouched, reason in headers."""
+    value = record.value
+    headers: Headers = (
+        *record.headers,
+        ("telltale.reason", why.reason.encode()),
+        ("telltale.detail", why.detail.encode("utf-8", "backslashreplace")),
+        ("telltale.topic", record.topic.encode()),
+        ("telltale.partition", str(record.partition).encode()),
+        ("telltale.offset", str(record.offset).encode()),
+    )
+    letter = Outgoing(topic, record.partition, record.key, value, headers)
+    if value is None or letter.size <= DEAD_LETTER_LIMIT:
+        return letter
+    told = f"{len(value)} {hashlib.sha256(value).hexdigest()}".encode()
+    cut = (*headers, ("telltale.truncated", told))
+    return Outgoing(topic, record.partition, record.key, value[:TRUNCATED_BYTES], cut)

@@ -1,0 +1,74 @@
+"""The models in memory within a byte budget, and their artefacts on disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from models import artifacts
+from models.artifacts import Artifact, ArtifactError, Model
+from processor.records import ProfileKey
+from schemas import ModelRecord
+
+
+class ModelStore:
+    """The hottest models, opened; the rest wait on disk and are opened at their next use."""
+
+    def __init__(self, directory: Path, budget: int) -> None:
+        self._directory = directory
+        self._budget = budget
+        self._opened: OrderedDict[str, tuple[Model, int]] = OrderedDict()
+        self.nbytes = 0
+
+    def open(self, records: Iterable[ModelRecord]) -> dict[str, Model | ArtifactError]:
+        """The models of these announcements by SHA-256; an error where one cannot be opened."""
+        found: dict[str, Model | ArtifactError] = {}
+        for record in records:
+            if record.sha256 in found:
+                continue
+            if record.sha256 in self._opened:
+                self._opened.move_to_end(record.sha256)
+                found[record.sha256] = self._opened[record.sha256][0]
+                continue
+            try:
+                model = artifacts.read(self._directory, record.artifact, record.sha256)
+            except ArtifactError as error:
+                found[record.sha256] = error
+                continue
+            self._keep(record.sha256, model)
+            found[record.sha256] = model
+        return found
+
+    def write_all(
+        self, wanted: Iterable[tuple[ProfileKey, Artifact]], log: Any
+    ) -> frozenset[ProfileKey]:
+        """Write artefacts under their final names; the profiles whose could not be written."""
+        failed: set[ProfileKey] = set()
+        for key, artifact in wanted:
+            try:
+                artifacts.write(self._directory, artifact)
+            except OSError as error:
+                log.error("artifact_not_written", path=artifact.path, error=str(error))
+                failed.add(key)
+        return frozenset(failed)
+
+    def keep(self, models: Mapping[str, Model]) -> None:
+        """Keep freshly trained models in memory."""
+        for sha256, model in models.items():
+            if sha256 not in self._opened:
+                self._keep(sha256, model)
+
+    def erase(self, directory: str) -> None:
+        """Delete a profile's artefacts."""
+        shutil.rmtree(self._directory / directory, ignore_errors=True)
+
+    def _keep(self, sha256: str, model: Model) -> None:
+        size = model.nbytes
+        self._opened[sha256] = (model, size)
+        self.nbytes += size
+        while self.nbytes > self._budget and len(self._opened) > 1:
+            _, (_, freed) = self._opened.popitem(last=False)
+            self.nbytes -= freed

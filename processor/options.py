@@ -1,0 +1,57 @@
+"""Command-line flags for the settings, made from their one declaration."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from processor.settings import PREFIX, Settings, load
+
+CLIENT = ("bootstrap_servers", "kafka_config", "topic_prefix", "application")
+
+
+def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command a ``settings`` argument and a flag for each of ``names`` (default: all)."""
+    chosen = names or tuple(Settings.model_fields)
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def call(**arguments: Any) -> Any:
+            flags = {name: arguments.pop(name) for name in chosen}
+            return command(settings=load(**flags), **arguments)
+
+        own = [
+            parameter
+            for parameter in inspect.signature(command, eval_str=True).parameters.values()
+            if parameter.name != "settings"
+        ]
+        flags = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_flag(name)
+            )
+            for name in chosen
+        ]
+        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + flags
+        vars(call)["__signature__"] = inspect.Signature(parameters)
+        call.__annotations__ = {p.name: p.annotation for p in parameters}
+        return call
+
+    return decorate
+
+
+def _flag(name: str) -> Any:
+    field = Settings.model_fields[name]
+    default = "" if field.default is None else f" Default: {field.default}."
+    return Annotated[
+        str | None,
+        typer.Option(
+            f"--{name.replace('__', '-').replace('_', '-')}",
+            help=f"{field.description}{default} [{PREFIX}{name.upper()}]",
+            show_default=False,
+            rich_help_panel="Settings",
+        ),
+    ]

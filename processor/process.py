@@ -1,0 +1,99 @@
+"""A process: one or both roles in threads of their own, signals and HTTP in the main thread."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from processor import http, logs
+from processor.metrics import Metrics
+from processor.model_store import ModelStore
+from processor.retrainer_role import RetrainerRole
+from processor.scorer_role import ScorerRole
+from processor.settings import Settings, SettingsError
+from processor.worker import Role, Worker
+
+SHUTDOWN_SECONDS = 9.0
+PORTS = {"scorer": 9464, "retrainer": 9465}
+ROLES: dict[str, Callable[[Settings, ModelStore, Metrics, Any], Role]] = {
+    "scorer": ScorerRole,
+    "retrainer": RetrainerRole,
+}
+
+
+def main(settings: Settings, roles: Sequence[str]) -> int:
+    """Run roles until SIGTERM, SIGINT or an error without remedy; the exit code.
+
+    Raises:
+        SettingsError: the HTTP address cannot be had, or a Kafka property is wrong.
+    """
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    logs.configure(settings.log_format, settings.log_level)
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    workers = build(settings, roles, Metrics(registry))
+    port = PORTS[roles[0]] if settings.http_port is None else settings.http_port
+    health = {name: worker.health for name, worker in workers.items()}
+    try:
+        server = http.serve(settings.http_host, port, registry, health)
+    except OSError as error:
+        address = f"{settings.http_host}:{port}"
+        raise SettingsError(
+            f"TELLTALE_HTTP_PORT: expected a free address, got {address}: {error.strerror or error}"
+        ) from None
+    logs.logger(roles[0]).info("listening", host=settings.http_host, port=server.server_port)
+    codes = run(workers, stopping)
+    server.shutdown()
+    return max(codes.values())
+
+
+def build(settings: Settings, roles: Sequence[str], metrics: Metrics) -> dict[str, Worker]:
+    """The workers of the roles; each has models of its own."""
+    workers = {}
+    for name in roles:
+        log = logs.logger(name)
+        store = ModelStore(Path(settings.model_dir), settings.model_memory)
+        metrics.model_memory_limit_bytes.labels(name).set(settings.model_memory)
+        role = ROLES[name](settings, store, metrics, log)
+        workers[name] = Worker(role, settings, metrics, log)
+    return workers
+
+
+def run(workers: dict[str, Worker], stopping: threading.Event) -> dict[str, int]:
+    """Turn the loops until ``stopping`` is set or one of them ends; exit codes by role.
+
+    A loop that hangs in a call to the broker does not keep the process: it ends with 1 then.
+    """
+    codes: dict[str, int] = {}
+
+    def turn(name: str, worker: Worker) -> None:
+        codes[name] = worker.run()
+        stopping.set()
+
+    threads = [
+        threading.Thread(target=turn, args=item, name=item[0], daemon=True)
+        for item in workers.items()
+    ]
+    for thread in threads:
+        thread.start()
+    stopping.wait()
+    for worker in workers.values():
+        worker.stop()
+    deadline = monotonic() + SHUTDOWN_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, deadline - monotonic()))
+    if any(thread.is_alive() for thread in threads):
+        logs.logger("process").error("hung", detail="a loop did not end; the process ends with 1")
+        os._exit(1)
+    return codes

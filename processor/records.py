@@ -1,0 +1,64 @@
+"""The plain values that pass between Kafka and the pure middle: records in, records out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+ProfileKey = tuple[int, str, str]
+"""Partition, kind, profile_id: where a profile lives."""
+
+TopicPartition = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A record as it was polled.
+
+    Attributes:
+        timestamp: epoch milliseconds; that of the record.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record to be produced; a value of None is a tombstone.
+
+    Attributes:
+        timestamp: epoch milliseconds; 0 lets the producer set it.
+    """
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    timestamp: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire before compression, with what a batch of one adds at most."""
+        headers = sum(len(name) + len(value or b"") + 10 for name, value in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + headers + 128
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Why a record cannot be answered.
+
+    Attributes:
+        reason: a short stable word.
+        detail: a sentence that names the field.
+    """
+
+    reason: str
+    detail: str

@@ -1,0 +1,111 @@
+"""Restore: compacted topics read to their end at assignment, by a consumer of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from processor.records import Incoming
+
+REQUEST_TIMEOUT = 10.0
+RECORDS = 10_000
+
+
+class Restore:
+    """Reads partitions to the end that they had when the restore began.
+
+    The end is that of uncommitted reads: what a transaction still open has written is waited for.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, object],
+        admin: AdminClient,
+        topics: Iterable[str],
+        partitions: Iterable[int],
+    ) -> None:
+        places = [TopicPartition(topic, p) for topic in topics for p in partitions]
+        self._ends = ends(admin, places)
+        self._consumer = Consumer(dict(config))
+        starts = beginnings(admin, places)
+        self._left = {place for place, end in self._ends.items() if end > starts[place]}
+        self._consumer.assign([TopicPartition(t, p, starts[t, p]) for t, p in self._left])
+        self.read = 0
+
+    @property
+    def done(self) -> bool:
+        return not self._left
+
+    def poll(self, timeout: float) -> list[Incoming]:
+        """Some more records; an empty list is no sign of the end, ``done`` is.
+
+        Raises:
+            KafkaException: the broker reports an error that does not pass by itself.
+        """
+        found: list[Incoming] = []
+        if self.done:
+            return found
+        for message in self._consumer.consume(RECORDS, timeout):
+            error = message.error()
+            place = (message.topic() or "", message.partition() or 0)
+            offset = message.offset() or 0
+            if error is None:
+                found.append(incoming(message))
+                offset += 1
+            elif error.code() != KafkaError._PARTITION_EOF:
+                if error.retriable() or error.code() in TRANSIENT:
+                    continue
+                raise KafkaException(error)
+            if offset >= self._ends[place]:
+                self._left.discard(place)
+        self.read += len(found)
+        return found
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+TRANSIENT = (
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._RESOLVE,
+    KafkaError._TIMED_OUT,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
+
+
+def incoming(message: Message) -> Incoming:
+    """A polled message as a plain value."""
+    return Incoming(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        message.key(),
+        message.value(),
+        tuple(message.headers() or ()),
+        message.timestamp()[1],
+    )
+
+
+def ends(admin: AdminClient, places: Iterable[TopicPartition]) -> dict[tuple[str, int], int]:
+    """End offset of each partition as a reader of uncommitted records sees it."""
+    return _offsets(admin, places, OffsetSpec.latest())
+
+
+def beginnings(admin: AdminClient, places: Iterable[TopicPartition]) -> dict[tuple[str, int], int]:
+    """First offset of each partition."""
+    return _offsets(admin, places, OffsetSpec.earliest())
+
+
+def _offsets(
+    admin: AdminClient, places: Iterable[TopicPartition], spec: OffsetSpec
+) -> dict[tuple[str, int], int]:
+    asked = {TopicPartition(p.topic, p.partition): spec for p in places}
+    if not asked:
+        return {}
+    futures = admin.list_offsets(asked, request_timeout=REQUEST_TIMEOUT)
+    return {(p.topic, p.partition): f.result().offset for p, f in futures.items()}

@@ -1,0 +1,169 @@
+"""The retrainer as a role of the worker: its pools, and the table of announced models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+from confluent_kafka import Consumer, TopicPartition
+from pydantic import ValidationError
+
+from models.features import KINDS
+from processor import kafka, retrainer, ring
+from processor.changelog import Table
+from processor.draft import Rules
+from processor.metrics import Metrics
+from processor.model_store import ModelStore
+from processor.records import Incoming, ProfileKey
+from processor.records import TopicPartition as Place
+from processor.restore import incoming
+from processor.retrainer import Pool
+from processor.settings import Settings
+from processor.slots import Slot
+from processor.step import Step
+from processor.topics import Topics
+from schemas import ModelRecord
+
+TABLE_RECORDS = 1000
+
+
+class RetrainerRole:
+    """Pools accepted samples and proposes better models."""
+
+    name = "retrainer"
+
+    def __init__(self, settings: Settings, store: ModelStore, metrics: Metrics, log: Any) -> None:
+        topics = Topics(settings.topic_prefix)
+        self.inputs = (topics.accepted,)
+        self.urgent: Sequence[str] = ()
+        self.changelogs = (topics.pool, topics.models)
+        self._topics = topics
+        self._store = store
+        self._metrics = metrics
+        self._log = log
+        self._rules = Rules(settings, topics, store.open)
+        self._settings = settings
+        self._loaded = Table()
+        self._pools: dict[ProfileKey, Pool] = {}
+        self._announced: dict[ProfileKey, ModelRecord] = {}
+        self._newest: dict[Place, int] = {}
+        self._waiting: set[ProfileKey] = set()
+        self._follower: Consumer | None = None
+
+    def load(self, record: Incoming) -> None:
+        self._loaded.load(record)
+
+    def restored(self, partitions: Iterable[int]) -> None:
+        """Pools and announcements of these partitions; from here on ``models`` is followed."""
+        chosen = list(partitions)
+        for partition in chosen:
+            for (kind, profile_id), held in self._loaded.rings(
+                self._topics.pool, partition, self._log
+            ).items():
+                self._note(partition, held.values())
+                whole = ring.restored(held)
+                if whole is not None and kind in KINDS:
+                    self._pools[partition, kind, profile_id] = Pool(whole)
+            for record in self._loaded.models(self._topics.models, partition, self._log):
+                self._announced[partition, record.kind, record.profile_id] = record
+        self._waiting = set(self._pools)
+        follower = Consumer(kafka.reader(self._settings))
+        follower.assign(
+            [
+                TopicPartition(self._topics.models, p, self._loaded.next(self._topics.models, p))
+                for p in chosen
+            ]
+        )
+        self._follower = follower
+        self._loaded = Table()
+        self._log.info("state", pools=len(self._pools))
+
+    def newest(self) -> dict[Place, int]:
+        return self._newest
+
+    def compute(self, batch: Sequence[Incoming], now: int) -> Step[Pool]:
+        """The Step of a batch, with the artefacts of its candidates written."""
+        self._follow()
+        refused: frozenset[ProfileKey] = frozenset()
+        while True:
+            step = retrainer.compute(self._pools, self._announced, batch, now, self._rules, refused)
+            failed = self._store.write_all(step.artifacts, self._log)
+            if not failed:
+                return step
+            refused |= failed
+
+    def idle(self, now: int) -> Step[Pool] | None:
+        """Train what fell due while its announcement was awaited."""
+        self._follow()
+        due = [key for key in self._waiting if not self._waits(key)]
+        if not due:
+            return None
+        self._waiting.difference_update(due)
+        refused: frozenset[ProfileKey] = frozenset()
+        while True:
+            step = retrainer.compute_due(
+                self._pools, self._announced, due, now, self._rules, refused
+            )
+            failed = self._store.write_all(step.artifacts, self._log)
+            if not failed:
+                return step if step.profiles else None
+            refused |= failed
+
+    def apply(self, step: Step[Pool]) -> None:
+        for key, pool in step.profiles.items():
+            if pool is None:
+                self._pools.pop(key, None)
+                self._waiting.discard(key)
+            else:
+                self._pools[key] = pool
+                if self._waits(key):
+                    self._waiting.add(key)
+
+    def drop(self) -> None:
+        self.close()
+        self._pools.clear()
+        self._announced.clear()
+        self._newest.clear()
+        self._waiting.clear()
+        self._loaded = Table()
+
+    def observe(self) -> None:
+        counts = dict.fromkeys(KINDS, 0)
+        for _, kind, _ in self._pools:
+            counts[kind] += 1
+        for kind, count in counts.items():
+            self._metrics.profiles.labels(self.name, kind, "pooled").set(count)
+        self._metrics.model_memory_bytes.labels(self.name).set(self._store.nbytes)
+
+    def close(self) -> None:
+        if self._follower is not None:
+            self._follower.close()
+            self._follower = None
+
+    def _waits(self, key: ProfileKey) -> bool:
+        return retrainer.waits(self._pools.get(key), self._announced.get(key))
+
+    def _note(self, partition: int, held: Iterable[Slot]) -> None:
+        place = (self._topics.accepted, partition)
+        newest = max((slot.offset for slot in held), default=-1)
+        self._newest[place] = max(newest, self._newest.get(place, -1))
+
+    def _follow(self) -> None:
+        """Take what was announced since the last look."""
+        if self._follower is None:
+            return
+        for message in self._follower.consume(TABLE_RECORDS, 0.0):
+            if message.error() is None:
+                self._announce(incoming(message))
+
+    def _announce(self, record: Incoming) -> None:
+        kind, _, profile_id = (record.key or b"").decode().partition(":")
+        key = (record.partition, kind, profile_id)
+        if record.value is None:
+            self._announced.pop(key, None)
+            return
+        try:
+            self._announced[key] = ModelRecord.model_validate(orjson.loads(record.value))
+        except (orjson.JSONDecodeError, ValidationError) as error:
+            self._log.error("model_record_unreadable", profile_id=profile_id, error=str(error))

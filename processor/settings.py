@@ -1,0 +1,182 @@
+"""Every setting, declared once: environment, ``.env`` file or flag, checked at the start."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "TELLTALE_"
+DetectorName = Literal["blend", "forest", "gaussian", "deviation", "neighbors"]
+
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+_UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+class SettingsError(Exception):
+    """A setting that stops the start: names the variable, the value and what was expected."""
+
+
+def _bytes(value: Any) -> Any:
+    match = re.fullmatch(r"\s*(\d+)\s*([A-Za-z]*)\s*", value) if isinstance(value, str) else None
+    if match is None:
+        return value
+    unit = _UNITS.get(match[2].lower())
+    if unit is None:
+        raise ValueError("a number of bytes, as 1GiB, 512MiB or 1000000")
+    return int(match[1]) * unit
+
+
+def _topic_prefix(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,200}", value):
+        raise ValueError("letters, digits, '.', '_' and '-', at most 200")
+    return value
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", value):
+        raise ValueError("1 to 100 letters, digits, '.', '_' and '-'")
+    return value
+
+
+ByteSize = Annotated[int, BeforeValidator(_bytes), Field(gt=0)]
+Name = Annotated[str, AfterValidator(_name)]
+Samples = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Settings(BaseSettings):
+    """The settings of a process; the description of each is its help text."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=False,
+    )
+
+    bootstrap_servers: str = Field("localhost:9092", min_length=1, description="Kafka's addresses.")
+    kafka_config: Path | None = Field(
+        None, description="A client.properties file passed to librdkafka (TLS, SASL, …)."
+    )
+    topic_prefix: Annotated[str, AfterValidator(_topic_prefix)] = Field(
+        "", description="Put before every topic name."
+    )
+    partitions: int = Field(8, ge=1, le=10_000, description="Partitions that topics get.")
+    replication: int = Field(1, ge=1, le=100, description="Replicas that topics get.")
+    application: Name = Field(
+        "telltale", description="Prefix of the group ids and transactional ids."
+    )
+    slot: Name | None = Field(None, description="Stable slot of this process among its role.")
+    model_dir: str = Field("./var/models", min_length=1, description="Directory of the artefacts.")
+
+    cold_start_samples: Samples = Field(200, description="Samples before the first training.")
+    cold_start_samples__behavior: Samples | None = Field(None, description="The same, one kind.")
+    cold_start_samples__series: Samples | None = Field(None, description="The same, one kind.")
+    cold_start_samples__drowsiness: Samples | None = Field(None, description="The same, one kind.")
+    cold_start_samples__features: Samples | None = Field(None, description="The same, one kind.")
+    min_training_data_points: int = Field(
+        3, ge=3, le=10_000, description="Nothing is ever trained on fewer samples."
+    )
+    alert_budget: float = Field(
+        0.01, gt=0, lt=0.5, description="Share of normal records that may be called anomalous."
+    )
+    detector: DetectorName | None = Field(None, description="Detector; without it, the kind's own.")
+    detector__behavior: DetectorName | None = Field(None, description="The same, one kind.")
+    detector__series: DetectorName | None = Field(None, description="The same, one kind.")
+    detector__drowsiness: DetectorName | None = Field(None, description="The same, one kind.")
+    detector__features: DetectorName | None = Field(None, description="The same, one kind.")
+    retrain_samples: int = Field(
+        500, ge=1, description="A profile is retrained after so many accepted samples,"
+    )
+    retrain_days: float = Field(7, gt=0, description="or after so many days.")
+    pool_samples: int = Field(
+        1000, ge=10, le=100_000, description="Accepted samples that the retrainer keeps a profile."
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything random.")
+
+    max_record_bytes: ByteSize = Field(1_000_000, description="Larger values are dead letters.")
+    max_features: int = Field(1000, ge=1, le=32_000, description="Features of a record, at most.")
+    max_samples: int = Field(10_000, ge=1, le=100_000, description="Samples of a record, at most.")
+    model_memory: ByteSize = Field(2**30, description="Bytes of models kept in memory.")
+    batch_records: int = Field(2000, ge=1, le=100_000, description="Records polled at a time.")
+    trainings_per_step: int = Field(
+        50, ge=1, le=10_000, description="Trainings between two commits, at most."
+    )
+
+    lost_offsets: Literal["stop", "earliest", "latest"] = Field(
+        "stop", description="What to do when committed offsets, or unread telemetry, are gone."
+    )
+    session_timeout_ms: int = Field(6000, ge=1000, description="A silent process loses its place.")
+    transaction_timeout_ms: int = Field(10_000, ge=1000, description="An open transaction ends.")
+    max_poll_interval_ms: int = Field(300_000, ge=10_000, description="Longest time for a batch.")
+
+    http_host: str = Field("127.0.0.1", min_length=1, description="Address of /metrics, /health.")
+    http_port: int | None = Field(
+        None, ge=0, le=65535, description="Its port: 9464, retrainer 9465; 0 takes a free one."
+    )
+    log_format: Literal["console", "json"] | None = Field(
+        None, description="console or json; without it, console on a terminal, else json."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe of the log lines written."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for kind in ("behavior", "series", "drowsiness", "features"):
+            needed = self.cold_start(kind)
+            if needed < self.min_training_data_points:
+                own = getattr(self, f"cold_start_samples__{kind}") is not None
+                raise ValueError(
+                    f"{PREFIX}COLD_START_SAMPLES{f'__{kind.upper()}' if own else ''}: expected at "
+                    f"least {PREFIX}MIN_TRAINING_DATA_POINTS ({self.min_training_data_points}), "
+                    f"got {needed}"
+                )
+        if self.transaction_timeout_ms >= self.max_poll_interval_ms:
+            raise ValueError(
+                f"{PREFIX}TRANSACTION_TIMEOUT_MS: expected less than {PREFIX}MAX_POLL_INTERVAL_MS "
+                f"({self.max_poll_interval_ms}), got {self.transaction_timeout_ms}"
+            )
+        if self.session_timeout_ms > self.max_poll_interval_ms:
+            raise ValueError(
+                f"{PREFIX}SESSION_TIMEOUT_MS: expected at most {PREFIX}MAX_POLL_INTERVAL_MS "
+                f"({self.max_poll_interval_ms}), got {self.session_timeout_ms}"
+            )
+        return self
+
+    def cold_start(self, kind: str) -> int:
+        """Samples that a profile of this kind needs before its first training."""
+        own: int | None = getattr(self, f"cold_start_samples__{kind}")
+        return self.cold_start_samples if own is None else own
+
+    def detector_for(self, kind: str, default: str) -> str:
+        """Name of a kind's detector: its own setting, else the general one, else its default."""
+        own: str | None = getattr(self, f"detector__{kind}")
+        return own or self.detector or default
+
+
+def load(**flags: Any) -> Settings:
+    """Settings from flags (those not None), then the environment, then ``.env``.
+
+    Raises:
+        SettingsError: a value is wrong; the message names the variable, the value and what was
+            expected.
+    """
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        raise SettingsError("; ".join(_sentence(item) for item in error.errors())) from None
+
+
+def _sentence(item: Any) -> str:
+    message = item["msg"].removeprefix("Value error, ")
+    if not item["loc"]:
+        return str(message)
+    variable = PREFIX + str(item["loc"][0]).upper()
+    expected = message.removeprefix("Input should be ")
+    return f"{variable}: expected {expected}, got {item['input']!r}"

@@ -1,0 +1,93 @@
+"""Slots: the format of the rings of samples in the compacted topics ``cold-start`` and
+``retrain-pool``.
+
+A slot holds the samples of one telemetry record, so a record is never split. Its key is
+``kind:profile_id:slot``; the ring writes slot ``number mod capacity``, compaction keeps the newest.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+FORMAT = 1
+_HEADER = struct.Struct("<BqqqqHI")  # format, generation, number, before, offset, columns, rows
+
+Floats = NDArray[np.float64]
+
+
+class SlotError(ValueError):
+    """A slot that this version cannot read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The samples of one record in a ring.
+
+    Attributes:
+        generation: telemetry offset of the record that began this learning.
+        number: running number of the record in the ring, from 0.
+        before: samples counted before this record.
+        offset: telemetry offset of the record.
+        rows: float64, shape (samples, features).
+        names: names of the features in their order; in slot 0 only.
+    """
+
+    generation: int
+    number: int
+    before: int
+    offset: int
+    rows: Floats
+    names: tuple[str, ...] | None = None
+
+
+def encode(slot: Slot) -> bytes:
+    """The value of a slot."""
+    rows, columns = slot.rows.shape
+    head = _HEADER.pack(
+        FORMAT, slot.generation, slot.number, slot.before, slot.offset, columns, rows
+    )
+    names = b"" if slot.names is None else orjson.dumps(slot.names)
+    return head + np.ascontiguousarray(slot.rows, dtype="<f8").tobytes() + names
+
+
+def decode(value: bytes) -> Slot:
+    """Read a slot's value.
+
+    Raises:
+        SlotError: of another format, or damaged.
+    """
+    if not value or value[0] != FORMAT:
+        raise SlotError(f"slot of format {value[:1].hex() or 'none'}, expected {FORMAT}")
+    try:
+        _, generation, number, before, offset, columns, rows = _HEADER.unpack_from(value)
+        end = _HEADER.size + 8 * rows * columns
+        data = np.frombuffer(value, dtype="<f8", count=rows * columns, offset=_HEADER.size)
+        names = tuple(orjson.loads(value[end:])) if len(value) > end else None
+    except (struct.error, ValueError) as error:
+        raise SlotError(f"damaged slot: {error}") from None
+    matrix = data.astype(np.float64).reshape(rows, columns)
+    return Slot(generation, number, before, offset, matrix, names)
+
+
+def key(kind: str, profile_id: str, slot: int) -> bytes:
+    """The key of a slot."""
+    return f"{kind}:{profile_id}:{slot}".encode()
+
+
+def parse_key(value: bytes) -> tuple[str, str, int]:
+    """Kind, profile and slot of a key.
+
+    Raises:
+        SlotError: not the key of a slot.
+    """
+    try:
+        kind, _, rest = value.decode("utf-8").partition(":")
+        profile_id, _, slot = rest.rpartition(":")
+        return kind, profile_id, int(slot)
+    except ValueError:
+        raise SlotError(f"not a slot's key: {value[:80]!r}") from None

@@ -1,0 +1,103 @@
+"""What a process knows of its partitions: profiles that learn, profiles that are active."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from processor.records import ProfileKey
+from processor.ring import Ring
+from schemas import ModelRecord
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """A profile before its first model.
+
+    Attributes:
+        retry_at: samples seen before training is tried again, after it failed.
+    """
+
+    ring: Ring
+    retry_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """A profile with a model.
+
+    Attributes:
+        record: the newest announcement.
+        since_anomaly: records since the last anomaly; None when unknown.
+    """
+
+    record: ModelRecord
+    since_anomaly: int | None = None
+
+
+Profile = Learning | Active
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """A maintenance window.
+
+    Attributes:
+        until: epoch milliseconds.
+    """
+
+    until: int
+    reason: str | None = None
+
+
+@dataclass
+class State:
+    """Profiles and maintenance windows of the assigned partitions."""
+
+    profiles: dict[int, dict[tuple[str, str], Profile]] = field(default_factory=dict)
+    suppressions: dict[int, dict[tuple[str, str], Suppression]] = field(default_factory=dict)
+
+    def profile(self, key: ProfileKey) -> Profile | None:
+        partition, kind, profile_id = key
+        return self.profiles.get(partition, {}).get((kind, profile_id))
+
+    def suppression(self, key: ProfileKey) -> Suppression | None:
+        partition, kind, profile_id = key
+        return self.suppressions.get(partition, {}).get((kind, profile_id))
+
+    def apply(
+        self,
+        profiles: Mapping[ProfileKey, Profile | None],
+        suppressions: Mapping[ProfileKey, Suppression | None],
+    ) -> None:
+        """Take over the delta of a committed Step; None removes."""
+        _merge(self.profiles, profiles)
+        _merge(self.suppressions, suppressions)
+
+    def drop(self, partitions: Iterable[int]) -> None:
+        """Forget what belongs to partitions that are no longer ours."""
+        for partition in partitions:
+            self.profiles.pop(partition, None)
+            self.suppressions.pop(partition, None)
+
+    def count(self) -> Counter[tuple[str, str]]:
+        """Profiles by (kind, ``learning`` or ``active``)."""
+        found: Counter[tuple[str, str]] = Counter()
+        for profiles in self.profiles.values():
+            for (kind, _), profile in profiles.items():
+                found[kind, "active" if isinstance(profile, Active) else "learning"] += 1
+        return found
+
+
+def _merge(
+    target: dict[int, dict[tuple[str, str], T]], delta: Mapping[ProfileKey, T | None]
+) -> None:
+    for (partition, kind, profile_id), value in delta.items():
+        if value is None:
+            target.get(partition, {}).pop((kind, profile_id), None)
+        else:
+            target.setdefault(partition, {})[kind, profile_id] = value

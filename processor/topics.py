@@ -1,0 +1,164 @@
+"""The topics: their names, partitions and clean-up; how they are created and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from models.features import KINDS
+
+DAY_MS = 24 * 3600 * 1000
+MIB = 2**20
+OUTPUT_LIMIT = 4 * MIB
+DEAD_LETTER_LIMIT = 8 * MIB
+REQUEST_TIMEOUT = 10.0
+
+_DELETE = {"cleanup.policy": "delete"}
+_LARGE = {"cleanup.policy": "delete", "max.message.bytes": str(OUTPUT_LIMIT)}
+_COMPACT = {
+    "cleanup.policy": "compact",
+    "segment.ms": str(DAY_MS),
+    "max.compaction.lag.ms": str(DAY_MS),
+    "delete.retention.ms": str(DAY_MS),
+    "max.message.bytes": str(OUTPUT_LIMIT),
+}
+
+
+@dataclass(frozen=True)
+class Topics:
+    """Names of all topics of an application under one prefix."""
+
+    prefix: str = ""
+
+    @property
+    def anomalies(self) -> str:
+        return f"{self.prefix}anomalies"
+
+    @property
+    def accepted(self) -> str:
+        return f"{self.prefix}accepted-normal"
+
+    @property
+    def candidates(self) -> str:
+        return f"{self.prefix}candidates"
+
+    @property
+    def models(self) -> str:
+        return f"{self.prefix}models"
+
+    @property
+    def cold_start(self) -> str:
+        return f"{self.prefix}cold-start"
+
+    @property
+    def profiles(self) -> str:
+        return f"{self.prefix}profiles"
+
+    @property
+    def pool(self) -> str:
+        return f"{self.prefix}retrain-pool"
+
+    @property
+    def commands(self) -> str:
+        return f"{self.prefix}commands"
+
+    @property
+    def lifecycle(self) -> str:
+        return f"{self.prefix}lifecycle"
+
+    @property
+    def dead_letter(self) -> str:
+        return f"{self.prefix}dead-letter"
+
+    def telemetry(self, kind: str) -> str:
+        return f"{self.prefix}telemetry.{kind}"
+
+    def kinds(self) -> dict[str, str]:
+        """Telemetry topic → kind."""
+        return {self.telemetry(kind): kind for kind in KINDS}
+
+    def configs(self) -> Mapping[str, Mapping[str, str]]:
+        """Every topic with the configuration that it is created with."""
+        compacted = (self.models, self.cold_start, self.profiles, self.pool)
+        large = (self.anomalies, self.accepted, self.candidates)
+        plain = (*self.kinds(), self.commands, self.lifecycle)
+        dead = {**_DELETE, "max.message.bytes": str(DEAD_LETTER_LIMIT)}
+        return (
+            dict.fromkeys(plain, _DELETE)
+            | dict.fromkeys(large, _LARGE)
+            | dict.fromkeys(compacted, _COMPACT)
+            | {self.dead_letter: dead}
+        )
+
+
+def partition_counts(admin: AdminClient, names: list[str]) -> dict[str, int]:
+    """Partition count of each of ``names`` that exists.
+
+    Raises:
+        KafkaException: the broker did not answer.
+    """
+    known = admin.list_topics(timeout=REQUEST_TIMEOUT).topics
+    return {name: len(known[name].partitions) for name in names if name in known}
+
+
+def create(admin: AdminClient, topics: Topics, partitions: int, replication: int) -> list[str]:
+    """Create the topics that are missing; the names of those created.
+
+    Raises:
+        KafkaException: the broker refused one or did not answer.
+    """
+    configs = topics.configs()
+    existing = partition_counts(admin, list(configs))
+    missing = [
+        NewTopic(name, partitions, replication, config=dict(config))
+        for name, config in configs.items()
+        if name not in existing
+    ]
+    if missing:
+        for future in admin.create_topics(missing, request_timeout=REQUEST_TIMEOUT).values():
+            future.result()
+    return [topic.topic for topic in missing]
+
+
+def check(admin: AdminClient, topics: Topics) -> list[str]:
+    """What differs from the design, a sentence each; empty when all is right.
+
+    Raises:
+        KafkaException: the broker did not answer.
+    """
+    configs = topics.configs()
+    counts = partition_counts(admin, list(configs))
+    found = [f"{name}: missing (telltale topics create)" for name in configs if name not in counts]
+    if len(set(counts.values())) > 1:
+        usual = max(set(counts.values()), key=list(counts.values()).count)
+        found += [
+            f"{name}: {count} partitions, the others have {usual}; all must have the same number"
+            for name, count in counts.items()
+            if count != usual
+        ]
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in counts]
+    for resource, future in admin.describe_configs(resources).items() if resources else ():
+        actual = future.result(timeout=REQUEST_TIMEOUT)
+        for key, wanted in configs[resource.name].items():
+            value = actual[key].value if key in actual else None
+            if value != wanted and key in ("cleanup.policy", "max.message.bytes"):
+                found.append(f"{resource.name}: {key} is {value}, expected {wanted}")
+    return found
+
+
+def check_counts(admin: AdminClient, names: list[str]) -> str | None:
+    """Why a role cannot start on these topics, or None: one is missing, or the counts differ.
+
+    Raises:
+        KafkaException: the broker did not answer.
+    """
+    counts = partition_counts(admin, names)
+    missing = [name for name in names if name not in counts]
+    if missing:
+        return f"topics missing: {', '.join(missing)}; create them with: telltale topics create"
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+        return f"topics must have the same number of partitions, but: {listed}"
+    return None

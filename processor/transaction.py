@@ -1,0 +1,161 @@
+"""The transactional producer: begin → produce → offsets → commit, and what its errors mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
+from typing import Any, TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+
+from processor.records import Outgoing
+from processor.records import TopicPartition as Place
+
+UNTIL_TRANSACTION_TIMEOUT = -1.0
+RETRY_SECONDS = 60.0
+
+T = TypeVar("T")
+
+_REJOIN = (
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.FENCED_INSTANCE_ID,
+    KafkaError.REBALANCE_IN_PROGRESS,
+)
+
+
+class Aborted(Exception):
+    """The transaction left no trace: drop the Step, rewind, try again."""
+
+
+class Lost(Exception):
+    """How the transaction ended is unknown to this producer: it must be made anew."""
+
+
+class Fatal(Exception):
+    """The process cannot go on: fenced by a newer one, or an error without remedy."""
+
+
+class Transactions:
+    """Owns the one producer of a role and translates each of its errors."""
+
+    def __init__(self, config: Mapping[str, Any], turned: Callable[[], None]) -> None:
+        self._config = dict(config)
+        self._turned = turned
+        self._producer: Producer | None = None
+        self._undelivered: KafkaError | None = None
+
+    def start(self) -> None:
+        """Have a producer that has ended what an earlier life with the same id left open.
+
+        Raises:
+            Lost: the broker did not answer; to be tried again.
+            Fatal: fenced, not authorised, …
+        """
+        if self._producer is not None:
+            return
+        producer = Producer(self._config)
+        try:
+            self._call(lambda: producer.init_transactions(UNTIL_TRANSACTION_TIMEOUT))
+        except Aborted as error:
+            raise Lost(str(error)) from error
+        self._producer = producer
+
+    def discard(self) -> None:
+        """Let go of the producer; the next ``start`` ends the transaction that it left open."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.purge(in_queue=True, in_flight=True)
+
+    def commit(
+        self, outputs: Sequence[Outgoing], offsets: Mapping[Place, int], consumer: Consumer
+    ) -> None:
+        """Write outputs and offsets in one transaction.
+
+        Raises:
+            Aborted: nothing of it will ever be seen.
+            Lost: not known to have ended; make a new producer, then rewind to committed offsets.
+            Fatal: the process must end.
+        """
+        producer = self._producer
+        if producer is None:
+            raise Lost("no producer")
+        self._undelivered = None
+        try:
+            self._call(producer.begin_transaction)
+            self._produce(producer, outputs)
+            places = [
+                TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()
+            ]
+            self._call(
+                lambda: producer.send_offsets_to_transaction(
+                    places, consumer.consumer_group_metadata()
+                )
+            )
+            self._call(lambda: producer.commit_transaction(UNTIL_TRANSACTION_TIMEOUT))
+        except Aborted as error:
+            self._abort(producer)
+            raise Aborted(f"{error}{self._told()}") from error
+
+    def _produce(self, producer: Producer, outputs: Sequence[Outgoing]) -> None:
+        for out in outputs:
+            while True:
+                try:
+                    producer.produce(
+                        out.topic,
+                        value=out.value,
+                        key=out.key,
+                        partition=out.partition,
+                        headers=list(out.headers) or None,
+                        timestamp=out.timestamp,
+                        on_delivery=self._delivered,
+                    )
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+                    self._turned()
+                except KafkaException as error:
+                    raise _translated(error) from error
+        producer.poll(0)
+
+    def _delivered(self, error: KafkaError | None, _: object) -> None:
+        if error is not None and self._undelivered is None:
+            self._undelivered = error
+
+    def _told(self) -> str:
+        return "" if self._undelivered is None else f" ({self._undelivered.str()})"
+
+    def _abort(self, producer: Producer) -> None:
+        try:
+            self._call(lambda: producer.abort_transaction(UNTIL_TRANSACTION_TIMEOUT))
+        except Aborted as error:
+            raise Lost(f"the abort failed: {error}") from error
+
+    def _call(self, function: Callable[[], T]) -> T:
+        """Call, and repeat the identical call while its error is retriable."""
+        deadline = monotonic() + RETRY_SECONDS
+        while True:
+            try:
+                return function()
+            except KafkaException as error:
+                self._turned()
+                if not error.args[0].retriable() or error.args[0].fatal():
+                    raise _translated(error) from error
+                if monotonic() > deadline:
+                    raise Lost(f"no answer for {RETRY_SECONDS:.0f} s: {_text(error)}") from error
+
+
+def _text(error: KafkaException) -> str:
+    return f"{error.args[0].name()}: {error.args[0].str()}"
+
+
+def _translated(error: KafkaException) -> Exception:
+    """Which of the three outcomes an error means."""
+    reason = error.args[0]
+    if reason.fatal() or reason.code() in (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH):
+        return Fatal(_text(error))
+    if reason.txn_requires_abort() or reason.code() in _REJOIN:
+        return Aborted(_text(error))
+    if reason.code() in (KafkaError._TIMED_OUT, KafkaError._STATE, KafkaError._ALL_BROKERS_DOWN):
+        return Lost(_text(error))
+    return Fatal(_text(error))

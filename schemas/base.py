@@ -1,0 +1,164 @@
+"""What all kinds of telemetry share: strict numbers, the time of observation, readable errors."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+
+from pydantic import (
+    AllowInfNan,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    WithJsonSchema,
+)
+
+MAX_EPOCH_MS: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
+
+STRICT: Final = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
+
+Number = Annotated[float, Strict(), AllowInfNan(False)]
+"""A finite JSON number; neither a boolean nor a string."""
+
+EpochMs = Annotated[int, Strict(), Field(ge=0, le=MAX_EPOCH_MS)]
+"""Milliseconds since 1970-01-01T00:00:00Z, up to the year 9999."""
+
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt]([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)(?:\.(\d+))?"
+    r"(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))",
+    re.ASCII,
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def rfc3339_ms(text: str) -> int:
+    """Epoch milliseconds of an RFC 3339 date and time with zone; digits below 1 ms are cut off.
+
+    A leap second (``:60``) is the instant that POSIX gives it: the first of the next minute.
+
+    Raises:
+        ValueError: not such a text, or no such day.
+    """
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise ValueError("is neither epoch milliseconds nor an RFC 3339 time with zone")
+    day, hour, minute, second, fraction, sign, zone_hours, zone_minutes = match.groups()
+    try:
+        midnight = datetime.fromisoformat(day).replace(tzinfo=UTC)
+    except ValueError:
+        raise ValueError("is an RFC 3339 time of a day that does not exist") from None
+    east = 0 if sign is None else int(zone_hours) * 60 + int(zone_minutes)
+    minutes = int(hour) * 60 + int(minute) + (east if sign == "-" else -east)
+    seconds = minutes * 60 + int(second)
+    millis = int((fraction or "")[:3].ljust(3, "0"))
+    return (midnight - _EPOCH) // timedelta(milliseconds=1) + seconds * 1000 + millis
+
+
+def _as_epoch_ms(value: Any) -> Any:
+    return rfc3339_ms(value) if isinstance(value, str) else value
+
+
+ObservedAt = Annotated[
+    EpochMs | None,
+    BeforeValidator(_as_epoch_ms),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": MAX_EPOCH_MS},
+                {"type": "string", "format": "date-time"},
+                {"type": "null"},
+            ]
+        }
+    ),
+]
+
+
+class Telemetry(BaseModel):
+    """What a record of any kind may carry beside its own fields. Unknown fields are ignored."""
+
+    model_config = STRICT
+
+    profile_id: str | None = Field(
+        default=None, description="Whose telemetry it is; where given, equal to the record's key."
+    )
+    kind: str | None = Field(
+        default=None, description="Kind of telemetry; where given, equal to the topic's."
+    )
+    observed_at: ObservedAt = Field(
+        default=None,
+        description="When it was observed: epoch milliseconds or RFC 3339 with zone; else the "
+        "record's Kafka timestamp counts. Kept as epoch milliseconds.",
+    )
+
+    def observed_at_ms(self) -> int | None:
+        """Time of observation in epoch milliseconds; None where the record does not say."""
+        return self.observed_at
+
+
+class Record(BaseModel):
+    """A record that Telltale itself or its operators write. Unknown fields are ignored."""
+
+    model_config = STRICT
+
+
+class _Short(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        # Python refuses to print an integer of more than 4300 digits.
+        bits = x.bit_length()
+        return f"an integer of {bits} bits" if bits > 1024 else super().repr_int(x, level)
+
+
+_short = _Short()
+_short.maxstring = _short.maxother = _short.maxlong = 60
+_short.maxlist = _short.maxdict = 3
+_short.maxlevel = 2
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_EXPLAINED: Final = 3
+
+OBJECT_TAG: Final = "{}"
+ARRAY_TAG: Final = "[]"
+"""Tags of the two forms of a union; they are no part of the path of a field."""
+
+
+def explain(error: ValidationError) -> str:
+    """One sentence for what is wrong: path, what was expected, what came; the first 3 errors.
+
+    ASCII only, and short whatever the input was. Never raises.
+    """
+    problems = error.errors(include_url=False, include_context=False)
+    told = "; ".join(_sentence(problem) for problem in problems[:_EXPLAINED])
+    more = len(problems) - _EXPLAINED
+    return f"{told}; and {more} more" if more > 0 else told
+
+
+def _sentence(problem: Any) -> str:
+    path = _path(problem["loc"])
+    if problem["type"] == "missing":
+        return f"{path} is required, but absent"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = message.removeprefix("Input ").encode("ascii", "backslashreplace").decode("ascii")
+    return f"{path} {message}, got {_shown(problem['input'])}"
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    parts = ["$"]
+    for step in location[:12]:
+        if isinstance(step, int):
+            parts.append(f"[{step}]")
+        elif _IDENTIFIER.fullmatch(step) and len(step) <= 60:
+            parts.append(f".{step}")
+        elif step not in (OBJECT_TAG, ARRAY_TAG):
+            parts.append(f"[{_shown(step)}]")
+    return "".join(parts)
+
+
+def _shown(value: Any) -> str:
+    text = _short.repr(value).encode("ascii", "backslashreplace").decode("ascii")
+    return text if len(text) <= 80 else f"{text[:77]}..."

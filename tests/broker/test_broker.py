@@ -1,0 +1,86 @@
+"""The broker of the tests is Kafka itself: transactions, offsets of a group, crash and return."""
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from tests.kafka.broker import BrokerError, JvmBroker
+
+
+def create(bootstrap: str, topic: str) -> None:
+    client = AdminClient({"bootstrap.servers": bootstrap})
+    client.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+
+
+def transactional(bootstrap: str, name: str) -> Producer:
+    producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": name})
+    producer.init_transactions(30)
+    return producer
+
+
+def read_to_end(bootstrap: str, topic: str) -> list[bytes | None]:
+    """Values of partition 0 that a read_committed reader sees up to its end."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": f"{topic}-reader",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+        }
+    )
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    seen: list[bytes | None] = []
+    try:
+        while True:
+            message: Message | None = consumer.poll(30)
+            assert message is not None, f"no end of {topic} within 30 s"
+            if message.error():
+                return seen
+            seen.append(message.value())
+    finally:
+        consumer.close()
+
+
+def test_a_reader_sees_committed_transactions_and_never_aborted_ones(bootstrap, prefix):
+    topic = f"{prefix}records"
+    create(bootstrap, topic)
+    producer = transactional(bootstrap, f"{prefix}writer")
+
+    producer.begin_transaction()
+    producer.produce(topic, b"kept")
+    producer.commit_transaction(30)
+    producer.begin_transaction()
+    producer.produce(topic, b"dropped")
+    producer.flush(30)
+    producer.abort_transaction(30)
+
+    assert read_to_end(bootstrap, topic) == [b"kept"]
+
+
+def test_a_broker_killed_comes_back_on_its_port_with_what_was_committed(tmp_path: Path):
+    with JvmBroker(tmp_path) as broker:
+        create(broker.bootstrap, "records")
+        producer = transactional(broker.bootstrap, "writer")
+        producer.begin_transaction()
+        producer.produce("records", b"before the crash")
+        producer.commit_transaction(30)
+        address = broker.bootstrap
+
+        broker.kill()
+        assert broker.pid is None
+        broker.start()
+
+        assert broker.bootstrap == address
+        assert read_to_end(address, "records") == [b"before the crash"]
+
+
+def test_a_broker_that_cannot_start_says_why_with_its_log(tmp_path: Path):
+    broker = JvmBroker(tmp_path, {"process.roles": "nonsense"})
+
+    with pytest.raises(BrokerError, match=r"process\.roles"):
+        broker.start()
+
+    assert broker.pid is None
