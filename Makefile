@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-SOURCES := processor schemas models tests benchmarks
+SOURCES := processor schemas models tests benchmarks deploy
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format bench chaos lock clean

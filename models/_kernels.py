@@ -6,7 +6,7 @@ offsets in it are relative to its first word. Floats and small integers share th
     0  features d    1  parts    2  scaling: 0 none (cast to float32), 1 centre, inverse, limit
     3  words in the block
     4  where scaled: centre (d), inverse scale (d), limit (d), float64
-    …  parts, PART_WORDS each: kind, offset, mean, inverse deviation, weight, p0, p1, p2
+    …  parts, PART_WORDS each: kind, offset, mean, inverse deviation, weight, p0 … p4
     …  the parts' data
 
 A score is the weighted mean of the parts' scores, each standardised. numba's cache knows only a
@@ -20,7 +20,7 @@ from numba import njit
 
 FOREST, GAUSSIAN, DEVIATION, NEIGHBORS = 0, 1, 2, 3
 HEADER_WORDS = 4
-PART_WORDS = 8
+PART_WORDS = 10
 CHUNK = 64
 WALK_DEPTH = 128
 HUGE = 1e150
@@ -166,34 +166,64 @@ def _forest(views, part, data, z, used, rows, width, sums):
 
 @njit(nogil=True, cache=True)
 def warp(value, how):
-    """Clip to ±how where it is positive, compress with asinh beyond −how where it is negative."""
+    """Clip to ±how where it is positive; compress by a logarithm beyond −how where negative."""
     if how > 0.0:
         return min(max(value, -how), how)
-    if how < 0.0:
-        return -how * np.arcsinh(value / -how)
+    if how < 0.0 and abs(value) > -how:
+        compressed = np.log1p(abs(value) + how) - how
+        return compressed if value > 0.0 else -compressed
     return value
 
 
 @njit(nogil=True, cache=True)
-def warp_columns(z, how):
-    """Training samples (n, d) as the neighbours' data: warped, float32, feature by feature."""
-    columns = np.empty((z.shape[1], z.shape[0]), dtype=np.float32)
-    for feature in range(z.shape[1]):
-        for sample in range(z.shape[0]):
+def warp_all(z, how):
+    """Training samples (n, d) as the neighbours see them: NaN stays NaN."""
+    warped = np.empty_like(z)
+    for sample in range(z.shape[0]):
+        for feature in range(z.shape[1]):
             value = z[sample, feature]
-            columns[feature, sample] = warp(value, how) if value == value else np.nan
-    return columns
+            warped[sample, feature] = warp(value, how) if value == value else value
+    return warped
 
 
 @njit(nogil=True, cache=True)
-def _distances(f32, first, samples, gaps, row, used, width, how, total, shared):
-    """Sum over the shared features of |row − sample| for each training sample, and their number."""
+def _see(views, part, data, row, used, width, seen):
+    """A row as a neighbours part compares it; where its samples begin, features, and how many are there.
+
+    Rotated parts see all the features that they know of, or nothing.
+    """
+    f32, _, _, _, i64, f64 = views
+    how = f64[part + 7]
+    known = i64[part + 9]
+    if known == 0:
+        for feature in range(width):
+            value = row[feature]
+            seen[feature] = warp(value, how) if value == value else value
+        return 2 * data, width, used
+    matrix = 2 * (data + known)
+    seen[:known] = 0.0
+    for k in range(known):
+        value = row[i64[data + k]]
+        if value != value:
+            return 0, 0, 0
+        value = warp(value, how)
+        for axis in range(known):
+            seen[axis] += value * f32[matrix + k * known + axis]
+    return matrix + 2 * ((known * known + 1) // 2), known, known
+
+
+@njit(nogil=True, cache=True)
+def _distances(f32, first, samples, gaps, recency, seen, used, width, total, shared):
+    """Mean over the shared features of |row − sample| for each training sample, by age.
+
+    Infinite where less than half of the row's features are shared.
+    """
     total[:samples] = np.float32(0.0)
     shared[:samples] = np.float32(0.0) if gaps else np.float32(used)
     for feature in range(width):
-        if row[feature] != row[feature]:
+        if seen[feature] != seen[feature]:
             continue
-        value = np.float32(warp(row[feature], how))
+        value = np.float32(seen[feature])
         column = f32[first + feature * samples : first + (feature + 1) * samples]
         if gaps:
             for s in range(samples):
@@ -203,9 +233,11 @@ def _distances(f32, first, samples, gaps, row, used, width, how, total, shared):
         else:
             for s in range(samples):
                 total[s] += abs(value - column[s])
+    step = recency / samples
     for s in range(samples):
         enough = shared[s] > 0 and 2.0 * shared[s] >= used
-        total[s] = total[s] / shared[s] if enough else np.float32(np.inf)
+        age = np.float32(1.0 + step * (samples - 1 - s))
+        total[s] = total[s] * age / shared[s] if enough else np.float32(np.inf)
 
 
 @njit(nogil=True, cache=True)
@@ -236,15 +268,19 @@ def _mean_nearest(nearest, found):
 
 
 @njit(nogil=True, cache=True)
-def _neighbors(views, part, data, z, used, rows, width, scores, total, shared):
+def _neighbors(views, part, data, z, used, rows, width, scores, seen, total, shared):
     f32, _, _, _, i64, f64 = views
-    samples, wanted = i64[part + 5], i64[part + 6] >> 1
-    gaps, how = (i64[part + 6] & 1) == 1, f64[part + 7]
+    samples, wanted, gaps = i64[part + 5], i64[part + 6] >> 1, (i64[part + 6] & 1) == 1
     nearest = np.empty(wanted, dtype=np.float32)
     which = np.empty(wanted, dtype=np.int64)
     for r in range(rows):
-        _distances(f32, 2 * data, samples, gaps, z[r], used[r], width, how, total, shared)
-        found = _nearest(total, samples, wanted, nearest, which)
+        first, features, there = _see(views, part, data, z[r], used[r], width, seen)
+        found = 0
+        if there > 0:
+            _distances(
+                f32, first, samples, gaps, f64[part + 8], seen, there, features, total, shared
+            )
+            found = _nearest(total, samples, wanted, nearest, which)
         scores[r] = -_mean_nearest(nearest, found)
 
 
@@ -323,7 +359,7 @@ def score_groups(words, starts, counts, values, out):
     views = _views(words)
     i64, f64 = views[4], views[5]
     widest, samples = _scratch(i64, starts)
-    z = np.empty((CHUNK, widest))
+    z, seen = np.empty((CHUNK, widest)), np.empty(widest)
     used = np.empty(CHUNK, dtype=np.int64)
     scores, total, weights = np.empty(CHUNK), np.empty(CHUNK), np.empty(CHUNK)
     distances = np.empty(samples, dtype=np.float32)
@@ -348,7 +384,9 @@ def score_groups(words, starts, counts, values, out):
                 if kind == FOREST:
                     _forest(views, part, data, z, used, rows, width, scores)
                 elif kind == NEIGHBORS:
-                    _neighbors(views, part, data, z, used, rows, width, scores, distances, shared)
+                    _neighbors(
+                        views, part, data, z, used, rows, width, scores, seen, distances, shared
+                    )
                 else:
                     for r in range(rows):
                         scores[r] = _deviations(z[r], width, f64[part + 5], kind == GAUSSIAN)
@@ -447,20 +485,30 @@ def _explain_forest(views, part, data, row, shares):
 
 
 @njit(nogil=True, cache=True)
-def _explain_neighbors(views, part, data, row, used, width, shares, total, shared):
+def _explain_neighbors(views, part, data, row, used, width, shares, seen, total, shared):
+    """The terms of the mean distance; of a rotated one what each feature adds beyond its median."""
     f32, _, _, _, i64, f64 = views
-    samples, wanted = i64[part + 5], i64[part + 6] >> 1
-    gaps, how = (i64[part + 6] & 1) == 1, f64[part + 7]
+    samples, wanted, gaps = i64[part + 5], i64[part + 6] >> 1, (i64[part + 6] & 1) == 1
     nearest = np.empty(wanted, dtype=np.float32)
     which = np.empty(wanted, dtype=np.int64)
-    _distances(f32, 2 * data, samples, gaps, row, used, width, how, total, shared)
+    first, features, there = _see(views, part, data, row, used, width, seen)
+    if there <= 0:
+        return np.nan
+    _distances(f32, first, samples, gaps, f64[part + 8], seen, there, features, total, shared)
     found = _nearest(total, samples, wanted, nearest, which)
+    known = i64[part + 9]
+    for at in range(found):
+        for axis in range(features):
+            gap = seen[axis] - f32[first + axis * samples + which[at]]
+            if known == 0:
+                shares[axis] += abs(gap) if gap == gap else 0.0
+            else:
+                for k in range(known):
+                    slope = np.float64(f32[2 * (data + known) + k * known + axis])
+                    value = warp(row[i64[data + k]], f64[part + 7])
+                    shares[i64[data + k]] += value * slope * (1.0 if gap > 0.0 else -1.0)
     for feature in range(width):
-        if row[feature] == row[feature]:
-            value = np.float32(warp(row[feature], how))
-            for at in range(found):
-                gap = abs(value - f32[2 * data + feature * samples + which[at]])
-                shares[feature] += gap if gap == gap else 0.0
+        shares[feature] = max(shares[feature], 0.0)
     return -_mean_nearest(nearest, found)
 
 
@@ -473,7 +521,7 @@ def explain_groups(words, starts, counts, values, out):
     views = _views(words)
     i64, f64 = views[4], views[5]
     widest, samples = _scratch(i64, starts)
-    row, shares = np.empty(widest), np.empty(widest)
+    row, shares, seen = np.empty(widest), np.empty(widest), np.empty(widest)
     distances = np.empty(samples, dtype=np.float32)
     shared = np.empty(samples, dtype=np.float32)
     at = 0
@@ -492,7 +540,7 @@ def explain_groups(words, starts, counts, values, out):
                     score = _explain_forest(views, part, data, row, shares)
                 elif kind == NEIGHBORS:
                     score = _explain_neighbors(
-                        views, part, data, row, used, width, shares, distances, shared
+                        views, part, data, row, used, width, shares, seen, distances, shared
                     )
                 else:
                     cap, worst_only = f64[part + 5], kind == GAUSSIAN

@@ -127,11 +127,13 @@ def robust_scales(columns, order, noise, cap, constant, centres, scales, left_ou
 
 
 @njit(nogil=True, cache=True)
-def leave_one_out_neighbors(columns, wanted, left_out):
+def leave_one_out_neighbors(columns, wanted, recency, left_out):
     """Mean distance of each sample to its ``wanted`` nearest others: the mean |difference| over the
-    features that both have, at least half of the sample's own. ``columns``: (d, n) float32.
+    features that both have, at least half of the sample's own, times 1 + ``recency`` · (share of
+    the samples that lie between the two in time). ``columns``: (d, n) float32.
     """
     width, samples = columns.shape
+    step = recency / samples
     gaps = False
     present = np.zeros(samples, dtype=np.int64)
     for feature in range(width):
@@ -163,7 +165,7 @@ def leave_one_out_neighbors(columns, wanted, left_out):
         for s in range(samples):
             if s == sample or shared[s] == 0.0 or 2.0 * shared[s] < present[sample]:
                 continue
-            distance = total[s] / shared[s]
+            distance = total[s] * np.float32(1.0 + step * abs(s - sample)) / shared[s]
             if found == wanted and not distance < nearest[found - 1]:
                 continue
             at = found if found < wanted else found - 1

@@ -53,12 +53,12 @@ class Part:
     """One packed scorer: its kind, its numbers, its data, and the training samples' scores.
 
     Attributes:
-        parameters: p0, p1, p2 of the block's part, integers or floats as the kernel reads them.
+        parameters: p0, p1, … of the block's part, integers or floats as the kernel reads them.
         out_of_sample: score of each training sample by a model that did not see it, (n,).
     """
 
     kind: int
-    parameters: tuple[int | float, int | float, int | float]
+    parameters: tuple[int | float, ...]
     data: Words
     out_of_sample: Floats
 
@@ -108,7 +108,7 @@ def _assemble(
     for row, (part, mean, inverse, weight) in zip(rows, parts, strict=True):
         row[:2] = part.kind, offset
         row[2:5] = _words(mean, inverse, weight)
-        row[5:] = _words(*part.parameters)
+        row[5 : 5 + len(part.parameters)] = _words(*part.parameters)
         offset += part.data.size
     head[3] = offset
     data = [part.data for part, *_ in parts]

@@ -12,16 +12,11 @@ from models.neighbors import neighbors_part
 
 CAP = 4.0
 CLIP = 3.0
-SOFT = 1.0
 NEIGHBORS = 5
+RECENCY = 1.0
 
 # By mean equal error rate over all recordings: docs/quality.md.
-DEFAULT_PARTS: tuple[tuple[str, float], ...] = (
-    ("forest", 0.5),
-    ("deviation", 1.0),
-    ("neighbors", 1.0),
-    ("clipped", 1.0),
-)
+DEFAULT_PARTS: tuple[tuple[str, float], ...] = (("recent", 1.0), ("rotated", 1.0))
 
 
 class Blend(Detector):
@@ -33,8 +28,9 @@ class Blend(Detector):
 
     Args:
         parts: names and weights of the parts: ``forest``, ``deviation``, ``neighbors`` (plain),
-            ``clipped`` (neighbours, each feature bounded) and ``soft`` (neighbours, each feature
-            compressed by asinh).
+            ``clipped`` (neighbours, each feature bounded), ``recent`` (neighbours, each feature
+            compressed by a logarithm, near in time counts as nearer) and ``rotated`` (the same
+            along the principal axes).
         n_estimators: trees of the forest.
         alert_budget: share of normal samples that may fall below the threshold, 0–1.
         random_state: seed of the forest.
@@ -70,10 +66,12 @@ class Blend(Detector):
                 return neighbors_part(scaled, NEIGHBORS)
             case "clipped":
                 return neighbors_part(scaled, NEIGHBORS, clip=CLIP)
-            case "soft":
-                return neighbors_part(scaled, NEIGHBORS, soft=SOFT)
+            case "recent":
+                return neighbors_part(scaled, NEIGHBORS, soft=1.0, recency=RECENCY)
+            case "rotated":
+                return neighbors_part(scaled, NEIGHBORS, soft=2.0, recency=RECENCY, rotated=True)
         raise ValueError(
-            f"part {name!r} is unknown: forest, deviation, neighbors, clipped or soft"
+            f"part {name!r} is unknown: forest, deviation, neighbors, clipped, recent or rotated"
         )
 
     @staticmethod

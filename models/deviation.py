@@ -39,7 +39,7 @@ class Deviation(Detector):
 def deviation_part(scaled: Robust, cap: float) -> _pack.Part:
     """The packed deviation scorer of samples that ``robust`` scaled with the same cap."""
     return _pack.Part(
-        _kernels.DEVIATION, (cap, 0, 0), np.empty(0, dtype=np.uint64), -scaled.deviations
+        _kernels.DEVIATION, (float(cap),), np.empty(0, dtype=np.uint64), -scaled.deviations
     )
 
 

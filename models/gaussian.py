@@ -53,7 +53,7 @@ class Gaussian(Detector):
         worst = z.max(axis=1)
         part = _pack.Part(
             _kernels.GAUSSIAN,
-            (_pack.LIMIT, 0, 0),
+            (_pack.LIMIT,),
             np.empty(0, dtype=np.uint64),
             np.where(worst < 0, np.nan, -worst),
         )

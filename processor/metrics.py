@@ -79,15 +79,20 @@ class Metrics:
             ("role",),
             registry=registry,
         )
-        info = Gauge(
+        self._build_info = Gauge(
             "telltale_build_info",
             "Always 1; the labels say what runs.",
-            ("version", "python", "librdkafka"),
+            ("role", "version", "python", "librdkafka"),
             registry=registry,
         )
-        info.labels(
-            version("telltale"), platform.python_version(), confluent_kafka.libversion()[0]
+
+    def start(self, role: str, model_memory: int) -> None:
+        """Set what stays as it is for the life of a role."""
+        librdkafka = confluent_kafka.libversion()[0]
+        self._build_info.labels(
+            role, version("telltale"), platform.python_version(), librdkafka
         ).set(1)
+        self.model_memory_limit_bytes.labels(role).set(model_memory)
 
     def count(self, role: str, counts: Counter[Count]) -> None:
         """Let the counters grow by what a committed Step says."""

@@ -16,9 +16,10 @@ from processor import http, logs
 from processor.metrics import Metrics
 from processor.model_store import ModelStore
 from processor.retrainer_role import RetrainerRole
+from processor.role import Role
 from processor.scorer_role import ScorerRole
 from processor.settings import Settings, SettingsError
-from processor.worker import Role, Worker
+from processor.worker import Worker
 
 SHUTDOWN_SECONDS = 9.0
 PORTS = {"scorer": 9464, "retrainer": 9465}
@@ -64,7 +65,7 @@ def build(settings: Settings, roles: Sequence[str], metrics: Metrics) -> dict[st
     for name in roles:
         log = logs.logger(name)
         store = ModelStore(Path(settings.model_dir), settings.model_memory)
-        metrics.model_memory_limit_bytes.labels(name).set(settings.model_memory)
+        metrics.start(name, settings.model_memory)
         role = ROLES[name](settings, store, metrics, log)
         workers[name] = Worker(role, settings, metrics, log)
     return workers

@@ -64,7 +64,7 @@ class ScorerRole:
                 self._state.apply({(partition, kind, profile_id): profile}, {})
             self._state.apply({}, self._windows(partition))
         self._loaded = Table()
-        counts = self._state.count()
+        counts = self._state.counts
         self._log.info(
             "state",
             active=sum(n for (_, state), n in counts.items() if state == "active"),
@@ -101,7 +101,7 @@ class ScorerRole:
 
     def observe(self) -> None:
         gauge = self._metrics.profiles.labels
-        counts = self._state.count()
+        counts = self._state.counts
         for kind in KINDS:
             for state in ("learning", "active"):
                 gauge(self.name, kind, state).set(counts[kind, state])

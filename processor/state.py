@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -60,6 +60,8 @@ class State:
 
     profiles: dict[int, dict[tuple[str, str], Profile]] = field(default_factory=dict)
     suppressions: dict[int, dict[tuple[str, str], Suppression]] = field(default_factory=dict)
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Profiles by (kind, ``learning`` or ``active``)."""
 
     def profile(self, key: ProfileKey) -> Profile | None:
         partition, kind, profile_id = key
@@ -75,22 +77,18 @@ class State:
         suppressions: Mapping[ProfileKey, Suppression | None],
     ) -> None:
         """Take over the delta of a committed Step; None removes."""
+        for key, profile in profiles.items():
+            before = self.profile(key)
+            if before is not None:
+                self.counts[key[1], _stage(before)] -= 1
+            if profile is not None:
+                self.counts[key[1], _stage(profile)] += 1
         _merge(self.profiles, profiles)
         _merge(self.suppressions, suppressions)
 
-    def drop(self, partitions: Iterable[int]) -> None:
-        """Forget what belongs to partitions that are no longer ours."""
-        for partition in partitions:
-            self.profiles.pop(partition, None)
-            self.suppressions.pop(partition, None)
 
-    def count(self) -> Counter[tuple[str, str]]:
-        """Profiles by (kind, ``learning`` or ``active``)."""
-        found: Counter[tuple[str, str]] = Counter()
-        for profiles in self.profiles.values():
-            for (kind, _), profile in profiles.items():
-                found[kind, "active" if isinstance(profile, Active) else "learning"] += 1
-        return found
+def _stage(profile: Profile) -> str:
+    return "active" if isinstance(profile, Active) else "learning"
 
 
 def _merge(

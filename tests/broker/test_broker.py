@@ -8,6 +8,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.kafka.broker import BrokerError, JvmBroker
 
+# The controller lets a broker back in when the session of its last life is over.
+QUICK_RETURN = {"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "500"}
+
 
 def create(bootstrap: str, topic: str) -> None:
     client = AdminClient({"bootstrap.servers": bootstrap})
@@ -61,7 +64,7 @@ def test_a_reader_sees_committed_transactions_and_never_aborted_ones(bootstrap, 
 
 
 def test_a_broker_killed_comes_back_on_its_port_with_what_was_committed(tmp_path: Path):
-    with JvmBroker(tmp_path) as broker:
+    with JvmBroker(tmp_path, QUICK_RETURN) as broker:
         create(broker.bootstrap, "records")
         producer = transactional(broker.bootstrap, "writer")
         producer.begin_transaction()

@@ -113,6 +113,11 @@ def test_straightness_is_straight_over_travelled_distance_averaged_over_moving_p
     assert window["path_straightness"] == pytest.approx((5 / 7 + 1) / 2)
 
 
+def test_straightness_is_at_most_one_though_distances_are_rounded():
+    path = points(*((i, 0.1 * i, 0.6 * i) for i in range(4)))
+    assert features(mousePaths=[path])["path_straightness"] == 1
+
+
 def test_click_duration_leaves_out_what_is_absent_or_negative():
     window = features(
         clicks=clicks((0, 0, 0, 80), (5e3, 0, 0, 120), (9e3, 0, 0, None), (2e4, 0, 0, -5))
@@ -188,14 +193,24 @@ def test_focus_changes_are_counted_per_minute_of_the_window():
     assert features(focusChanges=changes, endTimestamp=120_000)["focus_change_rate"] == 1.5
 
 
-def test_any_event_makes_the_absence_of_focus_changes_evidence():
-    assert features(scrollEvents=scrolls((0, 1)))["focus_change_rate"] == 0
+@pytest.mark.parametrize(
+    "lists",
+    [
+        {"scrollEvents": scrolls((0, 1))},
+        {"clicks": clicks((0, 0, 0, 1))},
+        {"keyEvents": keys(("KeyA", 0, 1))},
+        {"mousePaths": [points((0, 0, 0))]},
+    ],
+)
+def test_any_event_makes_the_absence_of_focus_changes_evidence(lists):
+    assert features(**lists)["focus_change_rate"] == 0
 
 
-def test_a_window_that_ends_before_it_starts_lasts_as_long_as_its_events():
+@pytest.mark.parametrize("end", [5_000, 10_000])
+def test_a_window_that_does_not_end_after_it_starts_lasts_as_long_as_its_events(end: int):
     window = features(
         startTimestamp=10_000,
-        endTimestamp=5_000,
+        endTimestamp=end,
         keyEvents=keys(("KeyA", 1_000, 31_000), ("KeyB", 2_000, None)),
         focusChanges=[{"type": "blur", "t": 2_000}],
     )
@@ -236,6 +251,13 @@ def test_a_repeated_timestamp_adds_distance_but_no_speed():
     assert nan(window["mouse_acceleration_avg"])
     assert window["path_straightness"] == pytest.approx(math.hypot(20, 10) / 30)
     assert window["mouse_to_interaction"] == pytest.approx(30)
+
+
+def test_acceleration_leaves_out_the_neighbours_of_an_untimed_step():
+    window = features(
+        mousePaths=[points((0, 0, 0), (100, 10, 0), (200, 30, 0), (200, 35, 0), (300, 90, 0))]
+    )
+    assert window["mouse_acceleration_avg"] == pytest.approx(1000)
 
 
 def test_a_clock_that_jumps_back_adds_distance_but_no_speed():

@@ -1,0 +1,212 @@
+"""The partitions of a process: rebalances, restore at assignment, and where reading goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from processor import kafka
+from processor.offsets import starting_offsets
+from processor.records import TopicPartition as Place
+from processor.restore import TRANSIENT, Restore, ends
+from processor.role import Role
+from processor.settings import Settings
+
+COMMITTED_SECONDS = 1.0
+RESTORE_POLL_SECONDS = 0.1
+
+
+class Assignment:
+    """What this process holds of the group's partitions, and how far each input was answered.
+
+    Nothing is fetched before the state is restored: the group's assignment is only noted in the
+    callback, and taken with explicit offsets once the changelogs were read to their end.
+
+    Attributes:
+        partitions: partition numbers held, the same of every input; None outside the group.
+        positions: next offset to be answered of each input; empty until restored.
+        ends: offset at which each input was last seen to end.
+        waiting: why no telemetry is read now, or None.
+        restore_seconds: how long the last restore took.
+    """
+
+    def __init__(
+        self, consumer: Consumer, admin: AdminClient, role: Role, settings: Settings, log: Any
+    ) -> None:
+        self.partitions: tuple[int, ...] | None = None
+        self.positions: dict[Place, int] = {}
+        self.ends: dict[Place, int] = {}
+        self.waiting: str | None = "joining the group"
+        self.restore_seconds = 0.0
+        self._consumer = consumer
+        self._admin = admin
+        self._role = role
+        self._settings = settings
+        self._log = log
+        self._restore: Restore | None = None
+        self._loaded = False
+        self._began = 0.0
+        self._urgent: dict[Place, int] = {}
+        self._broken: BaseException | None = None
+
+    @property
+    def restoring(self) -> bool:
+        """Whether partitions are held whose state is not there yet."""
+        return bool(self.partitions) and not self.positions
+
+    def subscribe(self) -> None:
+        """Join the group."""
+        self._consumer.subscribe(
+            list(self._role.inputs),
+            on_assign=self._guarded(self._on_assign),
+            on_revoke=self._guarded(self._on_revoke),
+            on_lost=self._guarded(self._on_lost),
+        )
+
+    def check(self) -> None:
+        """Raise what went wrong inside a callback, where it cannot be raised."""
+        if self._broken is not None:
+            raise self._broken
+
+    def holds(self, place: Place, offset: int) -> bool:
+        """Whether a polled record is still ours to answer."""
+        return self.positions.get(place, offset + 1) <= offset
+
+    def advance(self) -> bool:
+        """Go on with a restore, some records at a time; whether records can be answered.
+
+        Raises:
+            LostOffsets: committed offsets or unread records are gone, and the policy is to stop.
+            KafkaException: an error that does not pass by itself.
+        """
+        if self.partitions is None:
+            return False
+        if self.restoring:
+            try:
+                self._continue()
+            except KafkaException as error:
+                reason = error.args[0]
+                if not (reason.retriable() or reason.code() in TRANSIENT):
+                    raise
+                self.waiting = f"restoring: {reason.str()}"
+        if not self.partitions:
+            # More processes than partitions: a spare one is ready.
+            self.waiting = None
+        return bool(self.positions)
+
+    def answered(self, offsets: dict[Place, int]) -> None:
+        """Note how far a committed Step went."""
+        self.positions |= offsets
+        self.urgent_read()
+
+    def urgent_read(self) -> None:
+        """Once commands were read to the end that they had, fetch everything."""
+        if not self._urgent:
+            return
+        for place, end in list(self._urgent.items()):
+            if max(self.positions[place], self.ends.get(place, 0)) >= end:
+                del self._urgent[place]
+        if not self._urgent:
+            self.fetch()
+
+    def fetch(self) -> None:
+        """Fetch from the positions on; commands alone until they were read to their end."""
+        wanted = self._urgent or self.positions
+        self._consumer.assign([TopicPartition(t, p, self.positions[t, p]) for t, p in wanted])
+        self.waiting = "reading commands" if self._urgent else None
+
+    def restore(self) -> None:
+        """Take state and offsets from the broker, again or for the first time."""
+        self._clear()
+        self._consumer.assign([])
+        self._began = monotonic()
+        self.waiting = "restoring"
+
+    def close(self) -> None:
+        """Let go of a restore under way."""
+        if self._restore is not None:
+            self._restore.close()
+            self._restore = None
+
+    def _guarded(self, callback: Callable[[list[Any]], None]) -> Callable[[Any, list[Any]], None]:
+        def call(_: Any, places: list[Any]) -> None:
+            try:
+                callback(places)
+            except BaseException as error:
+                self._broken = error
+
+        return call
+
+    def _on_assign(self, places: list[Any]) -> None:
+        held = {t: {p.partition for p in places if p.topic == t} for t in self._role.inputs}
+        common = set.intersection(*held.values())
+        odd = sorted(set.union(*held.values()) - common)
+        if odd:
+            self._log.error("partitions_apart", partitions=odd, topics=list(self._role.inputs))
+        self.partitions = tuple(sorted(common))
+        self._log.info("assigned", partitions=self.partitions)
+        self.restore()
+        if odd:
+            self.waiting = f"partitions {odd} are not assigned of every topic alike"
+
+    def _on_revoke(self, places: list[Any]) -> None:
+        self._log.info("revoked", partitions=sorted({p.partition for p in places}))
+        self._leave()
+
+    def _on_lost(self, places: list[Any]) -> None:
+        self._log.warning("lost", partitions=sorted({p.partition for p in places}))
+        self._leave()
+
+    def _leave(self) -> None:
+        self._clear()
+        self.partitions = None
+        self._consumer.unassign()
+        self.waiting = "rebalancing"
+
+    def _clear(self) -> None:
+        self.close()
+        self.positions = {}
+        self.ends = {}
+        self._urgent = {}
+        self._loaded = False
+        self._role.drop()
+
+    def _continue(self) -> None:
+        """One turn of the restore: offsets stable, changelogs read, offsets checked."""
+        partitions = self.partitions or ()
+        if self._restore is None:
+            # Offsets that answer are stable: no transaction of an earlier life is pending.
+            places = [TopicPartition(t, p) for t in self._role.inputs for p in partitions]
+            self._consumer.committed(places, timeout=COMMITTED_SECONDS)
+            reader = kafka.reader(self._settings)
+            self._restore = Restore(reader, self._admin, self._role.changelogs, partitions)
+        if not self._restore.done:
+            for record in self._restore.poll(RESTORE_POLL_SECONDS):
+                self._role.load(record)
+            self.waiting = f"restoring: {self._restore.read} records read"
+            return
+        if not self._loaded:
+            self._role.restored(partitions)
+            self._loaded = True
+        positions = starting_offsets(
+            self._consumer,
+            self._admin,
+            [(t, p) for t in self._role.inputs for p in partitions],
+            self._role.newest(),
+            self._settings.lost_offsets,
+            self._log,
+        )
+        urgent = [TopicPartition(t, p) for t in self._role.urgent for p in partitions]
+        self._urgent = {
+            place: end for place, end in ends(self._admin, urgent).items() if end > positions[place]
+        }
+        self.positions = positions
+        self.restore_seconds = monotonic() - self._began
+        read = self._restore.read
+        self.close()
+        self._log.info("restored", records=read, seconds=round(self.restore_seconds, 3))
+        self.fetch()

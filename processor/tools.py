@@ -1,0 +1,114 @@
+"""What the operators' commands share: their error, clients, and reads that come to an end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from time import monotonic
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from processor import kafka
+from processor.records import Incoming
+from processor.records import TopicPartition as Place
+from processor.restore import TRANSIENT, beginnings, ends, incoming
+from processor.settings import Settings
+from processor.topics import partition_counts
+
+SILENCE_SECONDS = 30.0
+
+
+class ToolError(Exception):
+    """Why a command cannot do what it was asked: one sentence for people."""
+
+
+def admin_client(settings: Settings) -> AdminClient:
+    """A client for questions to the broker."""
+    return AdminClient(kafka.base(settings))
+
+
+def places_of(admin: AdminClient, topics: Sequence[str]) -> list[TopicPartition]:
+    """All partitions of topics.
+
+    Raises:
+        ToolError: a topic is missing.
+        KafkaException: the broker did not answer.
+    """
+    counts = partition_counts(admin, list(topics))
+    missing = [name for name in topics if name not in counts]
+    if missing:
+        raise ToolError(f"topics missing: {', '.join(missing)} (telltale topics create)")
+    return [TopicPartition(name, number) for name in topics for number in range(counts[name])]
+
+
+def reader(settings: Settings, starts: Mapping[Place, int]) -> Consumer:
+    """A consumer of committed records from these offsets on; it commits nothing."""
+    consumer = Consumer(kafka.reader(settings))
+    consumer.assign([TopicPartition(topic, part, at) for (topic, part), at in starts.items()])
+    return consumer
+
+
+def poll(consumer: Consumer, records: int, timeout: float) -> tuple[list[Incoming], list[Place]]:
+    """Some more records, and the partitions at whose end the consumer has arrived.
+
+    Raises:
+        KafkaException: an error that does not pass by itself.
+    """
+    found: list[Incoming] = []
+    at_end: list[Place] = []
+    for message in consumer.consume(records, timeout):
+        error = message.error()
+        if error is None:
+            found.append(incoming(message))
+        elif error.code() == KafkaError._PARTITION_EOF:
+            at_end.append((message.topic(), message.partition()))
+        elif not (error.retriable() or error.code() in TRANSIENT):
+            raise KafkaException(error)
+    return found, at_end
+
+
+def read(
+    settings: Settings,
+    admin: AdminClient,
+    places: Iterable[TopicPartition],
+    *,
+    last: int | None = None,
+) -> Iterator[Incoming]:
+    """The committed records that partitions hold now, each partition in its order.
+
+    Args:
+        last: offsets before each partition's end to begin at; all of it where None.
+
+    Raises:
+        ToolError: the broker fell silent before the end.
+        KafkaException: the broker did not answer, or refused.
+    """
+    chosen = list(places)
+    first, until = beginnings(admin, chosen), ends(admin, chosen)
+    starts = {
+        place: first[place] if last is None else max(first[place], end - last)
+        for place, end in until.items()
+    }
+    left = {place for place, end in until.items() if end > starts[place]}
+    if not left:
+        return
+    consumer = reader(settings, {place: starts[place] for place in left})
+    try:
+        heard = monotonic()
+        while left:
+            records, at_end = poll(consumer, 10_000, 0.1)
+            if records or at_end:
+                heard = monotonic()
+            elif monotonic() - heard > SILENCE_SECONDS:
+                where = ", ".join(f"{topic} [{number}]" for topic, number in sorted(left))
+                raise ToolError(f"no records for {SILENCE_SECONDS:.0f} s, still to read: {where}")
+            for record in records:
+                place = (record.topic, record.partition)
+                if record.offset < until[place]:
+                    yield record
+                if record.offset + 1 >= until[place]:
+                    left.discard(place)
+            # The last record of a partition may be a control record, which is never delivered.
+            left.difference_update(at_end)
+    finally:
+        consumer.close()
