@@ -13,6 +13,9 @@ A score is the weighted mean of the parts' scores, each standardised. numba's ca
 kernel's own file, so kernels of different files never call one another.
 """
 
+# numba types a kernel by what it is called with.
+# mypy: allow-untyped-defs
+
 from __future__ import annotations
 
 import numpy as np
@@ -170,7 +173,7 @@ def warp(value, how):
     if how > 0.0:
         return min(max(value, -how), how)
     if how < 0.0 and abs(value) > -how:
-        compressed = np.log1p(abs(value) + how) - how
+        compressed = np.log(1.0 + abs(value) + how) - how
         return compressed if value > 0.0 else -compressed
     return value
 
@@ -188,9 +191,10 @@ def warp_all(z, how):
 
 @njit(nogil=True, cache=True)
 def _see(views, part, data, row, used, width, seen):
-    """A row as a neighbours part compares it; where its samples begin, features, and how many are there.
+    """A row as a neighbours part compares it, into ``seen``.
 
-    Rotated parts see all the features that they know of, or nothing.
+    Gives where the samples begin, how many features they have, how many of them the row has.
+    Whitened parts see all the features that they know of, or nothing.
     """
     f32, _, _, _, i64, f64 = views
     how = f64[part + 7]
@@ -200,14 +204,14 @@ def _see(views, part, data, row, used, width, seen):
             value = row[feature]
             seen[feature] = warp(value, how) if value == value else value
         return 2 * data, width, used
-    matrix = 2 * (data + known)
+    matrix = 2 * (data + 2 * known)
     seen[:known] = 0.0
     for k in range(known):
         value = row[i64[data + k]]
         if value != value:
             return 0, 0, 0
-        value = warp(value, how)
-        for axis in range(known):
+        value = warp(value * f64[data + known + k], how)
+        for axis in range(k, known):
             seen[axis] += value * f32[matrix + k * known + axis]
     return matrix + 2 * ((known * known + 1) // 2), known, known
 
@@ -351,7 +355,7 @@ def _scratch(i64, starts):
 
 @njit(nogil=True, cache=True)
 def score_groups(words, starts, counts, values, out):
-    """Score rows of many models: ``counts[g]`` rows for the model whose block begins at ``starts[g]``.
+    """Score rows of many models: ``counts[g]`` rows by the block that begins at ``starts[g]``.
 
     ``values`` are all rows one after another, each as wide as its model; ``out`` has one score a
     row. A row's score never depends on the other rows of the call.
@@ -486,7 +490,7 @@ def _explain_forest(views, part, data, row, shares):
 
 @njit(nogil=True, cache=True)
 def _explain_neighbors(views, part, data, row, used, width, shares, seen, total, shared):
-    """The terms of the mean distance; of a rotated one what each feature adds beyond its median."""
+    """The terms of the mean distance; of a whitened one what each feature adds to it."""
     f32, _, _, _, i64, f64 = views
     samples, wanted, gaps = i64[part + 5], i64[part + 6] >> 1, (i64[part + 6] & 1) == 1
     nearest = np.empty(wanted, dtype=np.float32)
@@ -504,8 +508,8 @@ def _explain_neighbors(views, part, data, row, used, width, shares, seen, total,
                 shares[axis] += abs(gap) if gap == gap else 0.0
             else:
                 for k in range(known):
-                    slope = np.float64(f32[2 * (data + known) + k * known + axis])
-                    value = warp(row[i64[data + k]], f64[part + 7])
+                    slope = np.float64(f32[2 * (data + 2 * known) + k * known + axis])
+                    value = warp(row[i64[data + k]] * f64[data + known + k], f64[part + 7])
                     shares[i64[data + k]] += value * slope * (1.0 if gap > 0.0 else -1.0)
     for feature in range(width):
         shares[feature] = max(shares[feature], 0.0)

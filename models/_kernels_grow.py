@@ -8,6 +8,9 @@ A leaf has the smallest integer as feature, its training samples in place of the
 feature is written as its complement (only in trees from elsewhere).
 """
 
+# numba types a kernel by what it is called with.
+# mypy: allow-untyped-defs
+
 from __future__ import annotations
 
 import numpy as np

@@ -68,7 +68,9 @@ def single(width: int, part: Part, scaling: Scaling | None) -> Words:
     return _assemble(width, scaling, [(part, 0.0, 1.0, 1.0)])
 
 
-def blend(width: int, parts: Sequence[tuple[Part, float]], scaling: Scaling) -> tuple[Words, Floats]:
+def blend(
+    width: int, parts: Sequence[tuple[Part, float]], scaling: Scaling
+) -> tuple[Words, Floats]:
     """The block of a weighted mean of standardised parts, and its out-of-sample scores (n,)."""
     standardised = [(part, *_moments(part.out_of_sample), weight) for part, weight in parts]
     total = np.zeros(parts[0][0].out_of_sample.shape[0])

@@ -54,7 +54,8 @@ def _nodes(tree: Any, features: NDArray[np.int64], wide: bool) -> _pack.Words:
 
 def _breadth_first(tree: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     level = np.zeros(1, dtype=np.int64)
-    order, depths = [], []
+    order: list[NDArray[np.int64]] = []
+    depths: list[NDArray[np.int64]] = []
     while level.size > 0:
         depths.append(np.full(level.size, len(depths)))
         order.append(level)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from models import _pack
 from models._robust import Robust, robust
 from models.detector import Detector, Floats, unbounded_to_unit
@@ -13,10 +12,15 @@ from models.neighbors import neighbors_part
 CAP = 4.0
 CLIP = 3.0
 NEIGHBORS = 5
+SOFT = 1.0
 RECENCY = 1.0
 
 # By mean equal error rate over all recordings: docs/quality.md.
-DEFAULT_PARTS: tuple[tuple[str, float], ...] = (("recent", 1.0), ("rotated", 1.0))
+DEFAULT_PARTS: tuple[tuple[str, float], ...] = (
+    ("recent", 1.0),
+    ("whitened", 1.0),
+    ("neighbors", 0.25),
+)
 
 
 class Blend(Detector):
@@ -29,8 +33,8 @@ class Blend(Detector):
     Args:
         parts: names and weights of the parts: ``forest``, ``deviation``, ``neighbors`` (plain),
             ``clipped`` (neighbours, each feature bounded), ``recent`` (neighbours, each feature
-            compressed by a logarithm, near in time counts as nearer) and ``rotated`` (the same
-            along the principal axes).
+            compressed by a logarithm, near in time counts as nearer) and ``whitened`` (the same
+            of what the other features do not foretell).
         n_estimators: trees of the forest.
         alert_budget: share of normal samples that may fall below the threshold, 0–1.
         random_state: seed of the forest.
@@ -67,11 +71,11 @@ class Blend(Detector):
             case "clipped":
                 return neighbors_part(scaled, NEIGHBORS, clip=CLIP)
             case "recent":
-                return neighbors_part(scaled, NEIGHBORS, soft=1.0, recency=RECENCY)
-            case "rotated":
-                return neighbors_part(scaled, NEIGHBORS, soft=2.0, recency=RECENCY, rotated=True)
+                return neighbors_part(scaled, NEIGHBORS, soft=SOFT, recency=RECENCY)
+            case "whitened":
+                return neighbors_part(scaled, NEIGHBORS, soft=SOFT, recency=RECENCY, whitened=True)
         raise ValueError(
-            f"part {name!r} is unknown: forest, deviation, neighbors, clipped, recent or rotated"
+            f"part {name!r} is unknown: forest, deviation, neighbors, clipped, recent or whitened"
         )
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What every detector is: a scikit-learn outlier estimator that calibrates itself when it is fitted."""
+"""What every detector is: a scikit-learn outlier estimator that calibrates itself when fitted."""
 
 from __future__ import annotations
 
@@ -37,11 +37,12 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     n_features_in_: int
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
-        """Learn from samples of normal, shape (n, d), NaN where a value is absent.
+        """Learn from samples of normal, shape (n, d), in the order of time, NaN where absent.
 
         Raises:
             ValueError: no samples, no features, or infinite values.
         """
+        del y
         samples = self._check(X, reset=True)
         out_of_sample = self._fit(samples)
         self.calibration_ = self._calibrate(out_of_sample)
@@ -50,7 +51,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def score_samples(self, X: ArrayLike) -> Floats:
-        """Score of each row, shape (n,): the higher, the more normal; NaN for a row without evidence."""
+        """Score of each row, shape (n,): the higher, the more normal; NaN without evidence."""
         check_is_fitted(self, "offset_")
         return _pack.score(self.block_, self._check(X, reset=False))
 
@@ -127,7 +128,7 @@ def typical_ranges(X: Floats) -> Floats:
     low = np.take_along_axis(ordered, below, axis=0)
     high = np.take_along_axis(ordered, above, axis=0)
     part = position - below
-    return low * (1.0 - part) + high * part
+    return np.asarray(low * (1.0 - part) + high * part, dtype=np.float64)
 
 
 def unbounded_to_unit(abnormality: Floats) -> Floats:

@@ -21,7 +21,7 @@ NARROW_NODES, NARROW_FEATURES = 2**16, 2**15 - 1
 
 
 class IsolationForest(OutlierMixin, BaseEstimator):  # type: ignore[misc]
-    """Isolation forest (Liu, Ting, Zhou, 2008) as scikit-learn's, grown and walked by compiled code.
+    """Isolation forest (Liu, Ting, Zhou, 2008) as scikit-learn's, compiled.
 
     Parameters, methods and scores are those of ``sklearn.ensemble.IsolationForest``. Where a value
     is absent (NaN) a split tells nothing: a training sample goes at random, by the share of the
@@ -91,6 +91,7 @@ class IsolationForest(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: no samples, no features, infinite values, or a parameter out of range.
         """
+        del y
         samples = self._check(X, reset=True)
         n, width = samples.shape
         self._check_parameters()
@@ -109,7 +110,7 @@ class IsolationForest(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def score_samples(self, X: ArrayLike) -> Floats:
-        """Minus the anomaly score of the paper, shape (n,), −1 to 0: the lower, the more abnormal."""
+        """Minus the anomaly score of the paper, shape (n,): the lower, the more abnormal."""
         check_is_fitted(self, "block_")
         return _pack.score(self.block_, self._check(X, reset=False))
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from scipy import special
 
 from models import _kernels, _pack
-from models.calibration import Calibration
+from models.calibration import Calibration, StudentCalibration
 from models.detector import Detector, Floats
 from models.deviation import distance_to_unit
 
@@ -61,10 +58,7 @@ class Gaussian(Detector):
         return part.out_of_sample
 
     def _calibrate(self, out_of_sample: Floats) -> Calibration:
-        base = Calibration.fit(out_of_sample)
-        return StudentCalibration(
-            base.scores, base.mean, base.scale, int(self.count_.min()), self.mean_.size
-        )
+        return StudentCalibration.predict(out_of_sample, int(self.count_.min()), self.mean_.size)
 
     @staticmethod
     def unit(scores: Floats) -> Floats:
@@ -74,21 +68,3 @@ class Gaussian(Detector):
 
 def _scaling(mean: Floats, scale: Floats) -> _pack.Scaling:
     return _pack.Scaling.of(mean, scale, noise=NOISE, constant=_pack.LIMIT)
-
-
-@dataclass(frozen=True)
-class StudentCalibration(Calibration):
-    """Two-sided Student-t prediction, Šidák-corrected over the features."""
-
-    count: int
-    features: int
-
-    def offset(self, budget: float) -> float:
-        """Minus the half-width, in standard deviations, of the prediction interval at ``budget``."""
-        each = -np.expm1(np.log1p(-budget) / self.features)
-        return float(special.stdtrit(max(self.count - 1, 1), each / 2.0))
-
-    def p_values(self, scores: Floats) -> Floats:
-        """Chance that a normal sample lies at least as far from the mean, shape (n,)."""
-        each = 2.0 * special.stdtr(max(self.count - 1, 1), scores)
-        return np.asarray(-np.expm1(self.features * np.log1p(-each)), dtype=np.float64)

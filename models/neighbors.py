@@ -9,10 +9,14 @@ from models._robust import Robust, robust
 from models.detector import Detector, Floats
 from models.deviation import distance_to_unit
 
-# A rotated part compares the features that this share of the samples have.
+# Whitening uses the features that this share of the samples have.
 KNOWN = 0.9
+# Folds of the samples for which whitening is learnt without them.
+FOLDS = 10
 # Least variance of an axis, as a share of their mean: bounds what rounding can be blown up to.
 LEAST_VARIANCE = 1e-3
+# A mean absolute deviation times this estimates the standard deviation of normal samples.
+MEAN_TO_DEVIATION = 1.2533141373155003
 
 
 class Neighbors(Detector):
@@ -20,7 +24,7 @@ class Neighbors(Detector):
 
     Distances are over the features that both samples have, and only to samples that have at
     least half of the row's. The training samples' scores leave the sample itself out of its
-    neighbours (scales and rotation are those of all samples).
+    neighbours (its scales are those of all samples; whitening is learnt without a tenth of them).
 
     Rows are learnt in the order of time, the newest last: with ``recency`` λ the distance to the
     oldest of n samples counts 1 + λ (n − 1) / n times.
@@ -30,9 +34,10 @@ class Neighbors(Detector):
         clip: hard bound of each scaled feature, so that one wild feature does not drown the rest.
         soft: scaled features are compressed by a logarithm beyond this bound instead.
         recency: how much more the distance to the oldest sample counts, from 0 on.
-        rotated: compare along the principal axes of the samples, each scaled to variance 1, with
-            the covariance shrunk as Ledoit and Wolf (2004): what goes together counts once. Then
-            only rows that have all of the features that 90 % of the samples have are judged.
+        whitened: compare each feature less what the ones before it foretell, so that what goes
+            together counts once (Mahalanobis, by the covariance shrunk as Ledoit and Wolf, 2004).
+            Only the features that 90 % of the samples have are used, and only rows that have all
+            of these are judged.
         alert_budget: share of normal samples that may fall below the threshold, 0–1.
     """
 
@@ -42,14 +47,14 @@ class Neighbors(Detector):
         clip: float | None = None,
         soft: float | None = None,
         recency: float = 0.0,
-        rotated: bool = False,
+        whitened: bool = False,
         alert_budget: float = 0.01,
     ) -> None:
         self.n_neighbors = n_neighbors
         self.clip = clip
         self.soft = soft
         self.recency = recency
-        self.rotated = rotated
+        self.whitened = whitened
         self.alert_budget = alert_budget
 
     def _fit(self, X: Floats) -> Floats:
@@ -62,7 +67,7 @@ class Neighbors(Detector):
             clip=self.clip,
             soft=self.soft,
             recency=self.recency,
-            rotated=self.rotated,
+            whitened=self.whitened,
         )
         self.block_ = _pack.single(X.shape[1], part, scaled.scaling)
         return part.out_of_sample
@@ -80,13 +85,13 @@ def neighbors_part(
     clip: float | None = None,
     soft: float | None = None,
     recency: float = 0.0,
-    rotated: bool = False,
+    whitened: bool = False,
 ) -> _pack.Part:
     """The packed nearest-neighbour scorer of robustly scaled samples."""
     how = float(clip) if clip is not None else -float(soft) if soft is not None else 0.0
+    if whitened:
+        return _whitened_part(scaled.z, n_neighbors, how, recency)
     seen = _kernels.warp_all(scaled.z, how)
-    if rotated:
-        return _rotated_part(seen, n_neighbors, how, recency)
     columns = np.ascontiguousarray(seen.T, dtype=np.float32)
     samples = columns.shape[1]
     left_out = np.empty(samples)
@@ -100,49 +105,33 @@ def neighbors_part(
     )
 
 
-def _rotated_part(seen: Floats, n_neighbors: int, how: float, recency: float) -> _pack.Part:
-    there = ~np.isnan(seen)
+def _whitened_part(z: Floats, n_neighbors: int, how: float, recency: float) -> _pack.Part:
+    there = ~np.isnan(z)
     known = np.flatnonzero(there.mean(axis=0) >= KNOWN)
     complete = there[:, known].all(axis=1)
-    samples = seen[np.ix_(complete, known)]
-    left_out = np.full(seen.shape[0], np.nan)
-    if samples.size == 0:
-        known, samples = known[:0], samples[:0, :0]
-    matrix = whitening(samples).astype(np.float32)
-    columns = np.ascontiguousarray((samples @ matrix.astype(np.float64)).T, dtype=np.float32)
+    samples = z[np.ix_(complete, known)]
+    left_out = np.full(z.shape[0], np.nan)
+    n, width = samples.shape
+    # Mean absolute deviations: what is heavy-tailed by MAD would all lie beyond the bound.
+    scale = np.abs(samples).mean(axis=0) * MEAN_TO_DEVIATION if n > 0 else np.ones(width)
+    inverse = 1.0 / np.where(scale > 0.0, scale, 1.0)
+    samples = _kernels.warp_all(samples * inverse, how)
+    axes, columns, scores = np.zeros((width, width)), np.empty((width, n), np.float32), np.empty(n)
     if samples.size > 0:
-        scores = np.empty(samples.shape[0])
-        _kernels_fit.leave_one_out_neighbors(columns, n_neighbors, recency, scores)
+        _kernels_fit.decorrelate(
+            samples, FOLDS, n_neighbors, recency, LEAST_VARIANCE, axes, columns, scores
+        )
         left_out[complete] = -scores
     return _pack.Part(
         _kernels.NEIGHBORS,
-        (samples.shape[0], 2 * n_neighbors, how, float(recency), known.size or -1),
+        (n if width > 0 else 0, 2 * n_neighbors, how, float(recency), width or -1),
         np.concatenate(
-            [known.astype(np.int64).view(np.uint64), _pack.to_words(matrix), _pack.to_words(columns)]
+            [
+                known.astype(np.int64).view(np.uint64),
+                inverse.view(np.uint64),
+                _pack.to_words(axes.T.astype(np.float32)),
+                _pack.to_words(columns),
+            ]
         ),
         left_out,
     )
-
-
-def whitening(samples: Floats) -> Floats:
-    """Rotation to the principal axes, each scaled to variance 1, (d, d), for samples (n, d).
-
-    The covariance is shrunk towards a multiple of the identity (Ledoit, Wolf, 2004), so that it
-    holds with fewer samples than features.
-    """
-    n, width = samples.shape
-    if n == 0 or width == 0:
-        return np.zeros((width, width))
-    centred = samples - samples.mean(axis=0)
-    covariance = centred.T @ centred / n
-    mean = float(np.trace(covariance)) / width
-    if mean <= 0.0:
-        return np.eye(width)
-    squares = float((covariance**2).sum())
-    noise = (float(((centred**2).sum(axis=1) ** 2).sum()) / n - squares) / (n * width)
-    spread = squares / width - mean**2
-    shrinkage = min(max(noise / spread, 0.0), 1.0) if spread > 0.0 else 1.0
-    covariance *= 1.0 - shrinkage
-    covariance.flat[:: width + 1] += shrinkage * mean
-    variances, axes = np.linalg.eigh(covariance)
-    return np.asarray(axes / np.sqrt(np.maximum(variances, LEAST_VARIANCE * mean)))

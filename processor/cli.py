@@ -11,9 +11,11 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 import schemas
-from processor import kafka, process, topics
+from processor import cli_tools, kafka, process, topics
+from processor.names import Topics
 from processor.options import CLIENT, with_settings
 from processor.settings import Settings, SettingsError
+from processor.tools import ToolError
 
 app = typer.Typer(
     name="telltale",
@@ -24,6 +26,7 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="Create and check the topics.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
+app.add_typer(cli_tools.app)
 
 
 @app.command()
@@ -52,7 +55,7 @@ def run(settings: Settings) -> None:
 def topics_create(settings: Settings) -> None:
     """Create the topics that are missing."""
     admin = AdminClient(kafka.base(settings))
-    names = topics.Topics(settings.topic_prefix)
+    names = Topics(settings.topic_prefix)
     created = topics.create(admin, names, settings.partitions, settings.replication)
     for name in created:
         typer.echo(f"created {name} ({settings.partitions} partitions)")
@@ -65,7 +68,7 @@ def topics_create(settings: Settings) -> None:
 def topics_check(settings: Settings) -> None:
     """Say what differs from the topics that Telltale needs; exit 1 if anything does."""
     admin = AdminClient(kafka.base(settings))
-    found = topics.check(admin, topics.Topics(settings.topic_prefix))
+    found = topics.check(admin, Topics(settings.topic_prefix))
     for sentence in found:
         typer.echo(sentence, err=True)
     if found:
@@ -87,7 +90,7 @@ def main() -> None:
     """Entry point: errors are one readable line on standard error."""
     try:
         app()
-    except SettingsError as error:
+    except (SettingsError, ToolError) as error:
         _fail(str(error))
     except KafkaException as error:
         reason = error.args[0]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from models.features import KINDS, Extracted
+from processor.names import DEAD_LETTER_LIMIT
 from processor.records import DeadLetter, Headers, Incoming, Outgoing
-from processor.topics import DEAD_LETTER_LIMIT
 from schemas import InvalidJson, explain, parse_object
 
 MAX_KEY_BYTES = 256
@@ -33,12 +33,14 @@ class Decoded:
     Attributes:
         observed_at: epoch milliseconds.
         extracted: names and vectors, one row a sample.
+        rule_severity: severity by the kind's fixed rule, where it has one.
     """
 
     kind: str
     profile_id: str
     observed_at: int
     extracted: Extracted
+    rule_severity: str | None = None
 
 
 def profile_id(key: bytes | None) -> str | DeadLetter:
@@ -89,8 +91,13 @@ def decode(record: Incoming, kind: str, limits: Limits) -> Decoded | DeadLetter:
     if samples > limits.samples:
         return DeadLetter("too_large", f"{samples} samples, expected at most {limits.samples}")
     observed_at = telemetry.observed_at_ms()
+    rule = KINDS[kind].rule
     return Decoded(
-        kind, identity, record.timestamp if observed_at is None else observed_at, extracted
+        kind,
+        identity,
+        max(0, record.timestamp) if observed_at is None else observed_at,
+        extracted,
+        None if rule is None else rule(telemetry),
     )
 
 

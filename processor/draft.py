@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from models.artifacts import ArtifactError, Model
 from processor.decode import Decoded, Limits
+from processor.names import Topics
 from processor.records import Incoming, Outgoing, ProfileKey
 from processor.settings import Settings
 from processor.state import Active, Learning, Profile, State, Suppression
 from processor.step import Step
-from processor.topics import Topics
 from schemas import ModelRecord
 
 Floats = NDArray[np.float64]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
 
-def configure(log_format: str | None, level: str) -> None:
-    """Set up logging of the process to standard error."""
+def configure(log_format: str | None, level: str, stream: TextIO | None = None) -> None:
+    """Set up logging of the process to a stream, standard error by default."""
     chosen = log_format or ("console" if sys.stderr.isatty() else "json")
     renderer: Any = (
         structlog.dev.ConsoleRenderer()
@@ -28,7 +28,7 @@ def configure(log_format: str | None, level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
         cache_logger_on_first_use=False,
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+import models
 from processor import http, logs
 from processor.metrics import Metrics
 from processor.model_store import ModelStore
@@ -43,6 +44,7 @@ def main(settings: Settings, roles: Sequence[str]) -> int:
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
+    models.warm_up()
     workers = build(settings, roles, Metrics(registry))
     port = PORTS[roles[0]] if settings.http_port is None else settings.http_port
     health = {name: worker.health for name, worker in workers.items()}

@@ -6,14 +6,13 @@ import gzip
 import io
 import json
 import re
-import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
-from typing import IO, Final
+from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -112,18 +111,18 @@ def lines_of(file: str) -> Iterator[Iterable[bytes]]:
     """
     try:
         if file == "-":
-            yield _unpacked(sys.stdin.buffer)
+            with open(0, "rb", closefd=False) as stream:
+                yield _unpacked(stream)
         else:
-            with Path(file).open("rb") as opened:
-                yield _unpacked(opened)
+            with Path(file).open("rb") as stream:
+                yield _unpacked(stream)
     except (OSError, EOFError, zlib.error) as error:
         told = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise ToolError(f"{file}: {told}") from None
 
 
-def _unpacked(stream: IO[bytes]) -> Iterable[bytes]:
-    buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)  # type: ignore
-    return gzip.open(buffered) if buffered.peek(2)[:2] == GZIP_MAGIC else buffered
+def _unpacked(stream: io.BufferedReader) -> Iterable[bytes]:
+    return gzip.open(stream) if stream.peek(2)[:2] == GZIP_MAGIC else stream
 
 
 @dataclass

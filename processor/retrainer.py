@@ -19,10 +19,10 @@ from models.training import seed_of, train
 from processor import ring
 from processor.decode import dead_letter
 from processor.draft import Rules
+from processor.names import OUTPUT_LIMIT
 from processor.records import DeadLetter, Incoming, Outgoing, ProfileKey
 from processor.ring import Ring
 from processor.step import Step
-from processor.topics import OUTPUT_LIMIT
 from schemas import AcceptedSample, LifecycleEvent, Mark, ModelRecord
 
 Floats = NDArray[np.float64]

@@ -15,6 +15,7 @@ from processor.changelog import Table
 from processor.draft import Rules
 from processor.metrics import Metrics
 from processor.model_store import ModelStore
+from processor.names import Topics
 from processor.records import Incoming, ProfileKey
 from processor.records import TopicPartition as Place
 from processor.restore import incoming
@@ -22,7 +23,6 @@ from processor.retrainer import Pool
 from processor.settings import Settings
 from processor.slots import Slot
 from processor.step import Step
-from processor.topics import Topics
 from schemas import ModelRecord
 
 TABLE_RECORDS = 1000

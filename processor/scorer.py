@@ -16,11 +16,11 @@ from processor import announcements, ring, verdicts
 from processor.commands import execute
 from processor.decode import Decoded, dead_letter, decode
 from processor.draft import Draft, Floats, Pending, Rules
+from processor.names import OUTPUT_LIMIT
 from processor.records import DeadLetter, Incoming, Outgoing, ProfileKey
 from processor.ring import Ring
 from processor.state import Active, Learning, Profile, State
 from processor.step import Step
-from processor.topics import OUTPUT_LIMIT
 from processor.verdicts import Judge, Judgement
 
 

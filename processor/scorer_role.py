@@ -13,13 +13,13 @@ from processor.changelog import Table
 from processor.draft import Rules
 from processor.metrics import Metrics
 from processor.model_store import ModelStore
+from processor.names import Topics
 from processor.records import Incoming, ProfileKey
 from processor.records import TopicPartition as Place
 from processor.scorer import compute
 from processor.settings import Settings
 from processor.state import Active, Learning, Profile, State, Suppression
 from processor.step import Step
-from processor.topics import Topics
 
 
 class ScorerRole:

@@ -9,7 +9,42 @@ import numpy as np
 
 WINDOW_MS: Final = 10_000
 WIDTH, HEIGHT = 1440, 900
-WORDS: Final = ["the", "and", "then", "there", "these", "other", "into", "start", "station", "thing", "listen", "near", "hear", "water", "rest", "is", "at", "on", "in", "to", "it", "are", "or", "nation", "enter", "large", "sent", "tell", "sharing", "outer", "letter", "intend", "teach", "hero"]
+WORDS: Final = [
+    "the",
+    "and",
+    "then",
+    "there",
+    "these",
+    "other",
+    "into",
+    "start",
+    "station",
+    "thing",
+    "listen",
+    "near",
+    "hear",
+    "water",
+    "rest",
+    "is",
+    "at",
+    "on",
+    "in",
+    "to",
+    "it",
+    "are",
+    "or",
+    "nation",
+    "enter",
+    "large",
+    "sent",
+    "tell",
+    "sharing",
+    "outer",
+    "letter",
+    "intend",
+    "teach",
+    "hero",
+]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 from processor import simulate_behavior as behavior
 
 HOUR_MS: Final = 3_600_000
-POINTS: Final = 5
-EVENTS: Final = 4
+POINTS: Final = 3
+EVENTS: Final = 3
 FACTORS: Final = 4
 NAMES: Final = (
     "cpu_user", "cpu_system", "cpu_wait", "memory_used", "swap_used", "disk_read", "disk_write",

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import orjson
-from models.severity import severity
 from numpy.typing import NDArray
 
 from models.artifacts import Model
 from models.calibration import sample_budget
 from models.detector import Detector
+from models.severity import severity
 from processor.decode import Decoded
 from processor.draft import Pending
 from processor.records import Headers, Incoming, Outgoing
@@ -121,6 +121,7 @@ def unscored(
         "samples_seen": seen if learned is None else learned,
         "samples_needed": needed if learned is None else learned,
         "reasons": [],
+        "rule_severity": decoded.rule_severity,
         "suppressed": suppressed,
         "observed_at": decoded.observed_at,
         "scored_at": now,
@@ -154,6 +155,7 @@ def scored(
         "samples_seen": announced.learned,
         "samples_needed": announced.learned,
         "reasons": reasons(model, judgement.rows[worst]) if judgement.anomaly else [],
+        "rule_severity": pending.decoded.rule_severity,
         "suppressed": suppressed,
         "observed_at": pending.decoded.observed_at,
         "scored_at": now,

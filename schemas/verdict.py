@@ -74,6 +74,10 @@ class Verdict(Record):
     samples_omitted: Annotated[int, Field(ge=0)] = Field(
         default=0, description="Anomalous samples beyond the 100 listed."
     )
+    rule_severity: Severity | None = Field(
+        default=None,
+        description="Severity by fixed rule, whatever was learnt; of kinds that have one.",
+    )
     suppressed: bool = Field(
         default=False, description="Whether the profile was in a maintenance window."
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from operator import itemgetter
 from typing import Final
 
 import numpy as np
 
 from models.features.extracted import Extracted, Feature, Floats, bounded
-from schemas.drowsiness import DrowsinessEvent, DrowsinessTelemetry
+from schemas.drowsiness import DrowsinessTelemetry
 from schemas.verdict import Severity
 
 WINDOW: Final = 5
@@ -61,7 +60,7 @@ def _last_events(columns: Floats) -> Floats:
     return np.lib.stride_tricks.sliding_window_view(np.vstack((before, columns)), WINDOW, axis=0)
 
 
-def rule_severity(events: Sequence[DrowsinessEvent]) -> Severity:
+def rule_severity(telemetry: DrowsinessTelemetry) -> Severity:
     """How grave a record is by rule alone, whatever the profile has learnt.
 
     The gravest of its events counts. An event is drowsy where the tracker says so or the eye
@@ -71,7 +70,7 @@ def rule_severity(events: Sequence[DrowsinessEvent]) -> Severity:
     longest = max(
         (
             event["duration_ms"]
-            for event in events
+            for event in telemetry.observations()
             if event["is_drowsy"] or event["ear_value"] < CLOSED_EAR
         ),
         default=None,

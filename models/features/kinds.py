@@ -25,6 +25,7 @@ class Kind:
         extract: a valid record of that model → its samples; never raises, never ±inf.
         features: the columns; None where a profile's first record fixes them.
         detector: name of the detector used where no setting says otherwise.
+        rule: severity of a valid record by fixed rule, beside what the profile has learnt.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Kind:
     extract: Callable[[Any], Extracted]
     features: tuple[Feature, ...] | None
     detector: str
+    rule: Callable[[Any], str] | None = None
 
 
 KINDS: Final[dict[str, Kind]] = {
@@ -39,7 +41,14 @@ KINDS: Final[dict[str, Kind]] = {
     for kind in (
         Kind("behavior", BehaviorTelemetry, behavior.extract, behavior.FEATURES, "blend"),
         Kind("series", SeriesTelemetry, series.extract, series.FEATURES, "gaussian"),
-        Kind("drowsiness", DrowsinessTelemetry, drowsiness.extract, drowsiness.FEATURES, "blend"),
+        Kind(
+            "drowsiness",
+            DrowsinessTelemetry,
+            drowsiness.extract,
+            drowsiness.FEATURES,
+            "blend",
+            drowsiness.rule_severity,
+        ),
         Kind("features", FeaturesTelemetry, named.extract, None, "blend"),
     )
 }

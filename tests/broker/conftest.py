@@ -1,8 +1,11 @@
 """Tests here stand on a real broker: all of them carry the mark `broker`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.broker.harness import Telltale
 
 HERE = Path(__file__).parent
 
@@ -23,3 +26,13 @@ def environment(bootstrap: str, prefix: str, tmp_path: Path) -> dict[str, str]:
         "TELLTALE_MODEL_DIR": str(tmp_path / "models"),
         "TELLTALE_HTTP_PORT": "0",
     }
+
+
+@pytest.fixture
+def telltale(environment: dict[str, str], tmp_path: Path) -> Iterator[Telltale]:
+    """An application of the test's own; what it left running is killed at the end."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    application = Telltale(environment, logs)
+    yield application
+    application.close()

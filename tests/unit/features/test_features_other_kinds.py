@@ -126,7 +126,7 @@ def test_any_drowsiness_gives_finite_values_and_rolling_ones_between_the_extreme
 )
 def test_severity_by_rule_is_that_of_the_longest_closure(events, severity: str):
     record = DrowsinessTelemetry.model_validate({"events": events})
-    assert rule_severity(record.observations()) == severity
+    assert rule_severity(record) == severity
 
 
 def test_named_values_keep_their_names_and_order():

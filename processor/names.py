@@ -1,0 +1,90 @@
+"""The topics' names, the configuration that each is created with, and the most that one takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from models.features import KINDS
+
+DAY_MS = 24 * 3600 * 1000
+MIB = 2**20
+OUTPUT_LIMIT = 4 * MIB
+DEAD_LETTER_LIMIT = 8 * MIB
+
+_DELETE = {"cleanup.policy": "delete"}
+_LARGE = {"cleanup.policy": "delete", "max.message.bytes": str(OUTPUT_LIMIT)}
+_COMPACT = {
+    "cleanup.policy": "compact",
+    "segment.ms": str(DAY_MS),
+    "max.compaction.lag.ms": str(DAY_MS),
+    "delete.retention.ms": str(DAY_MS),
+    "max.message.bytes": str(OUTPUT_LIMIT),
+}
+
+
+@dataclass(frozen=True)
+class Topics:
+    """Names of all topics of an application under one prefix."""
+
+    prefix: str = ""
+
+    @property
+    def anomalies(self) -> str:
+        return f"{self.prefix}anomalies"
+
+    @property
+    def accepted(self) -> str:
+        return f"{self.prefix}accepted-normal"
+
+    @property
+    def candidates(self) -> str:
+        return f"{self.prefix}candidates"
+
+    @property
+    def models(self) -> str:
+        return f"{self.prefix}models"
+
+    @property
+    def cold_start(self) -> str:
+        return f"{self.prefix}cold-start"
+
+    @property
+    def profiles(self) -> str:
+        return f"{self.prefix}profiles"
+
+    @property
+    def pool(self) -> str:
+        return f"{self.prefix}retrain-pool"
+
+    @property
+    def commands(self) -> str:
+        return f"{self.prefix}commands"
+
+    @property
+    def lifecycle(self) -> str:
+        return f"{self.prefix}lifecycle"
+
+    @property
+    def dead_letter(self) -> str:
+        return f"{self.prefix}dead-letter"
+
+    def telemetry(self, kind: str) -> str:
+        return f"{self.prefix}telemetry.{kind}"
+
+    def kinds(self) -> dict[str, str]:
+        """Telemetry topic → kind."""
+        return {self.telemetry(kind): kind for kind in KINDS}
+
+    def configs(self) -> Mapping[str, Mapping[str, str]]:
+        """Every topic with the configuration that it is created with."""
+        compacted = (self.models, self.cold_start, self.profiles, self.pool)
+        large = (self.anomalies, self.accepted, self.candidates)
+        plain = (*self.kinds(), self.commands, self.lifecycle)
+        dead = {**_DELETE, "max.message.bytes": str(DEAD_LETTER_LIMIT)}
+        return (
+            dict.fromkeys(plain, _DELETE)
+            | dict.fromkeys(large, _LARGE)
+            | dict.fromkeys(compacted, _COMPACT)
+            | {self.dead_letter: dead}
+        )

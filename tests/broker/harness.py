@@ -1,0 +1,161 @@
+"""Telltale as its users run it: the command in processes of its own, records in, records out."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+
+COMMAND = str(Path(sys.executable).with_name("telltale"))
+START_SECONDS = 90.0
+STOP_SECONDS = 10.0
+
+
+class Telltale:
+    """One application under test: its topics, its processes and its records."""
+
+    def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
+        self._environment = dict(environment)
+        self._bootstrap = environment["TELLTALE_BOOTSTRAP_SERVERS"]
+        self._prefix = environment["TELLTALE_TOPIC_PREFIX"]
+        self._logs = logs
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def run(self, *arguments: str, timeout: float = 60, **variables: str) -> Any:
+        """A command that ends by itself."""
+        return subprocess.run(
+            [COMMAND, *arguments],
+            env=os.environ | self._environment | variables,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def create_topics(self, partitions: int = 2) -> None:
+        done = self.run("topics", "create", "--partitions", str(partitions))
+        assert done.returncode == 0, done.stderr
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
+        """A role; its log goes to a file that a failing assertion can name."""
+        log = self._logs / f"{'-'.join(arguments)}-{len(self._running)}.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                [COMMAND, *arguments],
+                env=os.environ | self._environment | variables,
+                stdout=file,
+                stderr=file,
+            )
+        self._running.append(process)
+        return process
+
+    def stop(self, process: subprocess.Popen[bytes]) -> int:
+        """SIGTERM, and the exit code; fails when that takes longer than 10 s."""
+        process.send_signal(signal.SIGTERM)
+        return process.wait(STOP_SECONDS)
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        process.wait()
+
+    def close(self) -> None:
+        for process in self._running:
+            if process.poll() is None:
+                self.kill(process)
+
+    def log(self) -> str:
+        """What the processes logged."""
+        return "\n".join(file.read_text() for file in sorted(self._logs.glob("*.log")))
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """The structured log lines of all processes."""
+        return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+
+    def produce(self, topic: str, records: Iterable[tuple[str | bytes, Any]]) -> int:
+        """Send records as an upstream producer would; how many there were."""
+        producer = Producer(
+            {"bootstrap.servers": self._bootstrap, "partitioner": "murmur2_random", "linger.ms": 5}
+        )
+        count = 0
+        for key, value in records:
+            raw = value if isinstance(value, bytes) or value is None else json.dumps(value)
+            producer.produce(self._prefix + topic, key=key, value=raw)
+            producer.poll(0)
+            count += 1
+        assert producer.flush(30) == 0
+        return count
+
+    def read(self, topic: str) -> list[Message]:
+        """All records of a topic that a reader of committed records sees now."""
+        consumer = self._reader()
+        places = self._places(consumer, topic)
+        consumer.assign(places)
+        ended: set[int] = set()
+        found: list[Message] = []
+        while len(ended) < len(places):
+            for message in consumer.consume(1000, 1.0):
+                if message.error() is None:
+                    found.append(message)
+                else:
+                    ended.add(message.partition() or 0)
+        consumer.close()
+        return found
+
+    def values(self, topic: str) -> list[dict[str, Any]]:
+        """The JSON values of ``read``."""
+        return [json.loads(message.value() or b"null") for message in self.read(topic)]
+
+    def wait_for(self, count: int, topic: str = "anomalies", seconds: float = 120) -> list[Any]:
+        """The JSON values of a topic once there are ``count`` of them."""
+        consumer = self._reader()
+        consumer.assign(self._places(consumer, topic))
+        found: list[Any] = []
+        deadline = time.monotonic() + seconds
+        while len(found) < count:
+            assert time.monotonic() < deadline, (
+                f"{len(found)} of {count} records in {topic} after {seconds} s\n{self.log()}"
+            )
+            found += [
+                json.loads(m.value() or b"null")
+                for m in consumer.consume(1000, 0.2)
+                if m.error() is None
+            ]
+        consumer.close()
+        return found
+
+    def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+        """Return once a condition holds."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"{what}: not after {seconds} s\n{self.log()}"
+
+    def _reader(self) -> Consumer:
+        return Consumer(
+            {
+                "bootstrap.servers": self._bootstrap,
+                "group.id": f"{self._prefix}test",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 50,
+            }
+        )
+
+    def _places(self, consumer: Consumer, topic: str) -> list[TopicPartition]:
+        name = self._prefix + topic
+        known = consumer.list_topics(name, timeout=30).topics[name].partitions
+        return [TopicPartition(name, partition, 0) for partition in known]
+
+
+def by_profile(verdicts: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Verdicts of each profile in the order of its telemetry."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for verdict in sorted(verdicts, key=lambda v: int(v["verdict_id"].rpartition("-")[2])):
+        found.setdefault(verdict["profile_id"], []).append(verdict)
+    return found

@@ -1,0 +1,228 @@
+"""Builders for tests of the pure middle: records, rules, and a role that runs without a broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import orjson
+
+from models.artifacts import ArtifactError, Model, unpack
+from processor import retrainer, scorer
+from processor.draft import Rules
+from processor.names import Topics
+from processor.records import Incoming, Outgoing, ProfileKey
+from processor.retrainer import Pool
+from processor.settings import Settings
+from processor.state import Profile, State
+from processor.step import Step
+from schemas import AcceptedSample, LifecycleEvent, ModelRecord, Verdict
+
+NOW = 1_700_000_000_000
+TOPICS = Topics()
+
+
+def settings(**wanted: Any) -> Settings:
+    """Settings with small cold starts, whatever the environment's ``.env`` says."""
+    chosen = {"cold_start_samples": 5, "detector": "deviation"} | wanted
+    return Settings(_env_file=None, **chosen)
+
+
+@dataclass
+class Memory:
+    """Artefacts in memory, as the model directory holds them: their bytes, by digest."""
+
+    payloads: dict[str, bytes] = field(default_factory=dict)
+    opened: dict[str, Model] = field(default_factory=dict)
+
+    def keep(self, step: Step[Any]) -> None:
+        for _, artifact in step.artifacts:
+            self.payloads[artifact.sha256] = artifact.payload
+
+    def lose(self, sha256: str) -> None:
+        del self.payloads[sha256]
+        self.opened.pop(sha256, None)
+
+    def open(self, records: Iterable[ModelRecord]) -> Mapping[str, Model | ArtifactError]:
+        found: dict[str, Model | ArtifactError] = {}
+        for record in records:
+            if record.sha256 in self.opened:
+                found[record.sha256] = self.opened[record.sha256]
+            elif record.sha256 in self.payloads:
+                model = unpack(self.payloads[record.sha256], record.sha256)
+                found[record.sha256] = self.opened[record.sha256] = model
+            else:
+                found[record.sha256] = ArtifactError(f"{record.artifact}: not there")
+        return found
+
+
+def rules(memory: Memory | None = None, **wanted: Any) -> Rules:
+    return Rules(settings(**wanted), TOPICS, (memory or Memory()).open)
+
+
+def record(
+    value: Any,
+    *,
+    kind: str = "features",
+    topic: str | None = None,
+    key: str | bytes | None = "p",
+    partition: int = 0,
+    offset: int = 0,
+    timestamp: int = NOW,
+    headers: tuple[tuple[str, bytes | None], ...] = (),
+) -> Incoming:
+    """A telemetry record; bytes and None are taken as they are, all else becomes JSON."""
+    raw = value if value is None or isinstance(value, bytes) else orjson.dumps(value)
+    name = key.encode() if isinstance(key, str) else key
+    return Incoming(
+        topic or TOPICS.telemetry(kind), partition, offset, name, raw, headers, timestamp
+    )
+
+
+def vector(*values: float | None) -> dict[str, Any]:
+    """A ``features`` value with the names a, b, c, …"""
+    return {"values": {chr(97 + i): value for i, value in enumerate(values)}}
+
+
+def normal(count: int, *, seed: int = 0, width: int = 3) -> list[dict[str, Any]]:
+    """Ordinary ``features`` values."""
+    drawn = np.random.default_rng(seed).normal(10.0, 1.0, (count, width))
+    return [vector(*row.tolist()) for row in drawn]
+
+
+GROSS = vector(1000.0, -1000.0, 1000.0)
+
+
+def stream(values: Iterable[Any], *, first: int = 0, **wanted: Any) -> list[Incoming]:
+    """Telemetry records of one profile with running offsets."""
+    return [record(value, offset=first + i, **wanted) for i, value in enumerate(values)]
+
+
+def command(name: str, *, profile: str = "p", partition: int = 0, offset: int = 0, **more: Any):
+    said = {"command_id": f"c-{name}", "command": name, "profile_id": profile, "issued_at": NOW}
+    return record(
+        said | more, topic=TOPICS.commands, key=profile, partition=partition, offset=offset
+    )
+
+
+def of(step: Step[Any] | Sequence[Outgoing], topic: str) -> list[Outgoing]:
+    outputs = step.outputs if isinstance(step, Step) else step
+    return [out for out in outputs if out.topic == topic]
+
+
+def parsed(outputs: Sequence[Outgoing]) -> list[Any]:
+    return [orjson.loads(out.value) for out in outputs if out.value is not None]
+
+
+def verdicts(step: Step[Any] | Sequence[Outgoing]) -> list[Verdict]:
+    """The verdicts of a Step; each is checked against its schema."""
+    return [Verdict.model_validate(said) for said in parsed(of(step, TOPICS.anomalies))]
+
+
+def accepted(step: Step[Any] | Sequence[Outgoing]) -> list[AcceptedSample]:
+    said = parsed(of(step, TOPICS.accepted))
+    return [AcceptedSample.model_validate(item) for item in said if "mark" not in item]
+
+
+def announced(step: Step[Any] | Sequence[Outgoing]) -> list[ModelRecord]:
+    return [ModelRecord.model_validate(said) for said in parsed(of(step, TOPICS.models))]
+
+
+def events(step: Step[Any] | Sequence[Outgoing]) -> list[LifecycleEvent]:
+    return [LifecycleEvent.model_validate(said) for said in parsed(of(step, TOPICS.lifecycle))]
+
+
+def reasons(step: Step[Any] | Sequence[Outgoing]) -> list[str]:
+    """The reasons of the dead letters, in order."""
+    letters = of(step, TOPICS.dead_letter)
+    return [dict(letter.headers)["telltale.reason"].decode() for letter in letters]
+
+
+class Scorer:
+    """A scorer without a broker: its Steps are committed to a list."""
+
+    def __init__(self, **wanted: Any) -> None:
+        self.memory = Memory()
+        self.rules = rules(self.memory, **wanted)
+        self.state = State()
+        self.outputs: list[Outgoing] = []
+
+    def step(
+        self, batch: Sequence[Incoming], now: int = NOW, refused: Iterable[ProfileKey] = ()
+    ) -> Step[Profile]:
+        """The Step of a batch, dropped."""
+        return scorer.compute(self.state, batch, now, self.rules, frozenset(refused))
+
+    def feed(
+        self, batch: Sequence[Incoming], now: int = NOW, refused: Iterable[ProfileKey] = ()
+    ) -> list[Outgoing]:
+        """Commit the Steps of a batch to its end; what they wrote."""
+        written: list[Outgoing] = []
+        while batch:
+            step = self.step(batch, now, refused)
+            self.memory.keep(step)
+            self.state.apply(step.profiles, step.suppressions)
+            written += step.outputs
+            batch = step.rest
+        self.outputs += written
+        return written
+
+    def current(self, key: ProfileKey) -> ModelRecord:
+        profile = self.state.profile(key)
+        assert profile is not None
+        return profile.record
+
+    def taught(self, *, profile: str = "p", partition: int = 0, first: int = 0) -> ModelRecord:
+        """Have a ``features`` profile learn; its announcement."""
+        needed = self.rules.settings.cold_start("features")
+        batch = stream(normal(needed), key=profile, partition=partition, first=first)
+        return announced(self.feed(batch))[-1]
+
+
+class Retrainer:
+    """A retrainer without a broker, beside a scorer whose artefacts it shares."""
+
+    def __init__(self, memory: Memory, **wanted: Any) -> None:
+        self.memory = memory
+        self.rules = rules(memory, **wanted)
+        self.pools: dict[ProfileKey, Pool] = {}
+        self.announced: dict[ProfileKey, ModelRecord] = {}
+
+    def know(self, record: ModelRecord) -> None:
+        self.announced[record.partition or 0, record.kind, record.profile_id] = record
+
+    def step(
+        self, batch: Sequence[Incoming], now: int = NOW, refused: Iterable[ProfileKey] = ()
+    ) -> Step[Pool]:
+        return retrainer.compute(
+            self.pools, self.announced, batch, now, self.rules, frozenset(refused)
+        )
+
+    def apply(self, step: Step[Pool]) -> Step[Pool]:
+        self.memory.keep(step)
+        for key, pool in step.profiles.items():
+            if pool is None:
+                self.pools.pop(key, None)
+            else:
+                self.pools[key] = pool
+        return step
+
+    def feed(self, batch: Sequence[Incoming], now: int = NOW) -> list[Outgoing]:
+        written: list[Outgoing] = []
+        while batch:
+            step = self.apply(self.step(batch, now))
+            written += step.outputs
+            batch = step.rest
+        return written
+
+
+def consumed(outputs: Sequence[Outgoing], topic: str, *, first: int = 0) -> list[Incoming]:
+    """What was written to a topic, as a reader of it polls it."""
+    return [
+        Incoming(
+            out.topic, out.partition, first + i, out.key, out.value, out.headers, out.timestamp
+        )
+        for i, out in enumerate(of(outputs, topic))
+    ]
