@@ -47,15 +47,80 @@ def average_path(n):
 
 
 @njit(nogil=True, cache=True)
-def _walk(f32, i16, u16, i32, root, row):
-    """Depth at which a complete row ends in a tree of narrow nodes."""
-    node = root
-    code = np.int64(i16[4 * node + 2])
-    while code != LEAF:
-        beyond = 0 if row[code ^ (code >> 15)] <= f32[2 * node] else 1
-        node = root + np.int64(u16[4 * node + 3]) + beyond
-        code = np.int64(i16[4 * node + 2])
+def _step(f32, i16, u16, root, node, code, z, r):
+    """The next node of a complete row's way down a narrow tree; a leaf is its own next."""
+    leaf = code == LEAF
+    feature = 0 if leaf else code ^ (code >> 15)
+    beyond = 0 if z[r, feature] <= f32[2 * node] else 1
+    return node if leaf else root + np.int64(u16[4 * node + 3]) + beyond
+
+
+@njit(nogil=True, cache=True)
+def _depth(u16, i32, node):
     return np.float64(u16[4 * node + 3]) + average_path(np.int64(i32[2 * node]))
+
+
+@njit(nogil=True, cache=True)
+def _walk_four(f32, i16, u16, i32, z, a, ra, b, rb, c, rc, d, rd):
+    """Depths at which rows ra … rd end in the narrow trees whose roots are a … d.
+
+    Four walks at once, since each step of one waits for memory.
+    """
+    na, nb, nc, nd = a, b, c, d
+    ca, cb = np.int64(i16[4 * na + 2]), np.int64(i16[4 * nb + 2])
+    cc, cd = np.int64(i16[4 * nc + 2]), np.int64(i16[4 * nd + 2])
+    while not ((ca == LEAF) & (cb == LEAF) & (cc == LEAF) & (cd == LEAF)):
+        na = _step(f32, i16, u16, a, na, ca, z, ra)
+        nb = _step(f32, i16, u16, b, nb, cb, z, rb)
+        nc = _step(f32, i16, u16, c, nc, cc, z, rc)
+        nd = _step(f32, i16, u16, d, nd, cd, z, rd)
+        ca, cb = np.int64(i16[4 * na + 2]), np.int64(i16[4 * nb + 2])
+        cc, cd = np.int64(i16[4 * nc + 2]), np.int64(i16[4 * nd + 2])
+    return _depth(u16, i32, na), _depth(u16, i32, nb), _depth(u16, i32, nc), _depth(u16, i32, nd)
+
+
+@njit(nogil=True, cache=True)
+def _add_four(f32, i16, u16, i32, z, root, rows, count, sums):
+    """Add to ``sums`` the depths of one to four complete rows in one tree."""
+    a, b = rows[0], rows[min(1, count - 1)]
+    c, d = rows[min(2, count - 1)], rows[min(3, count - 1)]
+    da, db, dc, dd = _walk_four(f32, i16, u16, i32, z, root, a, root, b, root, c, root, d)
+    sums[a] += da
+    if count > 1:
+        sums[b] += db
+    if count > 2:
+        sums[c] += dc
+    if count > 3:
+        sums[d] += dd
+
+
+@njit(nogil=True, cache=True)
+def _walk_complete(views, roots, firsts, trees, z, rows, count, sums):
+    """Add to ``sums`` the depths of the complete rows ``rows[:count]``, always in tree order."""
+    f32, i16, u16, i32, i64, _ = views
+    fours = count // 4 * 4
+    if fours > 0:
+        for tree in range(trees):
+            root = roots + i64[firsts + tree]
+            for k in range(0, fours, 4):
+                _add_four(f32, i16, u16, i32, z, root, rows[k : k + 4], 4, sums)
+    for k in range(fours, count):
+        r = rows[k]
+        for tree in range(0, trees, 4):
+            last = trees - 1
+            a, b = roots + i64[firsts + tree], roots + i64[firsts + min(tree + 1, last)]
+            c, d = (
+                roots + i64[firsts + min(tree + 2, last)],
+                roots + i64[firsts + min(tree + 3, last)],
+            )
+            da, db, dc, dd = _walk_four(f32, i16, u16, i32, z, a, r, b, r, c, r, d, r)
+            sums[r] += da
+            if tree + 1 < trees:
+                sums[r] += db
+            if tree + 2 < trees:
+                sums[r] += dc
+            if tree + 3 < trees:
+                sums[r] += dd
 
 
 @njit(nogil=True, cache=True)
@@ -148,12 +213,10 @@ def _forest(views, part, data, z, used, rows, width, sums):
     counts = np.empty(flags >> 2 if n_partial > 0 else 0, dtype=np.int64)
     stack = np.empty(WALK_DEPTH if n_partial > 0 else 0, dtype=np.int64)
     shares = np.empty(stack.size)
-    for tree in range(trees):
-        root = roots + i64[data + tree] * stride
-        for c in range(n_complete):
-            r = complete[c]
-            sums[r] += _walk(f32, i16, u16, i32, root, z[r])
-        if n_partial > 0:
+    _walk_complete(views, roots, data, trees, z, complete, n_complete, sums)
+    if n_partial > 0:
+        for tree in range(trees):
+            root = roots + i64[data + tree] * stride
             if weighted:
                 nodes = i64[data + tree + 1] - i64[data + tree]
                 _count_samples(i16, u16, i32, i64, root, nodes, wide, counts)
@@ -424,6 +487,7 @@ def out_of_bag(words, X, bagged, out):
     shares = np.empty(WALK_DEPTH)
     complete = np.empty(samples, dtype=np.bool_)
     seen = np.zeros(samples, dtype=np.int64)
+    waiting = np.empty(4, dtype=np.int64)
     out[:] = 0.0
     whole = not wide
     for s in range(samples):
@@ -434,16 +498,23 @@ def out_of_bag(words, X, bagged, out):
         if weighted and not whole:
             nodes = i64[data + tree + 1] - i64[data + tree]
             _count_samples(i16, u16, i32, i64, root, nodes, wide, counts)
+        held = 0
         for s in range(samples):
             if bagged[tree, s]:
                 continue
             seen[s] += 1
             if complete[s]:
-                out[s] += _walk(f32, i16, u16, i32, root, X[s])
+                waiting[held] = s
+                held += 1
+                if held == 4:
+                    held = 0
+                    _add_four(f32, i16, u16, i32, X, root, waiting, 4, out)
             else:
                 out[s] += _walk_any(
                     f32, i16, u16, i32, i64, root, X[s], wide, weighted, counts, stack, shares
                 )
+        if held > 0:
+            _add_four(f32, i16, u16, i32, X, root, waiting, held, out)
     full_depth = f64[part + 7] / trees
     for s in range(samples):
         if seen[s] == 0:
@@ -501,18 +572,23 @@ def _explain_neighbors(views, part, data, row, used, width, shares, seen, total,
     _distances(f32, first, samples, gaps, f64[part + 8], seen, there, features, total, shared)
     found = _nearest(total, samples, wanted, nearest, which)
     known = i64[part + 9]
-    for at in range(found):
-        for axis in range(features):
+    for axis in range(features):
+        side = 0.0
+        for at in range(found):
             gap = seen[axis] - f32[first + axis * samples + which[at]]
             if known == 0:
                 shares[axis] += abs(gap) if gap == gap else 0.0
             else:
-                for k in range(known):
-                    slope = np.float64(f32[2 * (data + 2 * known) + k * known + axis])
-                    value = warp(row[i64[data + k]] * f64[data + known + k], f64[part + 7])
-                    shares[i64[data + k]] += value * slope * (1.0 if gap > 0.0 else -1.0)
-    for feature in range(width):
-        shares[feature] = max(shares[feature], 0.0)
+                side += 1.0 if gap > 0.0 else -1.0
+        seen[axis] = side
+    matrix = 2 * (data + 2 * known)
+    for k in range(known):
+        feature = i64[data + k]
+        slope = 0.0
+        for axis in range(k, known):
+            slope += seen[axis] * f32[matrix + k * known + axis]
+        value = warp(row[feature] * f64[data + known + k], f64[part + 7])
+        shares[feature] = max(value * slope, 0.0)
     return -_mean_nearest(nearest, found)
 
 

@@ -138,28 +138,24 @@ def to_words(array: NDArray[Any]) -> Words:
     return padded.view(np.uint64)
 
 
+def flat(X: Floats) -> Floats:
+    """Rows as the kernels take them: one after another, writable, so that they compile once."""
+    return np.require(X, np.float64, ["C", "W"]).reshape(-1)
+
+
 def score(block: Words, X: Floats) -> Floats:
     """Scores of rows (n, d) by one block, (n,): the same numbers as in any larger batch."""
     out = np.empty(X.shape[0])
-    _kernels.score_groups(
-        block,
-        np.zeros(1, dtype=np.int64),
-        np.array([X.shape[0]], dtype=np.int64),
-        np.ascontiguousarray(X, dtype=np.float64).reshape(-1),
-        out,
-    )
+    _kernels.score_groups(np.require(block, requirements="W"), *_alone(X), flat(X), out)
     return out
 
 
 def explain(block: Words, X: Floats) -> Floats:
     """Share of each feature in each row's abnormality, (n, d): rows sum to 1, or 0 without any."""
-    values = np.ascontiguousarray(X, dtype=np.float64)
-    out = np.empty(values.size)
-    _kernels.explain_groups(
-        block,
-        np.zeros(1, dtype=np.int64),
-        np.array([X.shape[0]], dtype=np.int64),
-        values.reshape(-1),
-        out,
-    )
+    out = np.empty(X.size)
+    _kernels.explain_groups(np.require(block, requirements="W"), *_alone(X), flat(X), out)
     return out.reshape(X.shape)
+
+
+def _alone(X: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return np.zeros(1, dtype=np.int64), np.array([X.shape[0]], dtype=np.int64)

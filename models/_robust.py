@@ -41,7 +41,7 @@ def robust(X: Floats, cap: float = 4.0) -> Robust:
     centre, scale = np.empty((2, X.shape[1]))
     deviations = np.empty(X.shape[0])
     _kernels_fit.robust_scales(
-        columns, np.argsort(columns, axis=1), NOISE, cap, CONSTANT, centre, scale, deviations
+        columns, np.argsort(columns, axis=1), NOISE, float(cap), CONSTANT, centre, scale, deviations
     )
     scaling = Scaling.of(centre, scale, noise=NOISE, constant=CONSTANT)
     return Robust(scaling, scaling.apply(X), deviations)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import _kernels
+from models.blend import Blend
 from models.detector import Detector
 
 Floats = NDArray[np.float64]
@@ -97,8 +98,8 @@ class Arena:
         self, handles: Handles, counts: Handles, values: Floats
     ) -> tuple[Handles, Handles, Floats]:
         handles = np.asarray(handles, dtype=np.int64)
-        counts = np.ascontiguousarray(counts, dtype=np.int64)
-        values = np.ascontiguousarray(values, dtype=np.float64)
+        counts = np.require(counts, np.int64, ["C", "W"])
+        values = np.require(values, np.float64, ["C", "W"])
         inside = (handles >= 0) & (handles < self._starts.size)
         starts = np.where(inside, self._starts[np.where(inside, handles, 0)], -1)
         if (starts < 0).any():
@@ -131,11 +132,9 @@ class Arena:
 
 def warm_up() -> None:
     """Compile every kernel, or load it from numba's cache on disk, before the first record."""
-    from models.blend import Blend
-    from models.forest import IsolationForest
-
     samples = np.random.default_rng(0).normal(size=(8, 2))
     samples[0, 0] = np.nan
-    detector = Blend(n_estimators=2).fit(samples)
-    IsolationForest(n_estimators=2, random_state=0).fit(samples)
+    parts = ("forest", "deviation", "recent", "whitened")
+    detector = Blend(tuple((part, 1.0) for part in parts), n_estimators=2).fit(samples)
+    detector.score_samples(samples)
     detector.contributions(samples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +10,22 @@ from numpy.typing import NDArray
 from scipy import special
 
 Floats = NDArray[np.float64]
+HeldOut = Callable[[NDArray[np.int64]], Floats]
 
 FEW = 20
 """Below so many samples the whole distribution is a Student-t prediction."""
 
+BLOCKS_FROM = 10
+"""Below so many samples none can be spared for held-out blocks."""
+
 BLOCKS_BELOW = 64
-"""From ``FEW`` to here held-out blocks calibrate better: docs/calibration.md."""
+"""Below so many samples held-out blocks calibrate best: docs/calibration.md."""
+
+CONTRADICTION = 0.35
+"""Share of the latest block below the left-out scores' 10 % threshold that shows dependence."""
+
+FOLDS = 5
+"""Number of held-out blocks."""
 
 TAIL_SHARE = 0.25
 """Share of the samples, the most abnormal, from which the tail's scale is learnt."""
@@ -37,14 +48,43 @@ def sample_budget(budget: float, samples: int) -> float:
     return float(-np.expm1(np.log1p(-budget) / samples))
 
 
-def uses_blocks(samples: int) -> bool:
-    """Whether so many training samples are calibrated by held-out blocks of neighbours in time.
+def blocked(samples: int, held_out: HeldOut, folds: int = FOLDS) -> Floats:
+    """Score of each sample by a model of the other blocks of consecutive samples, shape (n,).
 
-    A sample left out alone leaves its neighbours in time in, which look like it; near fifty
-    samples this makes the threshold too narrow. With few a fifth of them cannot be spared, with
-    many the blocks make it too wide.
+    Args:
+        samples: how many there are.
+        held_out: positions of a block → its scores by a model of all other samples.
+        folds: number of blocks.
     """
-    return FEW <= samples < BLOCKS_BELOW
+    scores = np.full(samples, np.nan)
+    for block in np.array_split(np.arange(samples), min(folds, samples)):
+        scores[block] = held_out(block)
+    return scores
+
+
+def out_of_sample(left_out: Floats, held_out: HeldOut) -> Floats:
+    """Those out-of-sample scores that foretell what later samples will score, shape (n,).
+
+    A sample left out alone leaves its neighbours in time in. Where these resemble it, thresholds
+    from such scores give far too many alarms. Held-out blocks of neighbours do not, but judge by
+    a fifth less of the samples, which with many samples costs more than it gains. So blocks count
+    below ``BLOCKS_BELOW`` samples, and above where the latest block contradicts: more than
+    ``CONTRADICTION`` of it is rarer than a tenth of the samples is when left out alone.
+
+    Args:
+        left_out: scores by leave-one-out or out-of-bag, shape (n,), NaN without evidence.
+        held_out: positions of a block → its scores by a model of all other samples.
+    """
+    n = left_out.size
+    if n < BLOCKS_FROM:
+        return left_out
+    if n < BLOCKS_BELOW:
+        return blocked(n, held_out)
+    latest = held_out(np.arange(n - n // FOLDS, n))
+    threshold = Calibration.fit(left_out).offset(0.1)
+    if np.sum(latest < threshold) > CONTRADICTION * np.sum(~np.isnan(latest)):
+        return blocked(n, held_out)
+    return left_out
 
 
 @dataclass(frozen=True)
@@ -116,7 +156,8 @@ class Calibration:
         n = self.scores.size
         if n < FEW:
             freedom, scale = self._prediction()
-            shares = special.stdtr(freedom, (scores - self.mean) / scale)
+            with np.errstate(over="ignore"):
+                shares = special.stdtr(freedom, (scores - self.mean) / scale)
         else:
             shares = self._ranked(scores)
         return np.asarray(np.clip(shares, TINY, 1.0), dtype=np.float64)

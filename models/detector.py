@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from models import _pack
-from models.calibration import Calibration
+from models.calibration import Calibration, blocked, out_of_sample
 
 Floats = NDArray[np.float64]
 
@@ -44,8 +44,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """
         del y
         samples = self._check(X, reset=True)
-        out_of_sample = self._fit(samples)
-        self.calibration_ = self._calibrate(out_of_sample)
+        left_out = self._fit(samples)
+        scores = out_of_sample(left_out, lambda block: self._held_out(samples, block))
+        self.calibration_ = self._calibrate(scores)
         self.offset_ = self.calibration_.offset(self.alert_budget)
         self.typical_ = typical_ranges(samples)
         return self
@@ -78,16 +79,17 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         left out together. Nothing learnt by this detector changes. NaN where a sample has no
         evidence, or no other block is left to learn from.
         """
-        samples = np.asarray(X, dtype=np.float64)
-        scores = np.full(samples.shape[0], np.nan)
-        held_out = np.array_split(np.arange(samples.shape[0]), min(folds, samples.shape[0]))
-        for block in held_out:
-            rest = np.delete(samples, block, axis=0)
-            if rest.shape[0] > 0:
-                judge = type(self)(**self.get_params(deep=False))
-                judge._fit(rest)
-                scores[block] = _pack.score(judge.block_, samples[block])
-        return scores
+        samples = np.asarray(X, dtype=np.float64, order="C")
+        return blocked(samples.shape[0], lambda block: self._held_out(samples, block), folds)
+
+    def _held_out(self, X: Floats, block: NDArray[np.int64]) -> Floats:
+        """Scores of the rows ``block`` by a model of the other rows, NaN where there are none."""
+        rest = np.delete(X, block, axis=0)
+        if rest.shape[0] == 0:
+            return np.full(block.size, np.nan)
+        judge = type(self)(**self.get_params(deep=False))
+        judge._fit(rest)
+        return _pack.score(judge.block_, X[block])
 
     @property
     def nbytes(self) -> int:
@@ -108,7 +110,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _check(self, X: ArrayLike, *, reset: bool) -> Floats:
         checked: Floats = validate_data(
-            self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan"
+            self, X, reset=reset, dtype=np.float64, order="C", ensure_all_finite="allow-nan"
         )
         return checked
 

@@ -137,7 +137,7 @@ class IsolationForest(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _check(self, X: ArrayLike, *, reset: bool) -> Floats:
         checked: Floats = validate_data(
-            self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan"
+            self, X, reset=reset, dtype=np.float64, order="C", ensure_all_finite="allow-nan"
         )
         return checked
 

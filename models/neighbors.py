@@ -95,7 +95,7 @@ def neighbors_part(
     columns = np.ascontiguousarray(seen.T, dtype=np.float32)
     samples = columns.shape[1]
     left_out = np.empty(samples)
-    _kernels_fit.leave_one_out_neighbors(columns, n_neighbors, recency, left_out)
+    _kernels_fit.leave_one_out_neighbors(columns, n_neighbors, float(recency), left_out)
     gaps = bool(np.isnan(columns).any())
     return _pack.Part(
         _kernels.NEIGHBORS,
@@ -119,7 +119,7 @@ def _whitened_part(z: Floats, n_neighbors: int, how: float, recency: float) -> _
     axes, columns, scores = np.zeros((width, width)), np.empty((width, n), np.float32), np.empty(n)
     if samples.size > 0:
         _kernels_fit.decorrelate(
-            samples, FOLDS, n_neighbors, recency, LEAST_VARIANCE, axes, columns, scores
+            samples, FOLDS, n_neighbors, float(recency), LEAST_VARIANCE, axes, columns, scores
         )
         left_out[complete] = -scores
     return _pack.Part(

@@ -15,6 +15,9 @@ from models import make
 from models.artifacts import Model
 from models.detector import Floats
 
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+"""Larger values are stored as this: an infinite one could never be trained on again."""
+
 
 def seed_of(base: int, *identity: object) -> int:
     """Seed of one training, 0 to 2³¹ − 1: the same for the same profile, generation and version."""
@@ -45,7 +48,7 @@ def train(
     return Model(
         fitted,
         features,
-        samples.astype(np.float32),
+        np.clip(samples, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32),
         {
             "detector": detector,
             "parameters": {name: repr(value) for name, value in fitted.get_params().items()},

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-import orjson
 from pydantic import ValidationError
 
 from models import artifacts
-from models.artifacts import Model
+from models.artifacts import ArtifactError, Model
 from models.features import KINDS
 from models.training import seed_of, train
 from processor import ring
@@ -17,7 +15,7 @@ from processor.draft import Draft
 from processor.records import Incoming, Outgoing, ProfileKey
 from processor.ring import Ring
 from processor.state import Active
-from schemas import HistoryEntry, LifecycleEvent, ModelRecord
+from schemas import HistoryEntry, InvalidJson, LifecycleEvent, ModelRecord, parse_object
 
 HISTORY = 5
 
@@ -85,7 +83,7 @@ def first_version(
         sha256=artifact.sha256,
         features=list(complete.names),
         trained_on=int(samples.shape[0]),
-        learned=complete.seen,
+        learned=int(samples.shape[0]),
         pool_count=0,
         alert_budget=settings.alert_budget,
         decision_offset=float(model.detector.offset_),
@@ -125,8 +123,10 @@ def not_written(draft: Draft, key: ProfileKey, generation: int, retry_at: int) -
 def adopt(draft: Draft, record: Incoming) -> None:
     """Give a candidate its version and switch to it, or refuse it."""
     try:
-        candidate = ModelRecord.model_validate(orjson.loads(record.value or b""))
-    except (orjson.JSONDecodeError, ValidationError):
+        candidate = ModelRecord.model_validate(parse_object(record.value or b""))
+    except (InvalidJson, ValidationError):
+        candidate = None
+    if candidate is None or candidate.kind not in KINDS:
         draft.step.count("dead_letters", "invalid_candidate")
         return
     key = (record.partition, candidate.kind, candidate.profile_id)
@@ -192,15 +192,35 @@ def entry(record: ModelRecord) -> HistoryEntry:
     )
 
 
+def return_to(draft: Draft, current: ModelRecord, old: HistoryEntry) -> ModelRecord | ArtifactError:
+    """The announcement of version n + 1 that is an earlier artefact again; its model is opened."""
+    earlier = current.model_copy(update={"artifact": old.artifact, "sha256": old.sha256})
+    opened = draft.rules.open_models([earlier])[old.sha256]
+    if not isinstance(opened, Model):
+        return opened
+    draft.models[old.sha256] = opened
+    return earlier.model_copy(
+        update={
+            "version": (current.version or 0) + 1,
+            "base_version": None,
+            "trained_on": int(opened.samples.shape[0]),
+            "decision_offset": old.decision_offset,
+            "trigger": "rollback",
+            "trained_at": old.trained_at,
+            "history": [entry(current), *current.history][:HISTORY],
+            "provenance": dict(opened.provenance),
+            "figures": None,
+        }
+    )
+
+
 def fall_back(draft: Draft, key: ProfileKey, active: Active, error: Exception) -> None:
     """Go on with the newest version that can be opened, or let the profile learn anew."""
     for old in active.record.history:
-        earlier = active.record.model_copy(update=old.model_dump())
-        opened = draft.rules.open_models([earlier])[earlier.sha256]
-        if isinstance(opened, Model):
-            draft.models[earlier.sha256] = opened
-            draft.step.profiles[key] = replace(active, record=earlier)
-            detail = f"{error}; going on with version {old.version}"
+        restored = return_to(draft, active.record, old)
+        if isinstance(restored, ModelRecord):
+            announce(draft, key, restored)
+            detail = f"{error}; version {restored.version} is version {old.version} again"
             break
     else:
         draft.step.profiles[key] = None

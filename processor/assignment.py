@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from processor import kafka
 from processor.offsets import starting_offsets
 from processor.records import TopicPartition as Place
-from processor.restore import TRANSIENT, Restore, ends
+from processor.restore import Restore, ends, passes
 from processor.role import Role
 from processor.settings import Settings
 
@@ -32,18 +32,18 @@ class Assignment:
         ends: offset at which each input was last seen to end.
         waiting: why no telemetry is read now, or None.
         restore_seconds: how long the last restore took.
+        lost: whether partitions were lost, rather than revoked, since this was last set to False.
     """
 
-    def __init__(
-        self, consumer: Consumer, admin: AdminClient, role: Role, settings: Settings, log: Any
-    ) -> None:
+    def __init__(self, consumer: Consumer, role: Role, settings: Settings, log: Any) -> None:
         self.partitions: tuple[int, ...] | None = None
         self.positions: dict[Place, int] = {}
         self.ends: dict[Place, int] = {}
         self.waiting: str | None = "joining the group"
         self.restore_seconds = 0.0
+        self.lost = False
         self._consumer = consumer
-        self._admin = admin
+        self._admin: AdminClient
         self._role = role
         self._settings = settings
         self._log = log
@@ -90,9 +90,10 @@ class Assignment:
                 self._continue()
             except KafkaException as error:
                 reason = error.args[0]
-                if not (reason.retriable() or reason.code() in TRANSIENT):
+                if not passes(reason):
                     raise
                 self.waiting = f"restoring: {reason.str()}"
+                self._refresh()
         if not self.partitions:
             # More processes than partitions: a spare one is ready.
             self.waiting = None
@@ -122,6 +123,7 @@ class Assignment:
     def restore(self) -> None:
         """Take state and offsets from the broker, again or for the first time."""
         self._clear()
+        self._refresh()
         self._consumer.assign([])
         self._began = monotonic()
         self.waiting = "restoring"
@@ -159,6 +161,7 @@ class Assignment:
 
     def _on_lost(self, places: list[Any]) -> None:
         self._log.warning("lost", partitions=sorted({p.partition for p in places}))
+        self.lost = True
         self._leave()
 
     def _leave(self) -> None:
@@ -166,6 +169,13 @@ class Assignment:
         self.partitions = None
         self._consumer.unassign()
         self.waiting = "rebalancing"
+
+    def _refresh(self) -> None:
+        """Have an admin client that knows the brokers as they are now.
+
+        One from before a restart keeps asking with a leader's epoch that is past.
+        """
+        self._admin = AdminClient(kafka.base(self._settings))
 
     def _clear(self) -> None:
         self.close()

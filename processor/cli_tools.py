@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 from contextlib import ExitStack
-from enum import StrEnum
 from pathlib import Path
 from time import time_ns
 from typing import Annotated
@@ -17,7 +16,9 @@ from confluent_kafka import Producer
 from rich.console import Console
 
 from models.features import KINDS
-from processor import demo, kafka, simulate, tail
+from processor import cli_profile, demo, kafka, simulate, tail
+from processor.cli_kind import Kind
+from processor.cli_profile import COLD_STARTS
 from processor.demo_view import View
 from processor.names import Topics
 from processor.options import CLIENT, with_settings
@@ -27,18 +28,8 @@ from processor.settings import Settings
 from processor.simulate_send import send, truth_line
 from processor.tools import ToolError, admin_client, places_of
 
-COLD_STARTS = ("cold_start_samples", *(f"cold_start_samples__{kind}" for kind in KINDS))
-
 app = typer.Typer()
-
-
-class Kind(StrEnum):
-    """Kinds of telemetry as an option has them."""
-
-    BEHAVIOR = "behavior"
-    SERIES = "series"
-    DROWSINESS = "drowsiness"
-    FEATURES = "features"
+app.add_typer(cli_profile.app, name="profile")
 
 
 @app.command("produce")
@@ -58,9 +49,10 @@ def produce_command(
     topic = Topics(settings.topic_prefix).telemetry(kind)
     places_of(admin_client(settings), [topic])
     producer = Producer(kafka.plain_producer(settings))
+    name = "standard input" if file == "-" else file
 
     def on_skip(number: int, why: str) -> None:
-        typer.echo(f"{file}:{number}: skipped: {why}", err=True)
+        typer.echo(f"{name} line {number}: skipped: {why}", err=True)
 
     with lines_of(file) as lines:
         sent = produce(producer, topic, lines, on_skip, rate)

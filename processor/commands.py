@@ -5,16 +5,26 @@ from __future__ import annotations
 import orjson
 from pydantic import ValidationError
 
-from models.artifacts import Model, profile_directory
+from models.artifacts import profile_directory
 from models.features import KINDS
 from processor import ring
-from processor.announcements import HISTORY, announce, entry, lifecycle
+from processor.announcements import announce, lifecycle, return_to
 from processor.draft import Draft
 from processor.records import Incoming, Outgoing, ProfileKey
 from processor.state import Active, Learning, Suppression
-from schemas import Command, CommandName, HistoryEntry, Mark
+from schemas import (
+    Command,
+    CommandName,
+    HistoryEntry,
+    InvalidJson,
+    Mark,
+    ModelRecord,
+    parse_object,
+)
 
 FOREVER_MS = 253_402_300_799_999
+MAX_COMMAND_BYTES = 64 * 1024
+"""What a command says comes back in receipts, which must fit their topic."""
 
 
 def execute(draft: Draft, record: Incoming) -> None:
@@ -23,8 +33,10 @@ def execute(draft: Draft, record: Incoming) -> None:
     A command goes to every partition; one that does not hold the profile stays silent.
     """
     try:
-        command = Command.model_validate(orjson.loads(record.value or b""))
-    except (orjson.JSONDecodeError, ValidationError):
+        if len(record.value or b"") > MAX_COMMAND_BYTES:
+            raise InvalidJson(f"more than {MAX_COMMAND_BYTES} bytes")
+        command = Command.model_validate(parse_object(record.value or b""))
+    except (InvalidJson, ValidationError):
         draft.step.count("commands", "unknown", "invalid")
         return
     for kind in KINDS if command.kind is None else (command.kind,):
@@ -95,10 +107,10 @@ def _forget(draft: Draft, key: ProfileKey, command: Command) -> str | None:
     partition, kind, profile_id = key
     profile = draft.profile(key)
     _mark(draft, key, "forget")
-    if isinstance(profile, Active):
-        place = f"{kind}:{profile_id}".encode()
-        draft.step.outputs.append(Outgoing(draft.rules.topics.models, partition, place, None))
-    elif isinstance(profile, Learning):
+    # A profile that learns anew after its model was lost still has an announcement.
+    place = f"{kind}:{profile_id}".encode()
+    draft.step.outputs.append(Outgoing(draft.rules.topics.models, partition, place, None))
+    if isinstance(profile, Learning):
         topic = draft.rules.topics.cold_start
         draft.step.outputs += ring.tombstones(topic, key, profile.ring)
     if draft.suppression(key) is not None:
@@ -119,23 +131,10 @@ def _rollback(draft: Draft, key: ProfileKey, command: Command) -> str | None:
     if wanted is None:
         known = ", ".join(str(old.version) for old in current.history) or "none"
         return f"version {command.version or 'before'} is not kept; kept are: {known}"
-    restored = current.model_copy(
-        update={
-            "version": (current.version or 0) + 1,
-            "artifact": wanted.artifact,
-            "sha256": wanted.sha256,
-            "decision_offset": wanted.decision_offset,
-            "trigger": "rollback",
-            "trained_at": wanted.trained_at,
-            "pool_count": 0,
-            "history": [entry(current), *current.history][:HISTORY],
-        }
-    )
-    opened = draft.rules.open_models([restored])[restored.sha256]
-    if not isinstance(opened, Model):
-        return str(opened)
-    draft.models[restored.sha256] = opened
-    announce(draft, key, restored)
+    restored = return_to(draft, current, wanted)
+    if not isinstance(restored, ModelRecord):
+        return str(restored)
+    announce(draft, key, restored.model_copy(update={"pool_count": 0}))
     _mark(draft, key, "rollback")
     detail = f"version {restored.version} is version {wanted.version} again"
     reply(draft, key, command, "rolled_back", detail)

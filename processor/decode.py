@@ -12,6 +12,7 @@ from models.features import KINDS, Extracted
 from processor.names import DEAD_LETTER_LIMIT
 from processor.records import DeadLetter, Headers, Incoming, Outgoing
 from schemas import InvalidJson, explain, parse_object
+from schemas.base import MAX_EPOCH_MS
 
 MAX_KEY_BYTES = 256
 TRUNCATED_BYTES = 64 * 1024
@@ -95,7 +96,7 @@ def decode(record: Incoming, kind: str, limits: Limits) -> Decoded | DeadLetter:
     return Decoded(
         kind,
         identity,
-        max(0, record.timestamp) if observed_at is None else observed_at,
+        min(max(0, record.timestamp), MAX_EPOCH_MS) if observed_at is None else observed_at,
         extracted,
         None if rule is None else rule(telemetry),
     )

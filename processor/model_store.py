@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +61,14 @@ class ModelStore:
             if sha256 not in self._opened:
                 self._keep(sha256, model)
 
-    def erase(self, directory: str) -> None:
-        """Delete a profile's artefacts."""
-        shutil.rmtree(self._directory / directory, ignore_errors=True)
+    def erase(self, directory: str, kept: Collection[str]) -> None:
+        """Delete a profile's artefacts but those of ``kept``, and their directory if none is."""
+        folder = self._directory / directory
+        with suppress(OSError):
+            for file in list(folder.iterdir()):
+                if f"{directory}/{file.name}" not in kept:
+                    file.unlink(missing_ok=True)
+            folder.rmdir()
 
     def _keep(self, sha256: str, model: Model) -> None:
         size = model.nbytes

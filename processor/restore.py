@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from time import monotonic
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from processor.records import Incoming
 
-REQUEST_TIMEOUT = 10.0
+REQUEST_TIMEOUT = 5.0
 RECORDS = 10_000
 
 
@@ -55,9 +56,9 @@ class Restore:
                 found.append(incoming(message))
                 offset += 1
             elif error.code() != KafkaError._PARTITION_EOF:
-                if error.retriable() or error.code() in TRANSIENT:
-                    continue
-                raise KafkaException(error)
+                if not passes(error):
+                    raise KafkaException(error)
+                continue
             if offset >= self._ends[place]:
                 self._left.discard(place)
         self.read += len(found)
@@ -67,15 +68,25 @@ class Restore:
         self._consumer.close()
 
 
-TRANSIENT = (
-    KafkaError._TRANSPORT,
-    KafkaError._ALL_BROKERS_DOWN,
-    KafkaError._RESOLVE,
-    KafkaError._TIMED_OUT,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
+# Errors that no waiting mends; whatever else a broker says while it comes and goes, passes.
+LASTING = frozenset(
+    (
+        KafkaError._AUTHENTICATION,
+        KafkaError._INVALID_ARG,
+        KafkaError._FATAL,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.UNSUPPORTED_VERSION,
+    )
 )
+
+
+def passes(error: KafkaError) -> bool:
+    """Whether an error may pass by itself."""
+    return not error.fatal() and error.code() not in LASTING
 
 
 def incoming(message: Message) -> Incoming:
@@ -108,4 +119,11 @@ def _offsets(
     if not asked:
         return {}
     futures = admin.list_offsets(asked, request_timeout=REQUEST_TIMEOUT)
-    return {(p.topic, p.partition): f.result().offset for p, f in futures.items()}
+    deadline = monotonic() + REQUEST_TIMEOUT
+    try:
+        return {
+            (place.topic, place.partition): future.result(max(0.0, deadline - monotonic())).offset
+            for place, future in futures.items()
+        }
+    except TimeoutError:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None

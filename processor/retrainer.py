@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from models import artifacts
 from models.artifacts import Artifact, Model
+from models.features import KINDS
 from models.training import seed_of, train
 from processor import ring
 from processor.decode import dead_letter
@@ -23,10 +23,19 @@ from processor.names import OUTPUT_LIMIT
 from processor.records import DeadLetter, Incoming, Outgoing, ProfileKey
 from processor.ring import Ring
 from processor.step import Step
-from schemas import AcceptedSample, LifecycleEvent, Mark, ModelRecord
+from schemas import (
+    AcceptedSample,
+    InvalidJson,
+    LifecycleEvent,
+    Mark,
+    ModelRecord,
+    explain,
+    parse_object,
+)
 
 Floats = NDArray[np.float64]
 DAY_MS = 24 * 3600 * 1000
+INVALID = "invalid_accepted_sample"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +103,7 @@ def compute(
         work.step.consume(record)
         value = decode(record)
         if isinstance(value, DeadLetter):
-            work.step.count("dead_letters", value.reason)
-            letter = dead_letter(record, value, rules.topics.dead_letter)
-            work.step.outputs.append(letter)
+            reject(work, record, value)
         elif isinstance(value, Mark):
             obey(work, record, value)
         else:
@@ -123,12 +130,23 @@ def compute_due(
 def decode(record: Incoming) -> AcceptedSample | Mark | DeadLetter:
     """Check a record of ``accepted-normal``; never raises."""
     try:
-        parsed = orjson.loads(record.value or b"")
-        if isinstance(parsed, dict) and "mark" in parsed:
-            return Mark.model_validate(parsed)
-        return AcceptedSample.model_validate(parsed)
-    except (orjson.JSONDecodeError, ValidationError) as error:
-        return DeadLetter("invalid_accepted_sample", f"value: {str(error)[:500]}")
+        parsed = parse_object(record.value or b"")
+        value: AcceptedSample | Mark = (
+            Mark.model_validate(parsed)
+            if "mark" in parsed
+            else AcceptedSample.model_validate(parsed)
+        )
+    except InvalidJson as error:
+        return DeadLetter(INVALID, f"value: {error}")
+    except ValidationError as error:
+        return DeadLetter(INVALID, explain(error))
+    if value.kind not in KINDS:
+        return DeadLetter(INVALID, f"kind: expected one of {', '.join(KINDS)}")
+    if not 0 <= value.generation < 2**63:
+        return DeadLetter(INVALID, "generation: expected the offset of a record")
+    if isinstance(value, AcceptedSample) and not (value.vectors and value.features):
+        return DeadLetter(INVALID, "vectors: expected at least one row of at least one feature")
+    return value
 
 
 def obey(work: Work, record: Incoming, mark: Mark) -> None:
@@ -148,28 +166,60 @@ def obey(work: Work, record: Incoming, mark: Mark) -> None:
 def admit(work: Work, record: Incoming, sample: AcceptedSample) -> None:
     """Pool an accepted record, and train where it falls due."""
     key = (record.partition, sample.kind, sample.profile_id)
-    pool = work.pool(key)
-    names = tuple(sample.features)
+    pool, names = work.pool(key), tuple(sample.features)
     if pool is not None and sample.generation < pool.ring.generation:
         work.step.count("records", sample.kind, "outdated")
         return
+    expected = names_of(pool, work.announced.get(key), sample.generation)
+    if expected is not None and names != expected:
+        detail = f"features: expected the profile's {len(expected)} in their order"
+        reject(work, record, DeadLetter("feature_mismatch", detail))
+        return
+    if len(names) > work.rules.settings.max_features:
+        reject(work, record, DeadLetter("too_large", f"features: {len(names)} are too many"))
+        return
+    topic = work.rules.topics.pool
+    capacity = work.rules.settings.pool_samples
+    cleared: list[Outgoing] = []
     if pool is None or sample.generation > pool.ring.generation or pool.ring.names != names:
         if pool is not None:
-            work.step.outputs += ring.tombstones(work.rules.topics.pool, key, pool.ring)
+            cleared = ring.tombstones(topic, key, pool.ring)
         pool = Pool(Ring(sample.generation, names), asked=pool.asked if pool else False)
-    rows = np.array(sample.vectors, dtype=np.float64).reshape(-1, len(names))
-    capacity = work.rules.settings.pool_samples
+    rows = np.array(sample.vectors, dtype=np.float64)
     grown, slot = ring.append(pool.ring, record.offset, rows, capacity=capacity)
-    work.step.outputs.append(ring.changelog(work.rules.topics.pool, key, slot, capacity))
+    stored = ring.changelog(topic, key, slot, capacity)
+    if stored.size > OUTPUT_LIMIT:
+        reject(work, record, DeadLetter("unanswerable", "the samples do not fit the pool's topic"))
+        return
+    work.step.outputs += [*cleared, stored]
     work.step.profiles[key] = replace(pool, ring=grown)
     work.step.count("records", sample.kind, "pooled")
     train_if_due(work, key)
+
+
+def names_of(
+    pool: Pool | None, base: ModelRecord | None, generation: int
+) -> tuple[str, ...] | None:
+    """The features of a generation, where they are known."""
+    if base is not None and base.generation == generation:
+        return tuple(base.features)
+    if pool is not None and pool.ring.generation == generation and pool.ring.slots:
+        return pool.ring.names
+    return None
+
+
+def reject(work: Work, record: Incoming, why: DeadLetter) -> None:
+    """Send a record to the dead letters."""
+    work.step.count("dead_letters", why.reason)
+    work.step.outputs.append(dead_letter(record, why, work.rules.topics.dead_letter))
 
 
 def trigger(work: Work, key: ProfileKey) -> str | None:
     """Why a profile is to be trained now, or None."""
     pool, base = work.pool(key), work.announced.get(key)
     if pool is None or base is None or base.generation != pool.ring.generation:
+        return None
+    if pool.ring.names != tuple(base.features):
         return None
     settings = work.rules.settings
     fresh = pool.ring.seen - max(base.pool_count, pool.tried)
@@ -211,7 +261,7 @@ def propose(
     partition, kind, profile_id = key
     settings = work.rules.settings
     cold = int(current.provenance["cold_start"])
-    pooled = pool.ring.samples()
+    pooled = pool.ring.samples()[-settings.pool_samples :]
     samples = np.concatenate([current.samples[:cold].astype(np.float64), pooled])
     model = train(
         base.detector,

@@ -62,7 +62,7 @@ class RetrainerRole:
                 self._topics.pool, partition, self._log
             ).items():
                 self._note(partition, held.values())
-                whole = ring.restored(held)
+                whole = ring.restored(held, self._settings.pool_samples)
                 if whole is not None and kind in KINDS:
                     self._pools[partition, kind, profile_id] = Pool(whole)
             for record in self._loaded.models(self._topics.models, partition, self._log):

@@ -5,7 +5,8 @@ A new record writes one slot, never the whole ring again; compaction keeps the n
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +25,15 @@ class Ring:
     Attributes:
         generation: telemetry offset of the record that gave the first sample.
         names: names of the features, in order.
-        slots: what it holds, oldest first.
-        used: numbers of the slots that the changelog holds, stale ones included.
+        slots: what it holds, by place in the changelog.
+        used: all places that the changelog holds, stale ones included.
         records: records that went into it so far, overwritten ones included.
         seen: samples that went into it so far.
     """
 
     generation: int
     names: tuple[str, ...]
-    slots: tuple[Slot, ...] = ()
+    slots: Mapping[int, Slot] = field(default_factory=dict)
     used: frozenset[int] = frozenset()
     records: int = 0
     seen: int = 0
@@ -41,7 +42,7 @@ class Ring:
         """The samples held, oldest first, shape (n, features)."""
         if not self.slots:
             return np.empty((0, len(self.names)))
-        return np.concatenate([slot.rows for slot in self.slots])
+        return np.concatenate([slot.rows for slot in sorted(self.slots.values(), key=_number)])
 
 
 def append(ring: Ring, offset: int, rows: Floats, *, capacity: int) -> tuple[Ring, Slot]:
@@ -57,8 +58,8 @@ def append(ring: Ring, offset: int, rows: Floats, *, capacity: int) -> tuple[Rin
     slot = Slot(ring.generation, ring.records, ring.seen, offset, rows, names)
     grown = replace(
         ring,
-        slots=(*ring.slots, slot)[-capacity:],
-        used=ring.used | {place},
+        slots=_newest({**ring.slots, place: slot}, capacity),
+        used=ring.used if place in ring.used else ring.used | {place},
         records=ring.records + 1,
         seen=ring.seen + rows.shape[0],
     )
@@ -81,27 +82,37 @@ def tombstones(topic: str, key: ProfileKey, ring: Ring) -> list[Outgoing]:
     ]
 
 
-def restored(found: dict[int, Slot]) -> Ring | None:
+def restored(found: Mapping[int, Slot], capacity: int) -> Ring | None:
     """The ring whose changelog holds these slots, or None where nothing is left to go on with.
 
-    Only the newest generation counts; slots of an older one are cleared with it. Slots beyond the
-    ring, from a larger one before, hold samples like the others.
+    Only the newest generation counts; slots of an older one are cleared with it. Where the ring
+    had another capacity before, its newest records count, wherever they lie.
     """
     if not found:
         return None
     newest = max(slot.generation for slot in found.values())
-    held = sorted(
-        (slot for slot in found.values() if slot.generation == newest), key=lambda s: s.number
-    )
-    names = next((slot.names for slot in held if slot.names is not None), None)
+    held = {place: slot for place, slot in found.items() if slot.generation == newest}
+    names = next((slot.names for slot in held.values() if slot.names is not None), None)
     if names is None:
         return None
-    last = held[-1]
+    last = max(held.values(), key=_number)
     return Ring(
         generation=newest,
         names=names,
-        slots=tuple(held),
+        slots=_newest(held, capacity),
         used=frozenset(found),
         records=last.number + 1,
         seen=last.before + last.rows.shape[0],
     )
+
+
+def _newest(held: dict[int, Slot], capacity: int) -> dict[int, Slot]:
+    """The newest ``capacity`` slots: more are there only after the ring was made smaller."""
+    if len(held) <= capacity:
+        return held
+    ordered = sorted(held.items(), key=lambda item: item[1].number)
+    return dict(ordered[-capacity:])
+
+
+def _number(slot: Slot) -> int:
+    return slot.number

@@ -94,15 +94,14 @@ def route(draft: Draft, record: Incoming, value: Decoded | DeadLetter) -> bool:
         return True
     key = (record.partition, value.kind, value.profile_id)
     profile = draft.profile(key)
-    rows, names = value.extracted.rows, value.extracted.names
+    rows, names, unknown = value.extracted.rows, value.extracted.names, 0
     if profile is not None and KINDS[value.kind].features is None:
         known = names_of(profile)
         fitted = align(value.extracted, known)
         if isinstance(fitted, Mismatch):
             reject(draft, record, DeadLetter("feature_mismatch", fitted.detail))
             return True
-        rows, names = fitted.rows, known
-        draft.step.count("unknown_features", value.kind, by=fitted.unknown)
+        rows, names, unknown = fitted.rows, known, fitted.unknown
     usable = ~np.isnan(rows).all(axis=1)
     if not usable.any():
         answer(draft, record, value, "abstained", profile)
@@ -112,8 +111,10 @@ def route(draft: Draft, record: Incoming, value: Decoded | DeadLetter) -> bool:
         )
     elif draft.suppressed(key):
         answer(draft, record, value, "learning", profile)
-    else:
-        return learn(draft, record, value, key, names, rows[usable])
+    elif not learn(draft, record, value, key, names, rows[usable]):
+        return False
+    if unknown:
+        draft.step.count("unknown_features", value.kind, by=unknown)
     return True
 
 

@@ -59,7 +59,7 @@ class ScorerRole:
             for (kind, profile_id), held in rings.items():
                 for slot in held.values():
                     self._note(kind, partition, slot.offset)
-                whole = ring.restored(held)
+                whole = ring.restored(held, self._settings.cold_start(kind))
                 profile = None if whole is None else Learning(whole)
                 self._state.apply({(partition, kind, profile_id): profile}, {})
             self._state.apply({}, self._windows(partition))
@@ -87,8 +87,10 @@ class ScorerRole:
     def apply(self, step: Step[Profile]) -> None:
         self._state.apply(step.profiles, step.suppressions)
         self._store.keep(step.models)
+        # A profile can be forgotten and learnt again in one Step.
+        written = {artifact.path for _, artifact in step.artifacts}
         for directory in step.erasures:
-            self._store.erase(directory)
+            self._store.erase(directory, written)
 
     def drop(self) -> None:
         self._state = State()
@@ -118,7 +120,12 @@ class ScorerRole:
     def _windows(self, partition: int) -> dict[ProfileKey, Suppression | None]:
         found: dict[ProfileKey, Suppression | None] = {}
         for key, value in self._loaded.items(self._topics.profiles, partition):
-            kind, _, profile_id = key.decode().partition(":")
-            window = orjson.loads(value)
-            found[partition, kind, profile_id] = Suppression(window["until"], window.get("reason"))
+            try:
+                kind, _, profile_id = key.decode().partition(":")
+                window = orjson.loads(value)
+                found[partition, kind, profile_id] = Suppression(
+                    int(window["until"]), window.get("reason")
+                )
+            except (ValueError, KeyError, TypeError) as error:
+                self._log.error("window_unreadable", key=repr(key[:80]), error=repr(error))
         return found

@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     retrain_samples: int = Field(
         500, ge=1, description="A profile is retrained after so many accepted samples,"
     )
-    retrain_days: float = Field(7, gt=0, description="or after so many days.")
+    retrain_days: float = Field(7, gt=0, allow_inf_nan=False, description="or after so many days.")
     pool_samples: int = Field(
         1000, ge=10, le=100_000, description="Accepted samples that the retrainer keeps a profile."
     )

@@ -67,9 +67,13 @@ def decode(value: bytes) -> Slot:
         _, generation, number, before, offset, columns, rows = _HEADER.unpack_from(value)
         end = _HEADER.size + 8 * rows * columns
         data = np.frombuffer(value, dtype="<f8", count=rows * columns, offset=_HEADER.size)
-        names = tuple(orjson.loads(value[end:])) if len(value) > end else None
+        names = None if len(value) == end else orjson.loads(value[end:])
     except (struct.error, ValueError) as error:
         raise SlotError(f"damaged slot: {error}") from None
+    if names is not None:
+        if not isinstance(names, list) or len(names) != columns:
+            raise SlotError(f"damaged slot: its names are not {columns}")
+        names = tuple(map(str, names))
     matrix = data.astype(np.float64).reshape(rows, columns)
     return Slot(generation, number, before, offset, matrix, names)
 

@@ -18,6 +18,7 @@ from processor.settings import Settings
 from processor.tools import admin_client, places_of, poll, reader
 
 REASONS = 3
+LAST_MS = 253_402_214_400_000  # the last day that a date can have: without an end
 POLL_SECONDS = 0.2
 POLL_RECORDS = 1000
 COLOURS = {
@@ -126,3 +127,10 @@ def parsed(record: Incoming) -> dict[str, Any]:
     """The verdict of a record of ``anomalies``."""
     verdict: dict[str, Any] = orjson.loads(record.value or b"{}")
     return verdict
+
+
+def moment(epoch_ms: int) -> str:
+    """Date and time of day, UTC."""
+    if epoch_ms > LAST_MS:
+        return "resumed"
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

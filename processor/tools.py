@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from processor import kafka
 from processor.records import Incoming
 from processor.records import TopicPartition as Place
-from processor.restore import TRANSIENT, beginnings, ends, incoming
+from processor.restore import beginnings, ends, incoming, passes
 from processor.settings import Settings
 from processor.topics import partition_counts
 
@@ -62,7 +62,7 @@ def poll(consumer: Consumer, records: int, timeout: float) -> tuple[list[Incomin
             found.append(incoming(message))
         elif error.code() == KafkaError._PARTITION_EOF:
             at_end.append((message.topic(), message.partition()))
-        elif not (error.retriable() or error.code() in TRANSIENT):
+        elif not passes(error):
             raise KafkaException(error)
     return found, at_end
 

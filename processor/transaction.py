@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from queue import Empty, Queue
+from threading import Thread
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
@@ -88,8 +90,10 @@ class Transactions:
                 TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()
             ]
             self._call(
-                lambda: producer.send_offsets_to_transaction(
-                    places, consumer.consumer_group_metadata()
+                lambda: self._bounded(
+                    lambda: producer.send_offsets_to_transaction(
+                        places, consumer.consumer_group_metadata()
+                    )
                 )
             )
             self._call(lambda: producer.commit_transaction(UNTIL_TRANSACTION_TIMEOUT))
@@ -130,6 +134,35 @@ class Transactions:
             self._call(lambda: producer.abort_transaction(UNTIL_TRANSACTION_TIMEOUT))
         except Aborted as error:
             raise Lost(f"the abort failed: {error}") from error
+
+    def _bounded(self, function: Callable[[], T]) -> T:
+        """Call in a thread of its own that is left alone if it does not come back.
+
+        Sending offsets ignores its time-out while the group's coordinator is away, and can hang for
+        ever once librdkafka has let go of that broker (librdkafka issues 5456 and 5511). The
+        transaction is over by then on the broker's side.
+        """
+        outcome: Queue[tuple[T | None, BaseException | None]] = Queue()
+
+        def run() -> None:
+            try:
+                outcome.put((function(), None))
+            except BaseException as error:
+                outcome.put((None, error))
+
+        Thread(target=run, daemon=True).start()
+        deadline = monotonic() + self._config["transaction.timeout.ms"] / 1000.0
+        while True:
+            try:
+                value, error = outcome.get(timeout=1.0)
+            except Empty:
+                self._turned()
+                if monotonic() > deadline:
+                    raise Lost("sending the offsets did not come back") from None
+                continue
+            if error is not None:
+                raise error
+            return cast(T, value)
 
     def _call(self, function: Callable[[], T]) -> T:
         """Call, and repeat the identical call while its error is retriable."""

@@ -9,11 +9,13 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from processor import kafka
 from processor.assignment import Assignment
 from processor.http import Health
 from processor.metrics import Metrics
 from processor.records import TopicPartition as Place
 from processor.role import Role
+from processor.settings import Settings
 
 OBSERVE_SECONDS = 0.5
 PROBE_SECONDS = 5.0
@@ -25,14 +27,15 @@ class Watch:
     def __init__(
         self,
         consumer: Consumer,
-        admin: AdminClient,
+        settings: Settings,
         role: Role,
         assignment: Assignment,
         health: Health,
         metrics: Metrics,
     ) -> None:
         self._consumer = consumer
-        self._admin = admin
+        self._settings = settings
+        self._admin = AdminClient(kafka.base(settings))
         self._role = role
         self._assignment = assignment
         self._health = health
@@ -79,6 +82,9 @@ class Watch:
         if self._probe is not None and self._probe.done():
             if self._probe.exception() is None:
                 self._health.broker_seen = monotonic()
+            else:
+                # A client from before a restart may never answer again.
+                self._admin = AdminClient(kafka.base(self._settings))
             self._probe = None
         if self._probe is None and monotonic() - self._probed > PROBE_SECONDS:
             self._probed = monotonic()

@@ -20,7 +20,7 @@ from processor.http import Health
 from processor.metrics import Metrics
 from processor.offsets import LostOffsets
 from processor.records import Incoming
-from processor.restore import TRANSIENT, incoming
+from processor.restore import incoming, passes
 from processor.role import Role
 from processor.settings import Settings
 from processor.step import Step
@@ -52,10 +52,8 @@ class Worker:
             kafka.transactional_producer(settings, f"{settings.application}-{role.name}-{slot}"),
             self._turned,
         )
-        self._assignment = Assignment(self._consumer, self._admin, role, settings, log)
-        self._watch = Watch(
-            self._consumer, self._admin, role, self._assignment, self.health, metrics
-        )
+        self._assignment = Assignment(self._consumer, role, settings, log)
+        self._watch = Watch(self._consumer, settings, role, self._assignment, self.health, metrics)
         self._rest: Sequence[Incoming] = ()
         self._aborts = 0
 
@@ -99,6 +97,8 @@ class Worker:
             try:
                 wrong = check_counts(self._admin, names)
             except KafkaException as error:
+                if not passes(error.args[0]):
+                    raise
                 self._wait(f"the broker does not answer: {error.args[0].str()}")
                 continue
             if wrong is not None:
@@ -115,6 +115,11 @@ class Worker:
         records = self._rest or self._poll(0.0 if self._assignment.restoring else POLL_SECONDS)
         self._rest = ()
         self._assignment.check()
+        if self._assignment.lost:
+            # The group's coordinator may be another by now, and a producer may not notice.
+            self._assignment.lost = False
+            self._transactions.discard()
+            return
         if self._assignment.advance():
             began, now = monotonic(), time_ns() // 1_000_000
             step = self._role.compute(records, now) if records else self._role.idle(now)
@@ -122,7 +127,7 @@ class Worker:
                 self._rest = step.rest
                 self._metrics.batch_seconds.labels(self._role.name).observe(monotonic() - began)
             self._assignment.urgent_read()
-        self.health.waiting = self._assignment.waiting
+        self._say(self._assignment.waiting)
         self._watch.look({(record.topic, record.partition) for record in self._rest})
 
     def _poll(self, timeout: float) -> list[Incoming]:
@@ -133,10 +138,10 @@ class Worker:
                 found.append(incoming(message))
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._assignment.ends[message.topic(), message.partition()] = message.offset()
-            elif error.fatal() or error.code() == KafkaError._AUTO_OFFSET_RESET:
+            elif not passes(error) or error.code() == KafkaError._AUTO_OFFSET_RESET:
                 raise Fatal(f"{message.topic()} [{message.partition()}]: {error.str()}")
-            elif not (error.retriable() or error.code() in TRANSIENT):
-                self._log.warning("consumer", error=error.str())
+            else:
+                self._log.debug("consumer", error=error.str())
         holds = self._assignment.holds
         return [
             record for record in found if holds((record.topic, record.partition), record.offset)
@@ -186,11 +191,15 @@ class Worker:
 
     def _wait(self, why: str) -> None:
         """Say why nothing can be done now, and let a moment pass."""
-        if self.health.waiting != why:
-            self._log.warning("waiting", reason=why)
-        self.health.waiting = why
+        self._say(why)
         self._turned()
         self._stopping.wait(WAIT_SECONDS)
+
+    def _say(self, why: str | None) -> None:
+        """Note why the role is not ready, and log what is new about it."""
+        if why is not None and self.health.waiting != why:
+            self._log.info("waiting", reason=why)
+        self.health.waiting = why
 
     def _turned(self) -> None:
         self.health.turned = monotonic()

@@ -16,7 +16,7 @@ FEWEST_BLINKS = 30
 
 
 def ear(data: Path) -> Iterator[Task]:
-    """Mean, deviation, extremes of 15 frames, from every frame on; learn the first 140 alert ones."""
+    """Mean, deviation and extremes of 15 frames; learn the first 140 alert frames."""
     columns = read_columns(data / "ear_frames" / "ear_frames.csv.gz")
     ratios = matrix(columns, ["ear", "mar", "circularity", "moe"])
     participants, drowsy = np.array(columns["participant"]), np.array(columns["drowsy"])

@@ -14,9 +14,10 @@ IMPOSTOR_ROWS = 5
 
 
 def cmu(data: Path, *, learned: int) -> Iterator[Task]:
-    """Learn the first ``learned`` repetitions; genuine are 201–400, impostors others' first five."""
+    """Learn the first ``learned`` rows; genuine are rows 201–400, impostors others' first 5."""
     columns = read_columns(data / "cmu_keystroke" / "keystrokes.csv.gz")
-    timings = matrix(columns, [name for name in columns if name.split(".")[0] in {"H", "DD", "UD"}])
+    names_of_timings = [name for name in columns if name.split(".")[0] in {"H", "DD", "UD"}]
+    timings = matrix(columns, names_of_timings)
     subjects = np.array(columns["subject"])
     names = list(dict.fromkeys(columns["subject"]))
     first = {name: timings[subjects == name][:IMPOSTOR_ROWS] for name in names}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.evaluation.tasks import Task, matrix, read_columns, task
+from models.evaluation.tasks import Floats, Task, matrix, read_columns, task
 from models.evaluation.telemetry import behavior_profiles
 
 ACTIONS_TOGETHER = 10
@@ -38,16 +38,14 @@ def actions(data: Path, name: str) -> Iterator[Task]:
     last_third = {user: _split(features[users == user])[1] for user in names}
     for user in names:
         train, genuine = _split(features[users == user])
-        impostors = np.concatenate(
-            [last_third[other][: _whole(last_third[other])] for other in names if other != user]
-        )
+        impostors = np.concatenate([_whole(last_third[other]) for other in names if other != user])
         yield task(f"actions_{name}", user, train, genuine, impostors, together=ACTIONS_TOGETHER)
 
 
-def _split(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _split(rows: Floats) -> tuple[Floats, Floats]:
     cut = rows.shape[0] * 2 // 3
     return rows[:cut], rows[cut:]
 
 
-def _whole(rows: np.ndarray) -> int:
-    return rows.shape[0] // ACTIONS_TOGETHER * ACTIONS_TOGETHER
+def _whole(rows: Floats) -> Floats:
+    return rows[: rows.shape[0] // ACTIONS_TOGETHER * ACTIONS_TOGETHER]

@@ -70,7 +70,7 @@ def task(
     *,
     together: int = 1,
 ) -> Task:
-    """A task whose consecutive ``together`` rows are judged as one; an incomplete rest is left out."""
+    """A task that judges ``together`` consecutive rows as one and drops an incomplete rest."""
     kept = genuine.shape[0] // together * together
     kept_abnormal = abnormal.shape[0] // together * together
     return Task(
@@ -85,7 +85,7 @@ def task(
 
 
 def windows(rows: Floats, size: int) -> Floats:
-    """Windows of ``size`` consecutive rows that start at every row, shape (n - size + 1, d, size)."""
+    """Windows of ``size`` consecutive rows from every row on, shape (n − size + 1, d, size)."""
     return np.lib.stride_tricks.sliding_window_view(rows, size, axis=0)
 
 
@@ -109,11 +109,11 @@ def read_rows(path: Path) -> Iterator[dict[str, str]]:
         RecordingError: the file is not there.
     """
     try:
-        file = gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="")
+        content = path.read_bytes()
     except OSError as error:
-        raise RecordingError(f"{path}: {error.strerror}") from error
-    with file:
-        yield from csv.DictReader(file)
+        raise RecordingError(f"{path}: {error.strerror or error}") from error
+    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+    yield from csv.DictReader(text.splitlines())
 
 
 def matrix(columns: dict[str, list[str]], names: list[str]) -> Floats:

@@ -11,6 +11,8 @@ import numpy as np
 import orjson
 
 from models.evaluation.tasks import Floats, Integers, RecordingError, read_rows
+from models.features import behavior
+from schemas.behavior import BehaviorTelemetry
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,12 @@ def behavior_profiles(path: Path) -> Iterator[Labelled]:
 
 
 def _vectors(path: Path) -> Floats:
-    import sys; sys.path.insert(0, "/tmp/q")
-    from b17 import extract
+    """One row a record, shape (records, 17)."""
     try:
         with gzip.open(path, "rb") as file:
-            return np.array([extract(orjson.loads(line)["value"]) for line in file])
+            records = [
+                BehaviorTelemetry.model_validate(orjson.loads(line)["value"]) for line in file
+            ]
     except OSError as error:
-        raise RecordingError(f"{path}: {error.strerror}") from error
+        raise RecordingError(f"{path}: {error.strerror or error}") from error
+    return np.concatenate([behavior.extract(record).rows for record in records])

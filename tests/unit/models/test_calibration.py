@@ -9,12 +9,14 @@ from scipy import stats
 
 from models.calibration import (
     BLOCKS_BELOW,
+    BLOCKS_FROM,
     FEW,
     RANKED,
     Calibration,
     StudentCalibration,
+    blocked,
+    out_of_sample,
     sample_budget,
-    uses_blocks,
 )
 
 scores = arrays.arrays(
@@ -135,13 +137,40 @@ def test_many_samples_of_a_heavy_tailed_feature_are_ranked_instead():
     assert (learned < calibration.offset(0.05)).mean() == pytest.approx(0.05, abs=0.01)
 
 
-def test_blocks_calibrate_a_middling_number_of_samples_only():
-    assert [uses_blocks(n) for n in (FEW - 1, FEW, BLOCKS_BELOW - 1, BLOCKS_BELOW)] == [
-        False,
-        True,
-        True,
-        False,
-    ]
+def test_very_few_samples_spare_none_for_blocks():
+    left_out = np.arange(BLOCKS_FROM - 1.0)
+
+    assert out_of_sample(left_out, lambda block: -block.astype(np.float64)) is left_out
+
+
+def test_few_samples_are_calibrated_by_held_out_blocks():
+    left_out = np.zeros(BLOCKS_BELOW - 1)
+
+    scores = out_of_sample(left_out, lambda block: block.astype(np.float64))
+
+    assert scores.tolist() == list(range(BLOCKS_BELOW - 1))
+
+
+def test_many_samples_are_calibrated_by_leaving_one_out():
+    left_out = np.random.default_rng(4).normal(size=200)
+
+    assert out_of_sample(left_out, lambda block: left_out[block] - 0.1) is left_out
+
+
+def test_many_samples_that_resemble_their_neighbours_are_calibrated_by_blocks():
+    left_out = np.random.default_rng(4).normal(size=200)
+
+    scores = out_of_sample(left_out, lambda block: left_out[block] - 2.0)
+
+    assert scores == pytest.approx(left_out - 2.0)
+
+
+def test_a_block_is_scored_by_a_model_of_all_others():
+    asked = []
+
+    blocked(11, lambda block: asked.append(block.tolist()) or np.zeros(block.size), folds=3)
+
+    assert asked == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
 
 
 @given(budget=st.floats(1e-4, 0.5), samples=st.integers(1, 1000))

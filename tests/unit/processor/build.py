@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 
+from models import artifacts
 from models.artifacts import ArtifactError, Model, unpack
+from models.training import train
 from processor import retrainer, scorer
 from processor.draft import Rules
 from processor.names import Topics
@@ -22,11 +25,12 @@ from schemas import AcceptedSample, LifecycleEvent, ModelRecord, Verdict
 
 NOW = 1_700_000_000_000
 TOPICS = Topics()
+NOWHERE = Path("does-not-exist")
 
 
 def settings(**wanted: Any) -> Settings:
     """Settings with small cold starts, whatever the environment's ``.env`` says."""
-    chosen = {"cold_start_samples": 5, "detector": "deviation"} | wanted
+    chosen = {"cold_start_samples": 5, "detector": "gaussian"} | wanted
     return Settings(_env_file=None, **chosen)
 
 
@@ -226,3 +230,39 @@ def consumed(outputs: Sequence[Outgoing], topic: str, *, first: int = 0) -> list
         )
         for i, out in enumerate(of(outputs, topic))
     ]
+
+
+def proposed(scorer: Scorer, *, around: float = 10.0, offset: int = 0, **changed: Any) -> Incoming:
+    """A candidate for profile p, its artefact written, trained on samples near a value."""
+    base = scorer.current((0, "features", "p"))
+    samples = np.random.default_rng(int(around)).normal(around, 1.0, (30, 3))
+    samples += (base.version or 0) * 1e-3
+    model = train(
+        "gaussian",
+        samples,
+        tuple(base.features),
+        alert_budget=0.01,
+        seed=0,
+        provenance={"cold_start": 5, "pool": 25},
+    )
+    artifact = artifacts.pack(
+        model, kind="features", profile_id="p", partition=0, generation=base.generation
+    )
+    scorer.memory.keep(Step(artifacts=[((0, "features", "p"), artifact)]))
+    candidate = base.model_copy(
+        update={
+            "version": None,
+            "base_version": base.version,
+            "artifact": artifact.path,
+            "sha256": artifact.sha256,
+            "trained_on": 30,
+            "pool_count": 25,
+            "trigger": "samples",
+            "trained_at": NOW + 7,
+            "history": [],
+            "figures": {"gate": 1},
+        }
+        | changed
+    )
+    value = candidate.model_dump_json().encode()
+    return record(value, topic=TOPICS.candidates, key="p", offset=offset)

@@ -1,0 +1,165 @@
+"""The commands ``telltale profile …``."""
+
+from __future__ import annotations
+
+from time import time_ns
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+
+from models.features import KINDS
+from processor import profile, profile_view
+from processor.cli_kind import Kind
+from processor.names import Topics
+from processor.options import CLIENT, with_settings
+from processor.profile_accept import accept
+from processor.profile_command import QUEUED, Request, carry_out, time_of
+from processor.settings import Settings
+
+COLD_STARTS = ("cold_start_samples", *(f"cold_start_samples__{kind}" for kind in KINDS))
+
+app = typer.Typer(help="Where a profile stands, and what becomes of it.", no_args_is_help=True)
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The profile's id: its records' key.")]
+OfKind = Annotated[Kind | None, typer.Option(help="Only of this kind; else of all.")]
+Reason = Annotated[str | None, typer.Option(help="Why, for the audit.")]
+Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the receipt.")]
+
+
+@app.command("show")
+@with_settings(*CLIENT, *COLD_STARTS)
+def show(
+    settings: Settings,
+    profile_id: Id,
+    kind: OfKind = None,
+    verdicts: Annotated[int, typer.Option(min=0, help="How many of the last ones.")] = 5,
+    json: Annotated[bool, typer.Option("--json", help="As one JSON array.")] = False,
+) -> None:
+    """Say where a profile stands: learning or active, versions, thresholds, last verdicts."""
+    standings = profile.stand(settings, profile_id, kind, verdicts)
+    if json:
+        plain = [standing.plain() for standing in standings]
+        typer.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode())
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for standing in standings:
+        console.print(profile_view.view(standing))
+
+
+@app.command("forget")
+@with_settings(*CLIENT)
+def forget(
+    settings: Settings,
+    profile_id: Id,
+    kind: OfKind = None,
+    reason: Reason = None,
+    timeout: Timeout = 30,
+) -> None:
+    """Delete all that was learnt of a profile; it learns anew from its next record on."""
+    ask(settings, Request("forget", profile_id, kind, reason=reason), timeout)
+
+
+@app.command("retrain")
+@with_settings(*CLIENT)
+def retrain(
+    settings: Settings,
+    profile_id: Id,
+    kind: OfKind = None,
+    reason: Reason = None,
+    timeout: Timeout = 30,
+) -> None:
+    """Have a profile retrained now on what was accepted so far."""
+    ask(settings, Request("retrain", profile_id, kind, reason=reason), timeout)
+
+
+@app.command("rollback")
+@with_settings(*CLIENT)
+def rollback(
+    settings: Settings,
+    profile_id: Id,
+    kind: OfKind = None,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="Back to this version; else to the one before.")
+    ] = None,
+    reason: Reason = None,
+    timeout: Timeout = 30,
+) -> None:
+    """Go back to an earlier version of a profile's model."""
+    request = Request("rollback", profile_id, kind, version=version, reason=reason)
+    ask(settings, request, timeout)
+
+
+@app.command("suppress")
+@with_settings(*CLIENT)
+def suppress(
+    settings: Settings,
+    profile_id: Id,
+    kind: OfKind = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Epoch ms, RFC 3339 with zone, or from now on as 2h, 30m, 3d; else until resumed.",
+        ),
+    ] = None,
+    reason: Reason = None,
+    timeout: Timeout = 30,
+) -> None:
+    """Begin a maintenance window: verdicts go on, alerting skips them, nothing is learnt."""
+    end = None if until is None else moment_of(until, "--until", ahead=True)
+    request = Request("suppress", profile_id, kind, until=end, reason=reason)
+    ask(settings, request, timeout)
+
+
+@app.command("resume")
+@with_settings(*CLIENT)
+def resume(
+    settings: Settings,
+    profile_id: Id,
+    kind: OfKind = None,
+    reason: Reason = None,
+    timeout: Timeout = 30,
+) -> None:
+    """End a maintenance window."""
+    ask(settings, Request("resume", profile_id, kind, reason=reason), timeout)
+
+
+@app.command("accept")
+@with_settings(*CLIENT, "model_dir", "max_record_bytes", "max_features", "max_samples")
+def accept_command(
+    settings: Settings,
+    verdict_id: Annotated[str, typer.Argument(metavar="VERDICT_ID", help="As the verdict has it.")],
+) -> None:
+    """Say that a verdict was a false alarm: its record becomes a sample of normal."""
+    sample = accept(settings, verdict_id)
+    known = [p for p in sample.p_values if p is not None]
+    told = f", least p-value {min(known):.3g}" if known else ""
+    typer.echo(
+        f"accepted {verdict_id} for {sample.kind} {sample.profile_id}: "
+        f"{len(sample.vectors)} sample{'s' if len(sample.vectors) > 1 else ''}{told}; "
+        f"written to {Topics(settings.topic_prefix).accepted}"
+    )
+
+
+def ask(settings: Settings, request: Request, timeout: float) -> None:
+    """Send a command, show its receipts; exit 1 where none came or it was rejected."""
+    receipts = carry_out(settings, request, timeout)
+    if not receipts:
+        typer.echo(QUEUED, err=True)
+        raise typer.Exit(1)
+    rejected = [event for event in receipts if event.event == "command_rejected"]
+    for event in receipts:
+        told = f"{event.kind} {event.profile_id}: {event.event}: {event.detail}"
+        typer.echo(told, err=event in rejected)
+    if rejected:
+        raise typer.Exit(1)
+
+
+def moment_of(text: str, option: str, *, ahead: bool) -> int:
+    """Epoch milliseconds of an option's time; wrong usage where it is none."""
+    try:
+        return time_of(text, time_ns() // 1_000_000, ahead=ahead)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None

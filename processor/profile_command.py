@@ -1,0 +1,133 @@
+"""``telltale profile forget`` and its like: a command to every partition, then its receipt."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from time import monotonic, time_ns
+from uuid import uuid4
+
+import orjson
+from confluent_kafka import KafkaError, Producer
+
+from processor import kafka
+from processor.names import Topics
+from processor.produce import FLUSH_SECONDS
+from processor.restore import ends
+from processor.settings import Settings
+from processor.tools import ToolError, admin_client, places_of, poll, reader
+from schemas import Command, LifecycleEvent
+from schemas.base import rfc3339_ms
+
+QUEUED = "sent, not yet confirmed; it stays queued"
+MORE_SECONDS = 0.5
+UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an operator asks for; ``until`` in epoch milliseconds."""
+
+    command: str
+    profile_id: str
+    kind: str | None = None
+    version: int | None = None
+    until: int | None = None
+    reason: str | None = None
+
+
+def carry_out(settings: Settings, request: Request, timeout: float) -> list[LifecycleEvent]:
+    """Send a command to every partition and wait for its receipts.
+
+    A profile id may stand for several kinds: what comes within half a second of the first receipt
+    is gathered too.
+
+    Args:
+        timeout: seconds to wait for the first.
+
+    Returns:
+        The receipts; none came in time where it is empty.
+
+    Raises:
+        ToolError: a topic is missing, or the command could not be sent.
+    """
+    topics = Topics(settings.topic_prefix)
+    admin = admin_client(settings)
+    places = places_of(admin, [topics.commands])
+    starts = ends(admin, places_of(admin, [topics.lifecycle]))
+    command_id = str(uuid4())
+    consumer = reader(settings, starts)
+    try:
+        send(settings, topics.commands, len(places), command_of(request, command_id))
+        receipts: list[LifecycleEvent] = []
+        deadline = monotonic() + timeout
+        while monotonic() < deadline:
+            for record in poll(consumer, 1000, 0.1)[0]:
+                event = LifecycleEvent.model_validate(orjson.loads(record.value or b"{}"))
+                if event.command_id == command_id:
+                    receipts.append(event)
+                    deadline = min(deadline, monotonic() + MORE_SECONDS)
+        return receipts
+    finally:
+        consumer.close()
+
+
+def command_of(request: Request, command_id: str) -> Command:
+    """The record of a request."""
+    return Command.model_validate(
+        {**vars(request), "command_id": command_id, "issued_at": time_ns() // 1_000_000}
+    )
+
+
+def send(settings: Settings, topic: str, partitions: int, command: Command) -> None:
+    """Send a command to every partition: which of them holds the profile is not for us to know.
+
+    Raises:
+        ToolError: the broker did not take all of them.
+    """
+    failed: list[str] = []
+
+    def on_delivery(error: KafkaError | None, _: object) -> None:
+        if error is not None:
+            failed.append(error.str())
+
+    producer = Producer(kafka.plain_producer(settings))
+    value = command.model_dump_json().encode()
+    for partition in range(partitions):
+        producer.produce(
+            topic,
+            value=value,
+            key=command.profile_id.encode(),
+            partition=partition,
+            on_delivery=on_delivery,
+        )
+    left = producer.flush(FLUSH_SECONDS)
+    if failed or left:
+        why = failed[0] if failed else f"no answer within {FLUSH_SECONDS:.0f} s"
+        raise ToolError(f"{topic}: the command was not sent to every partition: {why}")
+
+
+def time_of(text: str, now: int, *, ahead: bool) -> int:
+    """Epoch milliseconds of a time as an operator writes it.
+
+    Args:
+        text: epoch milliseconds, RFC 3339 with zone, or a duration as 2h, 30m, 1d12h.
+        now: epoch milliseconds.
+        ahead: whether a duration counts from now on; else back from now.
+
+    Raises:
+        ValueError: none of these.
+    """
+    if re.fullmatch(r"\d{10,15}", text):
+        return int(text)
+    if re.fullmatch(r"(\d+(\.\d+)?[smhdw])+", text):
+        parts = re.findall(r"([\d.]+)([smhdw])", text)
+        lasts = round(sum(float(count) * UNITS_MS[unit] for count, unit in parts))
+        return now + lasts if ahead else now - lasts
+    try:
+        return rfc3339_ms(text)
+    except ValueError:
+        raise ValueError(
+            f"expected epoch milliseconds, RFC 3339 with zone, or a duration as 2h or 1d12h, "
+            f"got {text!r}"
+        ) from None

@@ -1,0 +1,128 @@
+"""The metrics: names and labels that dashboards and alerts rely on."""
+
+import re
+from collections import Counter
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from processor.metrics import COUNTERS, Metrics
+from tests.unit.processor import build
+from tests.unit.processor.build import (
+    GROSS,
+    Memory,
+    Retrainer,
+    Scorer,
+    command,
+    normal,
+    proposed,
+    record,
+    stream,
+    vector,
+)
+
+CONTRACT = {
+    "records_total": {"kind", "outcome"},
+    "dead_letters_total": {"reason"},
+    "trainings_total": {"kind", "trigger", "outcome"},
+    "transactions_total": {"outcome"},
+    "batch_seconds": set(),
+    "consumer_lag": {"topic", "partition"},
+    "profiles": {"kind", "state"},
+    "model_memory_bytes": set(),
+    "restore_seconds": set(),
+    "verdicts_total": {"kind", "status", "severity"},
+    "end_to_end_seconds": set(),
+}
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def metrics(registry: CollectorRegistry) -> Metrics:
+    return Metrics(registry)
+
+
+@pytest.mark.parametrize(("name", "labels"), CONTRACT.items())
+def test_each_metric_of_the_contract_has_its_labels_and_the_role(metrics, registry, name, labels):
+    collector = {
+        **{f"{name}_total": counter for name, counter in metrics.counters.items()},
+        **{key: getattr(metrics, key) for key in CONTRACT if hasattr(metrics, key)},
+    }[name]
+    values = dict.fromkeys(labels, "x")
+    collector.labels(role="scorer", **values)
+    family = next(
+        f for f in registry.collect() if f.name == f"telltale_{name}".removesuffix("_total")
+    )
+    assert {tuple(sorted(set(s.labels) - {"le"})) for s in family.samples} == {
+        tuple(sorted({"role", *labels}))
+    }
+
+
+def test_build_info_says_what_runs(metrics, registry):
+    metrics.start("scorer", 5)
+    (family,) = [f for f in registry.collect() if f.name == "telltale_build_info"]
+    (sample,) = family.samples
+    assert sample.value == 1
+    assert sample.labels["role"] == "scorer"
+    assert re.fullmatch(r"\d+\.\d+\.\d+.*", sample.labels["version"])
+
+
+def test_all_begin_with_the_prefix_and_have_a_role(metrics, registry):
+    metrics.start("scorer", 5)
+    for family in registry.collect():
+        assert family.name.startswith("telltale_")
+        assert family.documentation
+        assert all("role" in sample.labels for sample in family.samples)
+
+
+def test_counts_of_a_step_are_added_under_its_role(metrics, registry):
+    counts = Counter({("records", ("features", "scored")): 3, ("dead_letters", ("too_large",)): 1})
+    metrics.count("scorer", counts)
+    metrics.count("scorer", counts)
+    labels = {"role": "scorer", "kind": "features", "outcome": "scored"}
+    assert registry.get_sample_value("telltale_records_total", labels) == 6
+    labels = {"role": "scorer", "reason": "too_large"}
+    assert registry.get_sample_value("telltale_dead_letters_total", labels) == 2
+
+
+def test_latencies_are_seconds_and_never_below_0(metrics, registry):
+    metrics.observe_latencies("scorer", [1_000, 1_000, 9_000], 3_000)
+    labels = {"role": "scorer"}
+    assert registry.get_sample_value("telltale_end_to_end_seconds_count", labels) == 3
+    assert registry.get_sample_value("telltale_end_to_end_seconds_sum", labels) == 4.0
+
+
+def test_whatever_steps_count_is_declared_with_those_labels(metrics, registry):
+    scorer = Scorer()
+    batches = [
+        stream(normal(6)),
+        stream([GROSS, {}, vector(None, None, None), vector(1.0, 2.0, 3.0, 4.0)], first=6),
+        [command(name, offset=i) for i, name in enumerate(["resume", "suppress", "retrain"])],
+        [record(b"junk", topic=build.TOPICS.commands, offset=9)],
+    ]
+    for batch in batches:
+        metrics.count("scorer", scorer.step(batch).counts)
+        scorer.feed(batch)
+    metrics.count("scorer", scorer.step([proposed(scorer)]).counts)
+    metrics.count("scorer", scorer.step([proposed(scorer, generation=9)]).counts)
+    scorer.memory.lose(scorer.current((0, "features", "p")).sha256)
+    metrics.count("scorer", scorer.step(stream(normal(1), first=20)).counts)
+    junk = record(b"junk", topic=build.TOPICS.accepted)
+    metrics.count("retrainer", Retrainer(Memory()).step([junk]).counts)
+    text = generate_latest(registry).decode()
+    for name in set(COUNTERS) - {"transactions"}:
+        assert f"telltale_{name}_total{{" in text
+
+
+def test_no_label_ever_is_a_profile():
+    scorer = Scorer()
+    names = [f"profile-{i}" for i in range(3)]
+    counted: Counter[object] = Counter()
+    for name in names:
+        step = scorer.step(stream([*normal(7), {}, GROSS], key=name))
+        counted += step.counts
+    assert not [key for key in counted if any(name in str(key) for name in names)]

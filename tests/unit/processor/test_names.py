@@ -1,0 +1,72 @@
+"""The topics: their names under a prefix, and what each is created with."""
+
+from itertools import chain
+
+from models.features import KINDS
+from processor.names import Topics
+from processor.retrainer_role import RetrainerRole
+from processor.scorer_role import ScorerRole
+
+MIB = 2**20
+DAY_MS = str(24 * 3600 * 1000)
+NAMES = {
+    "telemetry.behavior",
+    "telemetry.series",
+    "telemetry.drowsiness",
+    "telemetry.features",
+    "anomalies",
+    "accepted-normal",
+    "candidates",
+    "models",
+    "cold-start",
+    "profiles",
+    "retrain-pool",
+    "commands",
+    "lifecycle",
+    "dead-letter",
+}
+COMPACTED = {"models", "cold-start", "profiles", "retrain-pool"}
+
+
+def test_are_those_of_the_design():
+    assert set(Topics().configs()) == NAMES
+
+
+def test_a_prefix_stands_before_each():
+    assert set(Topics("eu.").configs()) == {f"eu.{name}" for name in NAMES}
+    assert Topics("eu.").kinds() == {f"eu.telemetry.{kind}": kind for kind in KINDS}
+
+
+def test_only_state_is_compacted():
+    configs = Topics().configs()
+    policies = {name: config["cleanup.policy"] for name, config in configs.items()}
+    assert {name for name, policy in policies.items() if policy == "compact"} == COMPACTED
+    assert {policy for name, policy in policies.items() if name not in COMPACTED} == {"delete"}
+
+
+def test_compacted_topics_are_cleaned_within_a_day():
+    for name in COMPACTED:
+        config = Topics().configs()[name]
+        for key in ("segment.ms", "max.compaction.lag.ms", "delete.retention.ms"):
+            assert config[key] == DAY_MS
+
+
+def test_outputs_may_be_4_mib_and_dead_letters_8():
+    configs = Topics().configs()
+    for name in ("anomalies", "accepted-normal", "candidates", "models"):
+        assert configs[name]["max.message.bytes"] == str(4 * MIB)
+    assert configs["dead-letter"]["max.message.bytes"] == str(8 * MIB)
+    for name in Topics().kinds():
+        assert "max.message.bytes" not in configs[name]
+
+
+def test_roles_read_and_restore_from_topics_that_are_created(make_role):
+    for role in (make_role(ScorerRole), make_role(RetrainerRole)):
+        assert set(chain(role.inputs, role.urgent, role.changelogs)) <= NAMES
+        assert set(role.urgent) <= set(role.inputs)
+
+
+def test_the_scorer_subscribes_to_all_telemetry_commands_and_candidates(make_role):
+    role = make_role(ScorerRole)
+    assert set(role.inputs) == {*Topics().kinds(), "commands", "candidates"}
+    assert set(role.urgent) == {"commands"}

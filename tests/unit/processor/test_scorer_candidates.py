@@ -1,0 +1,128 @@
+"""Candidates: the scorer alone gives versions, adopts what fits and refuses what does not."""
+
+import orjson
+import pytest
+
+from processor.records import Incoming
+from tests.unit.processor.build import (
+    GROSS,
+    TOPICS,
+    Scorer,
+    accepted,
+    announced,
+    events,
+    normal,
+    of,
+    proposed,
+    record,
+    stream,
+    vector,
+    verdicts,
+)
+
+KEY = (0, "features", "p")
+
+
+@pytest.fixture
+def scorer() -> Scorer:
+    taught = Scorer()
+    taught.taught(first=20)
+    return taught
+
+
+class TestAdoption:
+    def test_gives_the_next_version_and_announces_it(self, scorer):
+        before = scorer.current(KEY)
+        (version,) = announced(scorer.feed([proposed(scorer)]))
+        assert (version.version, version.base_version) == (2, 1)
+        assert (version.generation, version.learned) == (20, 5)
+        assert (version.trained_on, version.pool_count, version.trigger) == (30, 25, "samples")
+        assert scorer.current(KEY) == version
+        (old,) = version.history
+        assert (old.version, old.sha256, old.artifact) == (1, before.sha256, before.artifact)
+        assert (old.decision_offset, old.trained_at) == (before.decision_offset, before.trained_at)
+
+    def test_is_told_on_lifecycle_with_its_figures(self, scorer):
+        (event,) = events(scorer.feed([proposed(scorer)]))
+        assert (event.event, event.version, event.generation) == ("adopted", 2, 20)
+        assert event.figures == {"gate": 1}
+
+    def test_switches_before_the_telemetry_of_the_batch(self, scorer):
+        far = vector(500.0, 500.0, 500.0)
+        assert verdicts(scorer.step([record(far, offset=30)]))[0].anomaly
+        candidate = proposed(scorer, around=500.0)
+        said = verdicts(scorer.feed([record(far, offset=30), candidate, record(far, offset=31)]))
+        assert [(v.model_version, v.anomaly) for v in said] == [(2, False)] * 2
+
+    def test_keeps_counting_since_the_last_anomaly(self, scorer):
+        scorer.feed([record(GROSS, offset=30)])
+        written = scorer.feed([proposed(scorer), *stream([vector(10.0, 10.0, 10.0)], first=31)])
+        assert [sample.since_anomaly for sample in accepted(written)] == [1]
+
+    def test_versions_only_go_up_and_the_last_five_are_kept(self, scorer):
+        versions = [announced(scorer.feed([proposed(scorer)]))[0] for _ in range(7)]
+        assert [version.version for version in versions] == [2, 3, 4, 5, 6, 7, 8]
+        assert [old.version for old in versions[-1].history] == [7, 6, 5, 4, 3]
+
+    def test_of_two_from_the_same_version_only_the_first_comes_in(self, scorer):
+        twins = [proposed(scorer, offset=0), proposed(scorer, around=11.0, offset=1)]
+        written = scorer.feed(twins)
+        assert [version.version for version in announced(written)] == [2]
+        assert [event.event for event in events(written)] == ["adopted", "refused"]
+
+    def test_seen_and_needed_stay_those_of_version_1(self, scorer):
+        scorer.feed([proposed(scorer)])
+        (verdict,) = verdicts(scorer.step([record(GROSS, offset=30)]))
+        assert (verdict.samples_seen, verdict.samples_needed) == (5, 5)
+
+
+class TestRefusal:
+    def refused(self, scorer: Scorer, candidate: Incoming) -> str:
+        before = scorer.state.profile(KEY)
+        written = scorer.feed([candidate])
+        assert announced(written) == []
+        assert scorer.state.profile(KEY) == before
+        (event,) = events(written)
+        assert event.event == "refused"
+        assert event.detail is not None
+        return event.detail
+
+    def test_of_another_generation(self, scorer):
+        assert "generation 3" in self.refused(scorer, proposed(scorer, generation=3))
+
+    def test_from_another_base_version(self, scorer):
+        assert "current version is 1" in self.refused(scorer, proposed(scorer, base_version=7))
+
+    def test_without_its_artefact(self, scorer):
+        assert "not there" in self.refused(scorer, proposed(scorer, sha256="0" * 64))
+
+    def test_for_a_profile_without_a_model(self, scorer):
+        assert "no model" in self.refused(scorer, proposed(scorer, profile_id="nobody"))
+
+    def test_for_a_profile_that_still_learns(self, scorer):
+        candidate = proposed(scorer, profile_id="young")
+        scorer.feed(stream(normal(2), key="young", first=40))
+        assert "no model" in self.refused(scorer, candidate)
+
+    def test_on_another_partition_than_the_profiles(self, scorer):
+        candidate = proposed(scorer)
+        moved = record(candidate.value, topic=TOPICS.candidates, partition=1)
+        assert "no model" in self.refused(scorer, moved)
+
+    @pytest.mark.parametrize("value", [None, b"", b"\xff", b"[]", b"{}", b"[" * 5000])
+    def test_what_is_no_candidate_is_passed_over(self, scorer, value):
+        step = scorer.step([record(value, topic=TOPICS.candidates)])
+        assert step.outputs == []
+        assert step.offsets == {(TOPICS.candidates, 0): 1}
+
+    def test_of_an_unknown_kind_is_passed_over(self, scorer):
+        step = scorer.step([proposed(scorer, kind="weather")])
+        assert step.outputs == []
+        assert set(step.counts) == {("dead_letters", ("invalid_candidate",))}
+
+
+def test_an_adopted_version_survives_in_models(scorer):
+    written = scorer.feed([proposed(scorer)])
+    (out,) = of(written, TOPICS.models)
+    assert (out.key, out.partition) == (b"features:p", 0)
+    assert orjson.loads(out.value)["version"] == 2
