@@ -29,6 +29,8 @@ WALK_DEPTH = 128
 HUGE = 1e150
 # What a part that finds a row normal still has to say about why it is abnormal.
 LEAST_WEIGHT = 0.01
+# Of a split's credit in an explanation, what remains for the next one down the path.
+DEEPER = 0.9
 LEAF, WIDE_LEAF = -(2**15), -(2**31)
 
 # Average depth of an unsuccessful search among n samples (Liu, Ting, Zhou, 2008, equation 1).
@@ -47,80 +49,15 @@ def average_path(n):
 
 
 @njit(nogil=True, cache=True)
-def _step(f32, i16, u16, root, node, code, z, r):
-    """The next node of a complete row's way down a narrow tree; a leaf is its own next."""
-    leaf = code == LEAF
-    feature = 0 if leaf else code ^ (code >> 15)
-    beyond = 0 if z[r, feature] <= f32[2 * node] else 1
-    return node if leaf else root + np.int64(u16[4 * node + 3]) + beyond
-
-
-@njit(nogil=True, cache=True)
-def _depth(u16, i32, node):
+def _walk(f32, i16, u16, i32, root, row):
+    """Depth at which a complete row ends in a tree of narrow nodes."""
+    node = root
+    code = np.int64(i16[4 * node + 2])
+    while code != LEAF:
+        beyond = 0 if row[code ^ (code >> 15)] <= f32[2 * node] else 1
+        node = root + np.int64(u16[4 * node + 3]) + beyond
+        code = np.int64(i16[4 * node + 2])
     return np.float64(u16[4 * node + 3]) + average_path(np.int64(i32[2 * node]))
-
-
-@njit(nogil=True, cache=True)
-def _walk_four(f32, i16, u16, i32, z, a, ra, b, rb, c, rc, d, rd):
-    """Depths at which rows ra … rd end in the narrow trees whose roots are a … d.
-
-    Four walks at once, since each step of one waits for memory.
-    """
-    na, nb, nc, nd = a, b, c, d
-    ca, cb = np.int64(i16[4 * na + 2]), np.int64(i16[4 * nb + 2])
-    cc, cd = np.int64(i16[4 * nc + 2]), np.int64(i16[4 * nd + 2])
-    while not ((ca == LEAF) & (cb == LEAF) & (cc == LEAF) & (cd == LEAF)):
-        na = _step(f32, i16, u16, a, na, ca, z, ra)
-        nb = _step(f32, i16, u16, b, nb, cb, z, rb)
-        nc = _step(f32, i16, u16, c, nc, cc, z, rc)
-        nd = _step(f32, i16, u16, d, nd, cd, z, rd)
-        ca, cb = np.int64(i16[4 * na + 2]), np.int64(i16[4 * nb + 2])
-        cc, cd = np.int64(i16[4 * nc + 2]), np.int64(i16[4 * nd + 2])
-    return _depth(u16, i32, na), _depth(u16, i32, nb), _depth(u16, i32, nc), _depth(u16, i32, nd)
-
-
-@njit(nogil=True, cache=True)
-def _add_four(f32, i16, u16, i32, z, root, rows, count, sums):
-    """Add to ``sums`` the depths of one to four complete rows in one tree."""
-    a, b = rows[0], rows[min(1, count - 1)]
-    c, d = rows[min(2, count - 1)], rows[min(3, count - 1)]
-    da, db, dc, dd = _walk_four(f32, i16, u16, i32, z, root, a, root, b, root, c, root, d)
-    sums[a] += da
-    if count > 1:
-        sums[b] += db
-    if count > 2:
-        sums[c] += dc
-    if count > 3:
-        sums[d] += dd
-
-
-@njit(nogil=True, cache=True)
-def _walk_complete(views, roots, firsts, trees, z, rows, count, sums):
-    """Add to ``sums`` the depths of the complete rows ``rows[:count]``, always in tree order."""
-    f32, i16, u16, i32, i64, _ = views
-    fours = count // 4 * 4
-    if fours > 0:
-        for tree in range(trees):
-            root = roots + i64[firsts + tree]
-            for k in range(0, fours, 4):
-                _add_four(f32, i16, u16, i32, z, root, rows[k : k + 4], 4, sums)
-    for k in range(fours, count):
-        r = rows[k]
-        for tree in range(0, trees, 4):
-            last = trees - 1
-            a, b = roots + i64[firsts + tree], roots + i64[firsts + min(tree + 1, last)]
-            c, d = (
-                roots + i64[firsts + min(tree + 2, last)],
-                roots + i64[firsts + min(tree + 3, last)],
-            )
-            da, db, dc, dd = _walk_four(f32, i16, u16, i32, z, a, r, b, r, c, r, d, r)
-            sums[r] += da
-            if tree + 1 < trees:
-                sums[r] += db
-            if tree + 2 < trees:
-                sums[r] += dc
-            if tree + 3 < trees:
-                sums[r] += dd
 
 
 @njit(nogil=True, cache=True)
@@ -213,10 +150,12 @@ def _forest(views, part, data, z, used, rows, width, sums):
     counts = np.empty(flags >> 2 if n_partial > 0 else 0, dtype=np.int64)
     stack = np.empty(WALK_DEPTH if n_partial > 0 else 0, dtype=np.int64)
     shares = np.empty(stack.size)
-    _walk_complete(views, roots, data, trees, z, complete, n_complete, sums)
-    if n_partial > 0:
-        for tree in range(trees):
-            root = roots + i64[data + tree] * stride
+    for tree in range(trees):
+        root = roots + i64[data + tree] * stride
+        for c in range(n_complete):
+            r = complete[c]
+            sums[r] += _walk(f32, i16, u16, i32, root, z[r])
+        if n_partial > 0:
             if weighted:
                 nodes = i64[data + tree + 1] - i64[data + tree]
                 _count_samples(i16, u16, i32, i64, root, nodes, wide, counts)
@@ -487,7 +426,6 @@ def out_of_bag(words, X, bagged, out):
     shares = np.empty(WALK_DEPTH)
     complete = np.empty(samples, dtype=np.bool_)
     seen = np.zeros(samples, dtype=np.int64)
-    waiting = np.empty(4, dtype=np.int64)
     out[:] = 0.0
     whole = not wide
     for s in range(samples):
@@ -498,23 +436,16 @@ def out_of_bag(words, X, bagged, out):
         if weighted and not whole:
             nodes = i64[data + tree + 1] - i64[data + tree]
             _count_samples(i16, u16, i32, i64, root, nodes, wide, counts)
-        held = 0
         for s in range(samples):
             if bagged[tree, s]:
                 continue
             seen[s] += 1
             if complete[s]:
-                waiting[held] = s
-                held += 1
-                if held == 4:
-                    held = 0
-                    _add_four(f32, i16, u16, i32, X, root, waiting, 4, out)
+                out[s] += _walk(f32, i16, u16, i32, root, X[s])
             else:
                 out[s] += _walk_any(
                     f32, i16, u16, i32, i64, root, X[s], wide, weighted, counts, stack, shares
                 )
-        if held > 0:
-            _add_four(f32, i16, u16, i32, X, root, waiting, held, out)
     full_depth = f64[part + 7] / trees
     for s in range(samples):
         if seen[s] == 0:
@@ -528,34 +459,29 @@ def _explain_forest(views, part, data, row, shares):
     """Path importance in the manner of local DIFFI (Carletti, Terzi, Susto, 2023).
 
     A split counts for its feature when it parts the row from the median of the training samples
-    (0 in scaled units), by how far beyond the threshold the row lies, and the more the sooner the
-    row is isolated in that tree. Depths alone could not tell a wild value from the outermost
-    training sample, whose leaf it shares.
+    (0 in scaled units), by how far beyond the threshold the row lies, and the more the nearer it
+    is to the root. Depths alone could not tell a wild value from the outermost training sample,
+    whose leaf it shares.
     """
     f32, i16, u16, i32, i64, f64 = views
     trees, wide = i64[part + 5], (i64[part + 6] & 1) == 1
     stride = 2 if wide else 1
     full_depth = f64[part + 7] / trees
-    path, margins = np.empty(WALK_DEPTH, dtype=np.int64), np.empty(WALK_DEPTH)
     sum_of_depths = 0.0
     for tree in range(trees):
         root = data + trees + 1 + i64[data + tree] * stride
-        word, steps = root, 0
+        word, credit = root, 1.0
         code = _code(i16, i32, word, wide)
         while code != WIDE_LEAF:
             feature = code ^ (code >> 63)
-            value, threshold = row[feature], f32[2 * word]
+            value, threshold = row[feature], np.float64(f32[2 * word])
             right = value > threshold or (value != value and code >= 0)
-            path[steps] = feature
-            margins[steps] = abs(value - threshold)
-            steps += value == value and right == (threshold >= 0.0)
+            parted = value == value and right == (threshold >= 0.0)
+            shares[feature] += credit * abs(value - threshold) if parted else 0.0
+            credit *= DEEPER
             word = root + (_child(u16, i64, word, wide) + right) * stride
             code = _code(i16, i32, word, wide)
-        depth = np.float64(_child(u16, i64, word, wide)) + average_path(np.int64(i32[2 * word]))
-        sum_of_depths += depth
-        credit = 2.0 ** -(depth / full_depth if full_depth > 0.0 else 1.0)
-        for step in range(steps):
-            shares[path[step]] += credit * margins[step]
+        sum_of_depths += _child(u16, i64, word, wide) + average_path(np.int64(i32[2 * word]))
     return -(2.0 ** -(sum_of_depths / trees / full_depth if full_depth > 0.0 else 1.0))
 
 

@@ -12,10 +12,11 @@ from rich.console import Console
 from models.features import KINDS
 from processor import profile, profile_view
 from processor.cli_kind import Kind
+from processor.cli_time import moment_of
 from processor.names import Topics
 from processor.options import CLIENT, with_settings
 from processor.profile_accept import accept
-from processor.profile_command import QUEUED, Request, carry_out, time_of
+from processor.profile_command import QUEUED, Request, carry_out
 from processor.settings import Settings
 
 COLD_STARTS = ("cold_start_samples", *(f"cold_start_samples__{kind}" for kind in KINDS))
@@ -45,7 +46,7 @@ def show(
         return
     console = Console(highlight=False, soft_wrap=True)
     for standing in standings:
-        console.print(profile_view.view(standing))
+        console.print(profile_view.view(standing, verdicts))
 
 
 @app.command("forget")
@@ -108,7 +109,8 @@ def suppress(
     timeout: Timeout = 30,
 ) -> None:
     """Begin a maintenance window: verdicts go on, alerting skips them, nothing is learnt."""
-    end = None if until is None else moment_of(until, "--until", ahead=True)
+    now = time_ns() // 1_000_000
+    end = None if until is None else moment_of(until, "--until", now, ahead=True)
     request = Request("suppress", profile_id, kind, until=end, reason=reason)
     ask(settings, request, timeout)
 
@@ -155,11 +157,3 @@ def ask(settings: Settings, request: Request, timeout: float) -> None:
         typer.echo(told, err=event in rejected)
     if rejected:
         raise typer.Exit(1)
-
-
-def moment_of(text: str, option: str, *, ahead: bool) -> int:
-    """Epoch milliseconds of an option's time; wrong usage where it is none."""
-    try:
-        return time_of(text, time_ns() // 1_000_000, ahead=ahead)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint=option) from None

@@ -16,7 +16,7 @@ from confluent_kafka import Producer
 from rich.console import Console
 
 from models.features import KINDS
-from processor import cli_profile, demo, kafka, simulate, tail
+from processor import cli_dead_letter, cli_profile, demo, kafka, simulate, tail
 from processor.cli_kind import Kind
 from processor.cli_profile import COLD_STARTS
 from processor.demo_view import View
@@ -30,6 +30,7 @@ from processor.tools import ToolError, admin_client, places_of
 
 app = typer.Typer()
 app.add_typer(cli_profile.app, name="profile")
+app.add_typer(cli_dead_letter.app, name="dead-letter")
 
 
 @app.command("produce")

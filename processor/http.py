@@ -42,10 +42,13 @@ class Health:
 
     def ready(self) -> str | None:
         """Why the role is not ready, or None."""
+        dead = self.live()
+        if dead is not None:
+            return dead
         silent = monotonic() - self.broker_seen
         if silent > BROKER_SECONDS:
             return f"the broker has not answered for {silent:.0f} s"
-        return self.live() or self.waiting
+        return self.waiting
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from time import monotonic, time_ns
 from uuid import uuid4
@@ -17,11 +16,9 @@ from processor.restore import ends
 from processor.settings import Settings
 from processor.tools import ToolError, admin_client, places_of, poll, reader
 from schemas import Command, LifecycleEvent
-from schemas.base import rfc3339_ms
 
 QUEUED = "sent, not yet confirmed; it stays queued"
 MORE_SECONDS = 0.5
-UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 
 
 @dataclass(frozen=True)
@@ -105,29 +102,3 @@ def send(settings: Settings, topic: str, partitions: int, command: Command) -> N
     if failed or left:
         why = failed[0] if failed else f"no answer within {FLUSH_SECONDS:.0f} s"
         raise ToolError(f"{topic}: the command was not sent to every partition: {why}")
-
-
-def time_of(text: str, now: int, *, ahead: bool) -> int:
-    """Epoch milliseconds of a time as an operator writes it.
-
-    Args:
-        text: epoch milliseconds, RFC 3339 with zone, or a duration as 2h, 30m, 1d12h.
-        now: epoch milliseconds.
-        ahead: whether a duration counts from now on; else back from now.
-
-    Raises:
-        ValueError: none of these.
-    """
-    if re.fullmatch(r"\d{10,15}", text):
-        return int(text)
-    if re.fullmatch(r"(\d+(\.\d+)?[smhdw])+", text):
-        parts = re.findall(r"([\d.]+)([smhdw])", text)
-        lasts = round(sum(float(count) * UNITS_MS[unit] for count, unit in parts))
-        return now + lasts if ahead else now - lasts
-    try:
-        return rfc3339_ms(text)
-    except ValueError:
-        raise ValueError(
-            f"expected epoch milliseconds, RFC 3339 with zone, or a duration as 2h or 1d12h, "
-            f"got {text!r}"
-        ) from None

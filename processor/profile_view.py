@@ -14,15 +14,15 @@ from processor.profile import VERDICTS_READ, Standing
 from schemas import ModelRecord
 
 
-def view(standing: Standing) -> Group:
-    """A profile's standing as tables."""
+def view(standing: Standing, verdicts: int) -> Group:
+    """A profile's standing as tables, ``verdicts`` being how many were looked for."""
     parts: list[Table | Text] = [_facts(standing)]
     if standing.model is not None:
         parts.append(_versions(standing.model))
     if standing.verdicts:
         parts.append(Text("last verdicts", "bold"))
         parts += [tail.line(verdict) for verdict in standing.verdicts]
-    else:
+    elif verdicts:
         parts.append(Text(f"no verdict among the last {VERDICTS_READ:,} of its partition", "dim"))
     return Group(*parts)
 

@@ -73,11 +73,13 @@ def read(
     places: Iterable[TopicPartition],
     *,
     last: int | None = None,
+    since: Mapping[Place, int] | None = None,
 ) -> Iterator[Incoming]:
     """The committed records that partitions hold now, each partition in its order.
 
     Args:
         last: offsets before each partition's end to begin at; all of it where None.
+        since: the offset of a partition to begin at, where it is to be another.
 
     Raises:
         ToolError: the broker fell silent before the end.
@@ -85,8 +87,9 @@ def read(
     """
     chosen = list(places)
     first, until = beginnings(admin, chosen), ends(admin, chosen)
+    wanted = dict(since or {})
     starts = {
-        place: first[place] if last is None else max(first[place], end - last)
+        place: max(first[place], wanted.get(place, 0 if last is None else end - last))
         for place, end in until.items()
     }
     left = {place for place, end in until.items() if end > starts[place]}

@@ -1,0 +1,123 @@
+"""The model store: artefacts on disk, the hottest models in memory within a byte budget."""
+
+from pathlib import Path
+
+import pytest
+import structlog
+
+from models.artifacts import ArtifactError, Model
+from processor.model_store import ModelStore
+from schemas import ModelRecord
+from tests.unit.processor.build import Scorer, announced, normal, stream
+
+LOG = structlog.get_logger()
+
+
+@pytest.fixture(scope="module")
+def trained() -> list[tuple[ModelRecord, object]]:
+    """Announcements and artefacts of three profiles."""
+    scorer = Scorer()
+    step = scorer.step([r for i in range(3) for r in stream(normal(5), key=f"p{i}", first=5 * i)])
+    return list(zip(announced(step), step.artifacts, strict=True))
+
+
+@pytest.fixture
+def store(tmp_path, trained) -> ModelStore:
+    """A store whose directory holds the three artefacts."""
+    made = ModelStore(tmp_path, 2**30)
+    assert made.write_all([artifact for _, artifact in trained], LOG) == frozenset()
+    return made
+
+
+def test_opens_what_was_announced(store, trained):
+    opened = store.open([record for record, _ in trained])
+    assert {record.sha256 for record, _ in trained} == set(opened)
+    assert all(isinstance(model, Model) for model in opened.values())
+    assert store.nbytes == sum(model.nbytes for model in opened.values())
+
+
+def test_a_model_once_opened_stays_in_memory(store, trained, tmp_path):
+    record = trained[0][0]
+    first = store.open([record])[record.sha256]
+    (tmp_path / record.artifact).unlink()
+    assert store.open([record, record]) == {record.sha256: first}
+
+
+def test_a_missing_artefact_is_an_error_and_not_an_exception(store, trained, tmp_path):
+    record, other = trained[0][0], trained[1][0]
+    (tmp_path / record.artifact).unlink()
+    opened = store.open([record, other])
+    assert isinstance(opened[record.sha256], ArtifactError)
+    assert isinstance(opened[other.sha256], Model)
+
+
+def test_an_altered_artefact_is_never_unpickled(store, trained, tmp_path):
+    record = trained[0][0]
+    file = tmp_path / record.artifact
+    file.write_bytes(file.read_bytes()[:-1] + b"\0")
+    error = store.open([record])[record.sha256]
+    assert isinstance(error, ArtifactError)
+    assert "not opened" in str(error)
+
+
+def test_an_artefact_outside_the_directory_is_never_opened(store, trained):
+    record = trained[0][0].model_copy(update={"artifact": "../../etc/passwd"})
+    assert "outside" in str(store.open([record])[record.sha256])
+
+
+def test_the_coldest_models_leave_when_the_budget_is_spent(tmp_path, trained):
+    records = [record for record, _ in trained]
+    size = ModelStore(tmp_path, 1)
+    size.write_all([artifact for _, artifact in trained], LOG)
+    size.open(records[:1])
+    store = ModelStore(tmp_path, 2 * size.nbytes)
+    store.open(records[:2])
+    store.open(records[:1])
+    store.open(records[2:])
+    for record in records:
+        (tmp_path / record.artifact).unlink()
+    held = [isinstance(store.open([record])[record.sha256], Model) for record in records]
+    assert held == [True, False, True]
+    assert store.nbytes <= 2 * size.nbytes
+
+
+def test_a_model_larger_than_the_budget_is_opened_all_the_same(tmp_path, trained):
+    store = ModelStore(tmp_path, 1)
+    store.write_all([artifact for _, artifact in trained], LOG)
+    opened = store.open([record for record, _ in trained])
+    assert all(isinstance(model, Model) for model in opened.values())
+
+
+def test_what_cannot_be_written_is_said_by_profile(tmp_path, trained):
+    blocked = tmp_path / "file"
+    blocked.write_text("no directory")
+    failed = ModelStore(blocked, 1).write_all([trained[0][1]], LOG)
+    assert failed == {(0, "features", "p0")}
+
+
+@pytest.mark.usefixtures("store")
+def test_writing_leaves_nothing_but_the_artefact(trained, tmp_path):
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
+    assert found == {record.artifact for record, _ in trained}
+
+
+class TestErasing:
+    def folder(self, record: ModelRecord) -> str:
+        return record.artifact.rpartition("/")[0]
+
+    def test_deletes_a_profiles_artefacts_and_no_others(self, store, trained, tmp_path):
+        store.erase(self.folder(trained[0][0]), ())
+        left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.joblib")}
+        assert left == {record.artifact for record, _ in trained[1:]}
+        assert not Path(tmp_path, self.folder(trained[0][0])).exists()
+
+    def test_leaves_what_the_same_step_has_written(self, store, trained, tmp_path):
+        record = trained[0][0]
+        old = tmp_path / self.folder(record) / "0-0000000000000000.joblib"
+        old.write_text("an older version")
+        store.erase(self.folder(record), {record.artifact})
+        assert not old.exists()
+        assert (tmp_path / record.artifact).exists()
+
+    def test_of_a_profile_without_artefacts_is_nothing(self, store):
+        store.erase("features/nobody-0000000000000000", ())

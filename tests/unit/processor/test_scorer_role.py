@@ -1,0 +1,192 @@
+"""The scorer as the worker turns it, on a real model directory: restore, disk, forgetting."""
+
+import orjson
+import pytest
+
+from processor.records import Incoming, Outgoing
+from processor.scorer_role import ScorerRole
+from processor.state import Active, Learning
+from processor.step import Step
+from tests.unit.processor.build import (
+    NOW,
+    TOPICS,
+    announced,
+    command,
+    events,
+    normal,
+    record,
+    stream,
+    vector,
+    verdicts,
+)
+
+KEY = (0, "features", "p")
+
+
+def committed(role: ScorerRole, batch: list[Incoming]) -> Step:
+    step = role.compute(batch, NOW)
+    role.apply(step)
+    return step
+
+
+def load(role: ScorerRole, outputs: list[Outgoing]) -> None:
+    for offset, out in enumerate(outputs):
+        if out.topic in role.changelogs:
+            role.load(
+                Incoming(out.topic, out.partition, offset, out.key, out.value, out.headers, NOW)
+            )
+
+
+def test_an_artefact_is_on_disk_before_its_step_is_committed(make_role, tmp_path):
+    role = make_role(ScorerRole)
+    (version,) = announced(role.compute(stream(normal(5)), NOW))
+    assert (tmp_path / "models" / version.artifact).exists()
+
+
+def test_a_disk_that_takes_no_artefact_keeps_the_profile_learning(make_role, tmp_path):
+    (tmp_path / "file").write_text("no directory")
+    role = make_role(ScorerRole, directory=tmp_path / "file")
+    step = committed(role, stream(normal(7)))
+    assert announced(step) == []
+    assert [verdict.samples_seen for verdict in verdicts(step)] == list(range(1, 8))
+    assert {event.event for event in events(step)} == {"training_failed"}
+    (tmp_path / "file").unlink()
+    assert announced(committed(role, stream(normal(2), first=7)))
+
+
+def test_a_profile_forgotten_and_learnt_again_in_one_step_keeps_its_new_artefact(
+    make_role, tmp_path
+):
+    role = make_role(ScorerRole)
+    (old,) = announced(committed(role, stream(normal(5))))
+    (new,) = announced(committed(role, [command("forget"), *stream(normal(5, seed=2), first=9)]))
+    assert not (tmp_path / "models" / old.artifact).exists()
+    assert (tmp_path / "models" / new.artifact).exists()
+
+
+def test_a_dropped_step_deletes_nothing(make_role, tmp_path):
+    role = make_role(ScorerRole)
+    (version,) = announced(committed(role, stream(normal(5))))
+    role.compute([command("forget")], NOW)
+    assert (tmp_path / "models" / version.artifact).exists()
+
+
+def test_after_a_restart_it_scores_with_what_was_announced(make_role):
+    first = make_role(ScorerRole)
+    outputs = committed(first, stream(normal(5))).outputs
+    again = make_role(ScorerRole)
+    load(again, outputs)
+    again.restored([0])
+    (verdict,) = verdicts(again.compute([record(vector(10.0, 10.0, 10.0), offset=9)], NOW))
+    assert (verdict.status, verdict.model_version) == ("scored", 1)
+    assert again.newest() == {(TOPICS.telemetry("features"), 0): 4}
+
+
+def test_after_a_restart_in_the_midst_of_learning_it_counts_on(make_role):
+    first = make_role(ScorerRole)
+    outputs = committed(first, stream(normal(3))).outputs
+    again = make_role(ScorerRole)
+    load(again, outputs)
+    again.restored([0])
+    said = verdicts(again.compute(stream(normal(3), first=3), NOW))
+    assert [(v.status, v.samples_seen) for v in said] == [
+        ("learning", 4),
+        ("learning", 5),
+        ("scored", 5),
+    ]
+    assert again.newest() == {(TOPICS.telemetry("features"), 0): 2}
+
+
+def test_a_learning_newer_than_the_announcement_counts(make_role):
+    first = make_role(ScorerRole)
+    old = committed(first, stream(normal(5)))
+    young = make_role(ScorerRole)
+    newer = committed(young, stream(normal(2), first=40))
+    again = make_role(ScorerRole)
+    load(again, old.outputs + newer.outputs)
+    again.restored([0])
+    assert isinstance(again._state.profile(KEY), Learning)
+    assert again._state.counts["features", "active"] == 0
+
+
+def test_only_the_partitions_assigned_become_state(make_role):
+    first = make_role(ScorerRole)
+    outputs = committed(first, stream(normal(5)) + stream(normal(3), partition=1)).outputs
+    again = make_role(ScorerRole)
+    load(again, outputs)
+    again.restored([1])
+    assert isinstance(again._state.profile((1, "features", "p")), Learning)
+    assert again._state.profile(KEY) is None
+
+
+@pytest.mark.parametrize(
+    ("topic", "key", "value"),
+    [
+        ("models", b"features:p", b"{}"),
+        ("models", b"features:p", b"\xff"),
+        ("cold-start", b"features:p:0", b"\x07junk"),
+        ("cold-start", b"junk", b"junk"),
+        ("profiles", b"features:p", b"[]"),
+        ("profiles", b"features:p", b"{"),
+        ("profiles", b"\xff", b"{}"),
+        ("profiles", b"features:p", b'{"until": null}'),
+    ],
+)
+def test_a_changelog_record_that_cannot_be_read_does_not_stop_the_restore(
+    make_role, topic, key, value
+):
+    first = make_role(ScorerRole)
+    outputs = committed(first, stream(normal(5), key="q")).outputs
+    again = make_role(ScorerRole)
+    load(again, [*outputs, Outgoing(topic, 0, key, value)])
+    again.restored([0])
+    assert isinstance(again._state.profile((0, "features", "q")), Active)
+    assert again._state.profile(KEY) is None
+
+
+def test_a_maintenance_window_survives(make_role):
+    first = make_role(ScorerRole)
+    committed(first, stream(normal(2)))
+    step = committed(first, [command("suppress", until=NOW + 5, reason="tyres")])
+    again = make_role(ScorerRole)
+    load(again, step.outputs)
+    again.restored([0])
+    window = again._state.suppression(KEY)
+    assert (window.until, window.reason) == (NOW + 5, "tyres")
+
+
+def test_dropping_forgets_all(make_role):
+    role = make_role(ScorerRole)
+    committed(role, stream(normal(5)))
+    role.drop()
+    (verdict,) = verdicts(role.compute([record(vector(1.0, 2.0, 3.0), offset=9)], NOW))
+    assert (verdict.status, verdict.samples_seen) == ("learning", 1)
+    assert role.newest() == {}
+
+
+def test_a_larger_or_smaller_cold_start_after_a_restart_goes_on_from_what_is_there(make_role):
+    first = make_role(ScorerRole, cold_start_samples=8)
+    outputs = committed(first, stream(normal(6))).outputs
+    for needed in (4, 20):
+        again = make_role(ScorerRole, cold_start_samples=needed)
+        load(again, outputs)
+        again.restored([0])
+        (verdict,) = verdicts(again.compute([record(vector(1.0, 2.0, 3.0), offset=6)], NOW))
+        assert (verdict.samples_seen, verdict.samples_needed) == (7, needed)
+
+
+def test_gauges_show_profiles_by_stage(make_role):
+    role = make_role(ScorerRole)
+    committed(role, stream(normal(5)) + stream(normal(2), key="q", first=5))
+    role.observe()
+    gauge = role._metrics.profiles
+    assert gauge.labels("scorer", "features", "active")._value.get() == 1
+    assert gauge.labels("scorer", "features", "learning")._value.get() == 1
+    assert role._metrics.model_memory_bytes.labels("scorer")._value.get() > 0
+
+
+def test_windows_are_plain_json(make_role):
+    role = make_role(ScorerRole)
+    committed(role, stream(normal(2)))
+    (out,) = [o for o in committed(role, [command("suppress")]).outputs if o.topic == "profiles"]
+    assert set(orjson.loads(out.value)) == {"format", "until", "reason"}
