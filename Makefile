@@ -19,6 +19,8 @@ $(STAMP): pyproject.toml requirements-dev.lock
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "compiling the kernels (once; numba keeps them)"
+	$(BIN)/python -c 'import models; models.warm_up()'
 	@touch $@
 
 demo: $(STAMP) ## the main job on an embedded broker, with simulated profiles

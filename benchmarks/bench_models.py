@@ -116,6 +116,8 @@ def scoring(
     shuffled = np.random.default_rng(1).permutation(np.repeat(np.arange(FORESTS), ROWS_EACH))
     alone = np.ones(count, dtype=np.int64)
     flat = rows.reshape(-1)
+    # Reasons are for anomalies only: one row here and there.
+    one_each, few = (np.arange(FORESTS), np.ones(FORESTS, dtype=np.int64)), FORESTS * FEATURES
     timed: dict[str, Timing] = {
         "one": lambda: [ours[k].score_samples(rows[k : k + 1]) for k in range(len(theirs))]
     }
@@ -124,7 +126,8 @@ def scoring(
         timed[name] = lambda arena=arena: arena.score(*sorted_handles, flat)
         timed[name + " random"] = lambda arena=arena: arena.score(shuffled, alone, flat)
         if name != "packed":
-            timed[name + " why"] = lambda arena=arena: arena.contributions(*sorted_handles, flat)
+            timed[name + " alone"] = lambda arena=arena: arena.score(*one_each, flat[:few])
+            timed[name + " why"] = lambda arena=arena: arena.contributions(*one_each, flat[:few])
     timed["sklearn"] = lambda: [
         forest.score_samples(rows[k : k + 1]) for k, forest in enumerate(theirs)
     ]
@@ -170,10 +173,10 @@ def scoring(
                "scikit-learn row by row", by_row),
         Figure("score, packed, blend, random", "µs a row", each["blend random"],
                "scikit-learn row by row", by_row),
-        Figure("reasons, packed, half-sample trees", "µs a row", each["forest why"],
-               "our own scoring", each["forest"], "≤ 2"),
-        Figure("reasons, packed, blend", "µs a row", each["blend why"], "our own scoring",
-               each["blend"], "≤ 2"),
+        Figure("reasons, one row a model, half-sample trees", "µs a row", us["forest why"] / FORESTS,
+               "our own scoring of it", us["forest alone"] / FORESTS, "≤ 2"),
+        Figure("reasons, one row a model, blend", "µs a row", us["blend why"] / FORESTS,
+               "our own scoring of it", us["blend alone"] / FORESTS, "≤ 2"),
     ]  # fmt: skip
 
 

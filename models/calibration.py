@@ -18,7 +18,7 @@ FEW = 20
 BLOCKS_FROM = 10
 """Below so many samples none can be spared for held-out blocks."""
 
-BLOCKS_BELOW = 64
+BLOCKS_BELOW = 75
 """Below so many samples held-out blocks calibrate best: docs/calibration.md."""
 
 CONTRADICTION = 0.35

@@ -111,9 +111,10 @@ def wanted_of(
 def table_of(groups: dict[str, Group]) -> Table:
     """The groups as a table."""
     table = Table(box=SIMPLE, pad_edge=False)
-    for name in ("reason", "count", "waiting", "again", "newest", "topics"):
-        table.add_column(name, justify="right" if name in ("count", "waiting", "again") else "left")
+    for name in ("reason", "count", "waiting", "again", "newest"):
+        number = name in ("count", "waiting", "again")
+        table.add_column(name, justify="right" if number else "left", no_wrap=True)
     for name, group in groups.items():
         counts = (str(group.count), str(group.waiting), str(group.again))
-        table.add_row(name, *counts, tail.moment(group.newest), ", ".join(sorted(group.topics)))
+        table.add_row(name, *counts, tail.moment(group.newest))
     return table
