@@ -32,6 +32,7 @@ LEAST_WEIGHT = 0.01
 # Of a split's credit in an explanation, what remains for the next one down the path.
 DEEPER = 0.9
 LEAF, WIDE_LEAF = -(2**15), -(2**31)
+ZERO, ONE, TWO, THREE = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(3)
 
 # Average depth of an unsuccessful search among n samples (Liu, Ting, Zhou, 2008, equation 1).
 _n = np.arange(3, 1024, dtype=np.float64)
@@ -49,15 +50,74 @@ def average_path(n):
 
 
 @njit(nogil=True, cache=True)
-def _walk(f32, i16, u16, i32, root, row):
-    """Depth at which a complete row ends in a tree of narrow nodes."""
-    node = root
-    code = np.int64(i16[4 * node + 2])
-    while code != LEAF:
-        beyond = 0 if row[code ^ (code >> 15)] <= f32[2 * node] else 1
-        node = root + np.int64(u16[4 * node + 3]) + beyond
-        code = np.int64(i16[4 * node + 2])
-    return np.float64(u16[4 * node + 3]) + average_path(np.int64(i32[2 * node]))
+def _step(f32, i16, u16, root, node, row):
+    """The next node of a complete row's way down a narrow tree; a leaf is its own next.
+
+    Nodes are unsigned: a signed index costs a test for counting from the end at every access.
+    """
+    code = np.int64(i16[(node << TWO) | TWO])
+    leaf = code == LEAF
+    value = row[ZERO if leaf else np.uint64(code ^ (code >> 15))]
+    beyond = ZERO if value <= f32[node << ONE] else ONE
+    child = np.uint64(u16[(node << TWO) | THREE])
+    return node if leaf else root + child + beyond
+
+
+@njit(nogil=True, cache=True)
+def _depth(u16, i32, node):
+    samples = np.int64(i32[node << ONE])
+    return np.float64(u16[(node << TWO) | THREE]) + average_path(samples)
+
+
+@njit(nogil=True, cache=True)
+def _walk_four(f32, i16, u16, i32, a, row_a, b, row_b, c, row_c, d, row_d):
+    """Depths at which four complete rows end in the narrow trees whose roots are a … d.
+
+    Four walks at once, since each step of one waits for memory.
+    """
+    na, nb, nc, nd = a, b, c, d
+    moved = True
+    while moved:
+        to_a = _step(f32, i16, u16, a, na, row_a)
+        to_b = _step(f32, i16, u16, b, nb, row_b)
+        to_c = _step(f32, i16, u16, c, nc, row_c)
+        to_d = _step(f32, i16, u16, d, nd, row_d)
+        moved = ((na ^ to_a) | (nb ^ to_b) | (nc ^ to_c) | (nd ^ to_d)) != ZERO
+        na, nb, nc, nd = to_a, to_b, to_c, to_d
+    return _depth(u16, i32, na), _depth(u16, i32, nb), _depth(u16, i32, nc), _depth(u16, i32, nd)
+
+
+@njit(nogil=True, cache=True)
+def _walk_rows(f32, i16, u16, i32, root, z, rows, count, sums):
+    """Add to ``sums`` the depths in one tree of the complete rows ``rows[:count]``."""
+    for k in range(0, count, 4):
+        a, b = rows[k], rows[min(k + 1, count - 1)]
+        c, d = rows[min(k + 2, count - 1)], rows[min(k + 3, count - 1)]
+        da, db, dc, dd = _walk_four(
+            f32, i16, u16, i32, root, z[a], root, z[b], root, z[c], root, z[d]
+        )
+        sums[a] += da
+        sums[b] += db if k + 1 < count else 0.0
+        sums[c] += dc if k + 2 < count else 0.0
+        sums[d] += dd if k + 3 < count else 0.0
+
+
+@njit(nogil=True, cache=True)
+def _walk_trees(f32, i16, u16, i32, i64, firsts, roots, trees, row):
+    """Sum of one complete row's depths over the trees, in their order."""
+    total = 0.0
+    last = trees - 1
+    for tree in range(0, trees, 4):
+        a = np.uint64(roots + i64[firsts + tree])
+        b = np.uint64(roots + i64[firsts + min(tree + 1, last)])
+        c = np.uint64(roots + i64[firsts + min(tree + 2, last)])
+        d = np.uint64(roots + i64[firsts + min(tree + 3, last)])
+        da, db, dc, dd = _walk_four(f32, i16, u16, i32, a, row, b, row, c, row, d, row)
+        total += da
+        total += db if tree + 1 < trees else 0.0
+        total += dc if tree + 2 < trees else 0.0
+        total += dd if tree + 3 < trees else 0.0
+    return total
 
 
 @njit(nogil=True, cache=True)
@@ -150,12 +210,17 @@ def _forest(views, part, data, z, used, rows, width, sums):
     counts = np.empty(flags >> 2 if n_partial > 0 else 0, dtype=np.int64)
     stack = np.empty(WALK_DEPTH if n_partial > 0 else 0, dtype=np.int64)
     shares = np.empty(stack.size)
-    for tree in range(trees):
-        root = roots + i64[data + tree] * stride
+    if n_complete < 4:
         for c in range(n_complete):
-            r = complete[c]
-            sums[r] += _walk(f32, i16, u16, i32, root, z[r])
-        if n_partial > 0:
+            row = z[complete[c]]
+            sums[complete[c]] = _walk_trees(f32, i16, u16, i32, i64, data, roots, trees, row)
+    else:
+        for tree in range(trees):
+            root = np.uint64(roots + i64[data + tree])
+            _walk_rows(f32, i16, u16, i32, root, z, complete, n_complete, sums)
+    if n_partial > 0:
+        for tree in range(trees):
+            root = roots + i64[data + tree] * stride
             if weighted:
                 nodes = i64[data + tree + 1] - i64[data + tree]
                 _count_samples(i16, u16, i32, i64, root, nodes, wide, counts)
@@ -426,6 +491,7 @@ def out_of_bag(words, X, bagged, out):
     shares = np.empty(WALK_DEPTH)
     complete = np.empty(samples, dtype=np.bool_)
     seen = np.zeros(samples, dtype=np.int64)
+    waiting = np.empty(samples, dtype=np.int64)
     out[:] = 0.0
     whole = not wide
     for s in range(samples):
@@ -436,16 +502,20 @@ def out_of_bag(words, X, bagged, out):
         if weighted and not whole:
             nodes = i64[data + tree + 1] - i64[data + tree]
             _count_samples(i16, u16, i32, i64, root, nodes, wide, counts)
+        held = 0
         for s in range(samples):
             if bagged[tree, s]:
                 continue
             seen[s] += 1
             if complete[s]:
-                out[s] += _walk(f32, i16, u16, i32, root, X[s])
+                waiting[held] = s
+                held += 1
             else:
                 out[s] += _walk_any(
                     f32, i16, u16, i32, i64, root, X[s], wide, weighted, counts, stack, shares
                 )
+        if held > 0:
+            _walk_rows(f32, i16, u16, i32, np.uint64(root), X, waiting, held, out)
     full_depth = f64[part + 7] / trees
     for s in range(samples):
         if seen[s] == 0:

@@ -11,7 +11,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 import schemas
-from processor import cli_tools, kafka, process, topics
+from models.evaluation import RecordingError
+from processor import cli_models, cli_tools, kafka, process, topics
 from processor.names import Topics
 from processor.options import CLIENT, with_settings
 from processor.settings import Settings, SettingsError
@@ -27,6 +28,7 @@ app = typer.Typer(
 topics_app = typer.Typer(help="Create and check the topics.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(cli_tools.app)
+app.add_typer(cli_models.app)
 
 
 @app.command()
@@ -90,7 +92,7 @@ def main() -> None:
     """Entry point: errors are one readable line on standard error."""
     try:
         app()
-    except (SettingsError, ToolError) as error:
+    except (SettingsError, ToolError, RecordingError) as error:
         _fail(str(error))
     except KafkaException as error:
         reason = error.args[0]

@@ -86,9 +86,17 @@ def said(outputs: Sequence[Outgoing]) -> list[Verdict]:
     return sorted(verdicts(outputs), key=lambda verdict: verdict.verdict_id)
 
 
-@given(data=st.data(), batch=streams(commands=False), cap=st.integers(1, 3))
-def test_however_a_stream_is_cut_the_verdicts_and_the_state_are_the_same(data, batch, cap):
-    whole, cut = Scorer(cold_start_samples=4), Scorer(cold_start_samples=4, trainings_per_step=cap)
+DETECTORS = st.sampled_from(["blend", "forest", "gaussian", "deviation", "neighbors"])
+
+
+@given(
+    data=st.data(), batch=streams(commands=False), cap=st.integers(1, 3), detector=DETECTORS
+)
+def test_however_a_stream_is_cut_the_verdicts_and_the_state_are_the_same(
+    data, batch, cap, detector
+):
+    whole = Scorer(cold_start_samples=4, detector=detector)
+    cut = Scorer(cold_start_samples=4, detector=detector, trainings_per_step=cap)
     whole.feed(batch)
     for part in cuts(data.draw, batch):
         cut.feed(part)
@@ -181,7 +189,7 @@ def restored(scorer: Scorer) -> ScorerRole:
 @given(
     batch=streams(commands=False),
     budgets=st.tuples(st.floats(1e-6, 0.49), st.floats(1e-6, 0.49)).map(sorted),
-    detector=st.sampled_from(["gaussian", "deviation", "neighbors"]),
+    detector=DETECTORS,
 )
 def test_a_lower_alert_budget_never_raises_more_anomalies(batch, budgets, detector):
     def raised(budget: float) -> set[str]:

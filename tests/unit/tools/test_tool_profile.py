@@ -1,0 +1,96 @@
+"""Where a profile stands, from what the compacted topics hold; verdict ids taken apart."""
+
+import numpy as np
+import pytest
+
+from processor import profile
+from processor.names import Topics
+from processor.profile import Found, Standing
+from processor.profile_accept import parse_verdict_id
+from processor.records import Incoming
+from processor.settings import Settings
+from processor.slots import Slot
+from processor.tools import ToolError
+from schemas import ModelRecord
+
+SETTINGS = Settings.model_construct(cold_start_samples=200)
+KEY = (1, "features", "a")
+
+
+def slot(generation: int, number: int) -> Slot:
+    return Slot(generation, number, number, 10 + number, np.ones((1, 2)), ("x", "y"))
+
+
+def model(generation: int) -> ModelRecord:
+    return ModelRecord(
+        profile_id="a",
+        kind="features",
+        generation=generation,
+        version=3,
+        detector="blend",
+        artifact="features/a/x.joblib",
+        sha256="0" * 64,
+        features=["x", "y"],
+        trained_on=500,
+        learned=180,
+        alert_budget=0.01,
+        trigger="samples",
+        trained_at=0,
+    )
+
+
+def test_a_profile_with_slots_alone_learns_and_says_how_far_it_is():
+    found = Found({}, {KEY: {0: slot(10, 0), 1: slot(10, 1)}}, {})
+
+    standing = profile.standing_of(SETTINGS, found, KEY)
+
+    assert (standing.state, standing.seen, standing.needed) == ("learning", 2, 200)
+    assert standing.generation == 10
+
+
+def test_a_profile_with_a_model_is_active_and_says_what_it_learnt_on():
+    standing = profile.standing_of(SETTINGS, Found({KEY: model(10)}, {}, {}), KEY)
+
+    assert (standing.state, standing.seen, standing.needed) == ("active", 180, 180)
+
+
+def test_slots_that_are_newer_than_the_model_mean_that_it_learns_anew():
+    found = Found({KEY: model(10)}, {KEY: {0: slot(50, 0)}}, {})
+
+    standing = profile.standing_of(SETTINGS, found, KEY)
+
+    assert (standing.state, standing.seen, standing.generation) == ("learning", 1, 50)
+
+
+def test_the_last_verdicts_are_the_newest_of_its_own_kind_and_partition():
+    def verdict(partition: int, offset: int, kind: str) -> Incoming:
+        value = f'{{"kind":"{kind}","n":{offset}}}'.encode()
+        return Incoming("anomalies", partition, offset, b"a", value, (), 0)
+
+    recent = [
+        verdict(1, 0, "features"),
+        verdict(1, 1, "series"),
+        verdict(1, 2, "features"),
+        verdict(2, 3, "features"),
+        verdict(1, 4, "features"),
+    ]
+    standing = Standing(1, "features", "a", None, None, 1, 200, None)
+
+    shown = profile.with_verdicts(standing, recent, 2)
+
+    assert [v["n"] for v in shown.verdicts] == [4, 2]
+
+
+def test_a_verdict_id_is_taken_apart_although_topics_hold_dots_and_dashes():
+    place, offset = parse_verdict_id("a-1.b-telemetry.series-12-345", Topics("a-1.b-"))
+
+    assert place == ("a-1.b-telemetry.series", 12)
+    assert offset == 345
+
+
+@pytest.mark.parametrize(
+    "verdict_id", ["", "x", "telemetry.series-1", "anomalies-0-1", "telemetry.series-0--1"]
+)
+def test_what_is_no_verdict_id_is_refused_with_what_was_expected(verdict_id):
+    with pytest.raises(ToolError, match=r"<topic>-<partition>-<offset>.*telemetry\.behavior"):
+        parse_verdict_id(verdict_id, Topics())
