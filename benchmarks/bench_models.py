@@ -173,7 +173,7 @@ def scoring(
                "scikit-learn row by row", by_row),
         Figure("score, packed, blend, random", "µs a row", each["blend random"],
                "scikit-learn row by row", by_row),
-        Figure("reasons, one row a model, half-sample trees", "µs a row", us["forest why"] / FORESTS,
+        Figure("reasons, one row a model, half-sample", "µs a row", us["forest why"] / FORESTS,
                "our own scoring of it", us["forest alone"] / FORESTS, "≤ 2"),
         Figure("reasons, one row a model, blend", "µs a row", us["blend why"] / FORESTS,
                "our own scoring of it", us["blend alone"] / FORESTS, "≤ 2"),

@@ -49,7 +49,7 @@ def average_path(n):
     return 2.0 * (np.log(n - 1.0) + EULER_GAMMA) - 2.0 * (n - 1.0) / n
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _step(f32, i16, u16, root, node, row):
     """The next node of a complete row's way down a narrow tree; a leaf is its own next.
 
@@ -63,13 +63,13 @@ def _step(f32, i16, u16, root, node, row):
     return node if leaf else root + child + beyond
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _depth(u16, i32, node):
     samples = np.int64(i32[node << ONE])
     return np.float64(u16[(node << TWO) | THREE]) + average_path(samples)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _walk_four(f32, i16, u16, i32, a, row_a, b, row_b, c, row_c, d, row_d):
     """Depths at which four complete rows end in the narrow trees whose roots are a … d.
 

@@ -30,9 +30,6 @@ FOLDS = 5
 TAIL_SHARE = 0.25
 """Share of the samples, the most abnormal, from which the tail's scale is learnt."""
 
-RANKED = 100
-"""From so many samples on the ``gaussian`` detector trusts ranks instead of the normal law."""
-
 TINY = float(np.finfo(np.float64).tiny)
 
 # Differences below this share of a score are rounding.
@@ -184,8 +181,8 @@ class Calibration:
 class StudentCalibration(Calibration):
     """Calibration of minus the largest standardised distance from the mean over the features.
 
-    Below ``RANKED`` samples two-sided Student-t prediction (Geisser, 1993), Šidák-corrected over
-    the features; from there on as ``Calibration``, since no real telemetry is normal.
+    Below ``FEW`` samples two-sided Student-t prediction (Geisser, 1993), Šidák-corrected over the
+    features; from there on as ``Calibration``, since no real telemetry is normal.
 
     Attributes:
         count: training samples of the feature that has the fewest.
@@ -212,14 +209,14 @@ class StudentCalibration(Calibration):
 
     def offset(self, budget: float) -> float:
         """Minus the half-width of the prediction interval at ``budget``, in its deviations."""
-        if self.scores.size >= RANKED:
+        if self.scores.size >= FEW:
             return super().offset(budget)
         each = sample_budget(budget, self.features)
         return float(special.stdtrit(max(self.count - 1, 1), each / 2.0))
 
     def p_values(self, scores: Floats) -> Floats:
         """Chance that a normal sample lies at least as far from the mean, same shape."""
-        if self.scores.size >= RANKED:
+        if self.scores.size >= FEW:
             return super().p_values(scores)
         scores = np.minimum(np.asarray(scores, dtype=np.float64), 0.0)
         each = np.minimum(2.0 * special.stdtr(max(self.count - 1, 1), scores), 1.0 - 1e-16)

@@ -1,24 +1,22 @@
-"""The models in memory within a byte budget, and their artefacts on disk."""
+"""The models in memory within a byte budget, and how the others are opened."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from models import artifacts
 from models.artifacts import Artifact, ArtifactError, Model
 from processor.records import ProfileKey
+from processor.storage import Storage
 from schemas import ModelRecord
 
 
 class ModelStore:
     """The hottest models, opened; the rest wait on disk and are opened at their next use."""
 
-    def __init__(self, directory: Path, budget: int) -> None:
-        self._directory = directory
+    def __init__(self, storage: Storage, budget: int) -> None:
+        self.storage = storage
         self._budget = budget
         self._opened: OrderedDict[str, tuple[Model, int]] = OrderedDict()
         self.nbytes = 0
@@ -34,7 +32,7 @@ class ModelStore:
                 found[record.sha256] = self._opened[record.sha256][0]
                 continue
             try:
-                model = artifacts.read(self._directory, record.artifact, record.sha256)
+                model = self.storage.read(record.artifact, record.sha256)
             except ArtifactError as error:
                 found[record.sha256] = error
                 continue
@@ -49,7 +47,7 @@ class ModelStore:
         failed: set[ProfileKey] = set()
         for key, artifact in wanted:
             try:
-                artifacts.write(self._directory, artifact)
+                self.storage.write(artifact)
             except OSError as error:
                 log.error("artifact_not_written", path=artifact.path, error=str(error))
                 failed.add(key)
@@ -60,15 +58,6 @@ class ModelStore:
         for sha256, model in models.items():
             if sha256 not in self._opened:
                 self._keep(sha256, model)
-
-    def erase(self, directory: str, kept: Collection[str]) -> None:
-        """Delete a profile's artefacts but those of ``kept``, and their directory if none is."""
-        folder = self._directory / directory
-        with suppress(OSError):
-            for file in list(folder.iterdir()):
-                if f"{directory}/{file.name}" not in kept:
-                    file.unlink(missing_ok=True)
-            folder.rmdir()
 
     def _keep(self, sha256: str, model: Model) -> None:
         size = model.nbytes

@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -20,6 +19,7 @@ from processor.retrainer_role import RetrainerRole
 from processor.role import Role
 from processor.scorer_role import ScorerRole
 from processor.settings import Settings, SettingsError
+from processor.storage import storage
 from processor.worker import Worker
 
 SHUTDOWN_SECONDS = 9.0
@@ -66,7 +66,7 @@ def build(settings: Settings, roles: Sequence[str], metrics: Metrics) -> dict[st
     workers = {}
     for name in roles:
         log = logs.logger(name)
-        store = ModelStore(Path(settings.model_dir), settings.model_memory)
+        store = ModelStore(storage(settings), settings.model_memory)
         metrics.start(name, settings.model_memory)
         role = ROLES[name](settings, store, metrics, log)
         workers[name] = Worker(role, settings, metrics, log)

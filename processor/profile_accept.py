@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from time import monotonic
 
 import numpy as np
 from confluent_kafka import KafkaError, Producer, TopicPartition
 from numpy.typing import NDArray
 
-from models import artifacts
 from models.artifacts import ArtifactError
 from models.features import KINDS, Mismatch, align
 from processor import kafka, profile
@@ -21,6 +19,7 @@ from processor.records import DeadLetter, Incoming
 from processor.records import TopicPartition as Place
 from processor.restore import beginnings, ends
 from processor.settings import Settings
+from processor.storage import storage
 from processor.tools import SILENCE_SECONDS, ToolError, admin_client, places_of, poll, reader
 from schemas import AcceptedSample, ModelRecord
 
@@ -135,7 +134,7 @@ def rows_of(decoded: Decoded, model: ModelRecord, verdict_id: str) -> Floats:
 def p_values(settings: Settings, model: ModelRecord, rows: Floats) -> list[float | None]:
     """What the current model says of the samples; nothing where its artefact is not at hand."""
     try:
-        opened = artifacts.read(Path(settings.model_dir), model.artifact, model.sha256)
+        opened = storage(settings).read(model.artifact, model.sha256)
     except ArtifactError:
         return []
     scores = opened.detector.score_samples(rows)

@@ -97,6 +97,7 @@ class RetrainerRole:
         """Train what fell due while its announcement was awaited."""
         self._follow()
         due = [key for key in self._waiting if not self._waits(key)]
+        due = due[: self._settings.trainings_per_step]
         if not due:
             return None
         self._waiting.difference_update(due)

@@ -90,7 +90,7 @@ class ScorerRole:
         # A profile can be forgotten and learnt again in one Step.
         written = {artifact.path for _, artifact in step.artifacts}
         for directory in step.erasures:
-            self._store.erase(directory, written)
+            self._store.storage.erase(directory, written)
 
     def drop(self) -> None:
         self._state = State()

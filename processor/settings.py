@@ -72,7 +72,12 @@ class Settings(BaseSettings):
         "telltale", description="Prefix of the group ids and transactional ids."
     )
     slot: Name | None = Field(None, description="Stable slot of this process among its role.")
-    model_dir: str = Field("./var/models", min_length=1, description="Directory of the artefacts.")
+    model_dir: str = Field(
+        "./var/models", min_length=1, description="Artefacts: a path, or a URL that fsspec opens."
+    )
+    model_cache: str = Field(
+        "./var/model-cache", min_length=1, description="Local copies, where that is a URL."
+    )
 
     cold_start_samples: Samples = Field(200, description="Samples before the first training.")
     cold_start_samples__behavior: Samples | None = Field(None, description="The same, one kind.")

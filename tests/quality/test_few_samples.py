@@ -5,8 +5,11 @@ import pytest
 
 from models import DETECTORS, make
 
+# Deviation is capped and a forest bounded by its outermost leaf: docs/calibration.md.
+UNBOUNDED = ["blend", "gaussian", "neighbors"]
 
-@pytest.mark.parametrize("name", sorted(DETECTORS))
+
+@pytest.mark.parametrize("name", UNBOUNDED)
 @pytest.mark.parametrize("count", [5, 8, 20, 50])
 def test_ten_standard_deviations_are_an_anomaly_from_five_samples_on(name, count):
     generator = np.random.default_rng(count)

@@ -11,7 +11,6 @@ from models.calibration import (
     BLOCKS_BELOW,
     BLOCKS_FROM,
     FEW,
-    RANKED,
     Calibration,
     StudentCalibration,
     blocked,
@@ -130,9 +129,9 @@ def test_student_prediction_is_two_sided_and_spends_the_budget_over_all_features
 
 
 def test_many_samples_of_a_heavy_tailed_feature_are_ranked_instead():
-    learned = -np.abs(np.random.default_rng(3).standard_t(2, size=RANKED))
+    learned = -np.abs(np.random.default_rng(3).standard_t(2, size=100))
 
-    calibration = StudentCalibration.predict(learned, count=RANKED, features=1)
+    calibration = StudentCalibration.predict(learned, count=100, features=1)
 
     assert (learned < calibration.offset(0.05)).mean() == pytest.approx(0.05, abs=0.01)
 

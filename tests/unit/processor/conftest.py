@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from processor.metrics import Metrics
 from processor.model_store import ModelStore
 from processor.settings import PREFIX
+from processor.storage import Directory
 from tests.unit.processor import build
 
 
@@ -28,7 +29,7 @@ def make_role(tmp_path: Path) -> Callable[..., Any]:
     """A role with a model directory of its own and no broker."""
 
     def made(kind: Any, *, directory: Path = tmp_path / "models", **wanted: Any) -> Any:
-        store = ModelStore(directory, 2**30)
+        store = ModelStore(Directory(directory), 2**30)
         metrics = Metrics(CollectorRegistry())
         return kind(build.settings(**wanted), store, metrics, structlog.get_logger())
 

@@ -7,6 +7,7 @@ import structlog
 
 from models.artifacts import ArtifactError, Model
 from processor.model_store import ModelStore
+from processor.storage import Directory
 from schemas import ModelRecord
 from tests.unit.processor.build import Scorer, announced, normal, stream
 
@@ -24,7 +25,7 @@ def trained() -> list[tuple[ModelRecord, object]]:
 @pytest.fixture
 def store(tmp_path, trained) -> ModelStore:
     """A store whose directory holds the three artefacts."""
-    made = ModelStore(tmp_path, 2**30)
+    made = ModelStore(Directory(tmp_path), 2**30)
     assert made.write_all([artifact for _, artifact in trained], LOG) == frozenset()
     return made
 
@@ -67,10 +68,10 @@ def test_an_artefact_outside_the_directory_is_never_opened(store, trained):
 
 def test_the_coldest_models_leave_when_the_budget_is_spent(tmp_path, trained):
     records = [record for record, _ in trained]
-    size = ModelStore(tmp_path, 1)
+    size = ModelStore(Directory(tmp_path), 1)
     size.write_all([artifact for _, artifact in trained], LOG)
     size.open(records[:1])
-    store = ModelStore(tmp_path, 2 * size.nbytes)
+    store = ModelStore(Directory(tmp_path), 2 * size.nbytes)
     store.open(records[:2])
     store.open(records[:1])
     store.open(records[2:])
@@ -82,7 +83,7 @@ def test_the_coldest_models_leave_when_the_budget_is_spent(tmp_path, trained):
 
 
 def test_a_model_larger_than_the_budget_is_opened_all_the_same(tmp_path, trained):
-    store = ModelStore(tmp_path, 1)
+    store = ModelStore(Directory(tmp_path), 1)
     store.write_all([artifact for _, artifact in trained], LOG)
     opened = store.open([record for record, _ in trained])
     assert all(isinstance(model, Model) for model in opened.values())
@@ -91,7 +92,7 @@ def test_a_model_larger_than_the_budget_is_opened_all_the_same(tmp_path, trained
 def test_what_cannot_be_written_is_said_by_profile(tmp_path, trained):
     blocked = tmp_path / "file"
     blocked.write_text("no directory")
-    failed = ModelStore(blocked, 1).write_all([trained[0][1]], LOG)
+    failed = ModelStore(Directory(blocked), 1).write_all([trained[0][1]], LOG)
     assert failed == {(0, "features", "p0")}
 
 
@@ -106,7 +107,7 @@ class TestErasing:
         return record.artifact.rpartition("/")[0]
 
     def test_deletes_a_profiles_artefacts_and_no_others(self, store, trained, tmp_path):
-        store.erase(self.folder(trained[0][0]), ())
+        store.storage.erase(self.folder(trained[0][0]), ())
         left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.joblib")}
         assert left == {record.artifact for record, _ in trained[1:]}
         assert not Path(tmp_path, self.folder(trained[0][0])).exists()
@@ -115,9 +116,9 @@ class TestErasing:
         record = trained[0][0]
         old = tmp_path / self.folder(record) / "0-0000000000000000.joblib"
         old.write_text("an older version")
-        store.erase(self.folder(record), {record.artifact})
+        store.storage.erase(self.folder(record), {record.artifact})
         assert not old.exists()
         assert (tmp_path / record.artifact).exists()
 
     def test_of_a_profile_without_artefacts_is_nothing(self, store):
-        store.erase("features/nobody-0000000000000000", ())
+        store.storage.erase("features/nobody-0000000000000000", ())

@@ -14,6 +14,7 @@ from processor.model_store import ModelStore
 from processor.records import Incoming, Outgoing
 from processor.scorer_role import ScorerRole
 from processor.state import Active, Learning, State
+from processor.storage import Directory
 from schemas import Verdict
 from tests.unit.processor import build
 from tests.unit.processor.build import GROSS, NOW, Scorer, command, record, vector, verdicts
@@ -89,9 +90,7 @@ def said(outputs: Sequence[Outgoing]) -> list[Verdict]:
 DETECTORS = st.sampled_from(["blend", "forest", "gaussian", "deviation", "neighbors"])
 
 
-@given(
-    data=st.data(), batch=streams(commands=False), cap=st.integers(1, 3), detector=DETECTORS
-)
+@given(data=st.data(), batch=streams(commands=False), cap=st.integers(1, 3), detector=DETECTORS)
 def test_however_a_stream_is_cut_the_verdicts_and_the_state_are_the_same(
     data, batch, cap, detector
 ):
@@ -171,7 +170,7 @@ def restored(scorer: Scorer) -> ScorerRole:
     registry = CollectorRegistry()
     role = ScorerRole(
         scorer.rules.settings,
-        ModelStore(build.NOWHERE, 2**30),
+        ModelStore(Directory(build.NOWHERE), 2**30),
         Metrics(registry),
         structlog.get_logger(),
     )

@@ -1,0 +1,107 @@
+"""Where artefacts lie: a directory and a URL behave alike, and nothing is opened unchecked."""
+
+from pathlib import Path
+from uuid import uuid4
+
+import fsspec
+import numpy as np
+import pytest
+
+from models import artifacts
+from models.artifacts import Artifact, ArtifactError
+from models.training import train
+from processor.settings import Settings, SettingsError
+from processor.storage import Directory, Remote, Storage, storage
+
+
+def at(location: str, cache: Path) -> Storage:
+    return storage(Settings(_env_file=None, model_dir=location, model_cache=str(cache)))
+
+
+@pytest.fixture(params=["path", "file://", "memory://"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """A directory by its path, the same as a URL, and a store that is no directory."""
+    location = {
+        "path": str(tmp_path / "models"),
+        "file://": f"file://{tmp_path}/models",
+        "memory://": f"memory://{uuid4().hex}/models",
+    }[request.param]
+    return at(location, tmp_path / "cache")
+
+
+@pytest.fixture(scope="module")
+def artifact() -> Artifact:
+    samples = np.random.default_rng(0).normal(size=(20, 2))
+    model = train("gaussian", samples, ("a", "b"), alert_budget=0.01, seed=0, provenance={})
+    return artifacts.pack(model, kind="features", profile_id="p", partition=0, generation=7)
+
+
+def test_what_was_written_can_be_opened(store: Storage, artifact: Artifact) -> None:
+    store.write(artifact)
+
+    assert store.read(artifact.path, artifact.sha256).features == ("a", "b")
+
+
+def test_what_was_never_written_is_an_error(store: Storage, artifact: Artifact) -> None:
+    with pytest.raises(ArtifactError, match="joblib"):
+        store.read(artifact.path, artifact.sha256)
+
+
+@pytest.mark.parametrize("path", ["../x.joblib", "features/../../x.joblib", "/x.joblib"])
+def test_nothing_outside_the_store_is_opened(store: Storage, artifact: Artifact, path: str) -> None:
+    with pytest.raises(ArtifactError, match="outside"):
+        store.read(path, artifact.sha256)
+
+
+def test_another_digest_than_announced_is_not_opened(store: Storage, artifact: Artifact) -> None:
+    store.write(artifact)
+
+    with pytest.raises(ArtifactError, match="not opened"):
+        store.read(artifact.path, "0" * 64)
+
+
+def test_erasing_a_profile_leaves_what_is_to_be_kept(store: Storage, artifact: Artifact) -> None:
+    directory = artifact.path.rpartition("/")[0]
+    other = Artifact(f"{directory}/8-other.joblib", artifact.sha256, artifact.payload)
+    store.write(artifact)
+    store.write(other)
+
+    store.erase(directory, {artifact.path})
+
+    assert left(store) == [artifact.path]
+
+
+def left(store: Storage) -> list[str]:
+    """The artefacts of a store."""
+    if isinstance(store, Directory):
+        return [str(p.relative_to(store._root)) for p in store._root.rglob("*.joblib")]
+    found = store._filesystem.find(store._root)
+    return [path.removeprefix(store._root).lstrip("/") for path in found]
+
+
+def test_a_remote_artefact_is_read_from_the_cache_once_it_is_there(
+    tmp_path: Path, artifact: Artifact
+) -> None:
+    location = f"memory://{uuid4().hex}"
+    writer = at(location, tmp_path / "writer")
+    reader = at(location, tmp_path / "reader")
+    writer.write(artifact)
+    reader.read(artifact.path, artifact.sha256)
+
+    fsspec.filesystem("memory").rm(location.removeprefix("memory:/"), recursive=True)
+
+    assert isinstance(reader, Remote)
+    assert reader.read(artifact.path, artifact.sha256).features == ("a", "b")
+
+
+def test_a_damaged_cache_is_passed_over(tmp_path: Path, artifact: Artifact) -> None:
+    store = at(f"memory://{uuid4().hex}", tmp_path)
+    store.write(artifact)
+    (tmp_path / f"{artifact.sha256}.joblib").write_bytes(b"damaged")
+
+    assert store.read(artifact.path, artifact.sha256).features == ("a", "b")
+
+
+def test_a_url_that_nothing_opens_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"TELLTALE_MODEL_DIR.*nosuch://x"):
+        at("nosuch://x", tmp_path)
