@@ -39,6 +39,7 @@ class ScorerRole:
         self._log = log
         self._rules = Rules(settings, topics, store.open)
         self._state = State()
+        self._sweep = Sweep(self._store.storage)
         self._loaded = Table()
         self._newest: dict[Place, int] = {}
 
@@ -94,11 +95,13 @@ class ScorerRole:
 
     def drop(self) -> None:
         self._state = State()
+        self._sweep = Sweep(self._store.storage)
         self._loaded = Table()
         self._newest.clear()
 
-    def idle(self, now: int) -> Step[Profile] | None:  # a record brings all that the scorer does
-        del now
+    def idle(self, now: int) -> Step[Profile] | None:
+        """Sweep some orphans; a record brings all else that the scorer does."""
+        self._sweep.some(self._state, now)
         return None
 
     def observe(self) -> None:

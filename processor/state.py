@@ -71,6 +71,10 @@ class State:
         partition, kind, profile_id = key
         return self.suppressions.get(partition, {}).get((kind, profile_id))
 
+    def keys(self) -> list[ProfileKey]:
+        """Where the profiles live."""
+        return [(p, *identity) for p, held in self.profiles.items() for identity in held]
+
     def apply(
         self,
         profiles: Mapping[ProfileKey, Profile | None],

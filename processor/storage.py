@@ -39,12 +39,17 @@ class Directory:
         """
         artifacts.write(self._root, artifact)
 
-    def erase(self, directory: str, kept: Collection[str]) -> None:
-        """Delete a profile's artefacts but those of ``kept``, and their directory if none is."""
+    def erase(self, directory: str, kept: Collection[str], *, before: int | None = None) -> None:
+        """Delete a profile's artefacts but those of ``kept``, and their directory if none is.
+
+        Args:
+            before: only what was written before this time, epoch milliseconds.
+        """
         folder = self._root / directory
         with suppress(OSError):
             for file in list(folder.iterdir()):
-                if f"{directory}/{file.name}" not in kept:
+                old = before is None or file.stat().st_mtime * 1000 < before
+                if old and f"{directory}/{file.name}" not in kept:
                     file.unlink(missing_ok=True)
             folder.rmdir()
 
@@ -92,13 +97,18 @@ class Remote:
             raise OSError(f"{type(error).__name__}: {error}") from error
         self._remember(self._cache / f"{artifact.sha256}.joblib", artifact.payload)
 
-    def erase(self, directory: str, kept: Collection[str]) -> None:
-        """Delete a profile's artefacts but those of ``kept``."""
+    def erase(self, directory: str, kept: Collection[str], *, before: int | None = None) -> None:
+        """Delete a profile's artefacts but those of ``kept``; see ``Directory.erase``."""
         folder = f"{self._root}/{directory}"
         with suppress(Exception):
             for file in self._filesystem.ls(folder, detail=False):
-                if f"{directory}/{PurePosixPath(file).name}" not in kept:
+                old = before is None or self._written(file) < before
+                if old and f"{directory}/{PurePosixPath(file).name}" not in kept:
                     self._filesystem.rm_file(file)
+
+    def _written(self, file: str) -> float:
+        """When an object was written, epoch milliseconds."""
+        return float(self._filesystem.modified(file).timestamp()) * 1000
 
     def _remember(self, cached: Path, payload: bytes) -> None:
         with suppress(OSError):

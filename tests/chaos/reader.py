@@ -62,7 +62,9 @@ class Reader:
         # A new client each time: one from before a broker's restart may not see the new leader.
         admin = AdminClient({"bootstrap.servers": self._bootstrap, "log_level": 0})
         last = ends(admin, [TopicPartition(t, p) for t, p in self._next])
-        return {place: end - self._next[place] for place, end in last.items() if end > self._next[place]}
+        return {
+            place: end - self._next[place] for place, end in last.items() if end > self._next[place]
+        }
 
     def close(self) -> None:
         self._consumer.close()

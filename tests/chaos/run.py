@@ -90,7 +90,9 @@ class Play:
 
     def note(self, text: str) -> None:
         """Add a line to the run's timeline."""
-        self._timeline.write(f"{time.strftime('%H:%M:%S')} {monotonic() - self._began:8.2f} {text}\n")
+        self._timeline.write(
+            f"{time.strftime('%H:%M:%S')} {monotonic() - self._began:8.2f} {text}\n"
+        )
         self._timeline.flush()
 
     def round(self, seed: int | None) -> list[Finding]:

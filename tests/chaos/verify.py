@@ -162,7 +162,9 @@ class Ledger:
         verdict = orjson.loads(record.value or b"")
         place = place_of(verdict["verdict_id"])
         if place[1] != record.partition:
-            self._find("order", _named(place), f"its verdict is on another partition: {_at(record)}")
+            self._find(
+                "order", _named(place), f"its verdict is on another partition: {_at(record)}"
+            )
         if not self._answer(place, record, "verdict"):
             return
         self._verdicts.append((place, record.partition, verdict))

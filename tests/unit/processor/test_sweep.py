@@ -1,0 +1,101 @@
+"""Orphans are swept: old artefacts of a profile that its announcements do not name."""
+
+import os
+from pathlib import Path
+
+from models.artifacts import profile_directory
+from processor.ring import Ring
+from processor.state import Active, Learning, State
+from processor.storage import Directory
+from processor.sweep import DAY_MS, EVERY_MS, Sweep
+from schemas import HistoryEntry, ModelRecord
+
+NOW = 1_795_255_202_316
+KEY = (3, "features", "machine-7")
+FOLDER = profile_directory("features", "machine-7", 3)
+
+
+def artefact(root: Path, name: str, age_ms: int) -> str:
+    """A file of the profile, written so long ago; its path in the store."""
+    file = root / FOLDER / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"x")
+    seconds = (NOW - age_ms) / 1000
+    os.utime(file, (seconds, seconds))
+    return f"{FOLDER}/{name}"
+
+
+def announced(artifact: str, *earlier: str) -> Active:
+    digest = "0" * 64
+    history = [
+        HistoryEntry(version=1, artifact=path, sha256=digest, decision_offset=0.0, trained_at=0)
+        for path in earlier
+    ]
+    return Active(
+        ModelRecord(
+            profile_id="machine-7",
+            kind="features",
+            generation=0,
+            version=2,
+            detector="blend",
+            artifact=artifact,
+            sha256=digest,
+            features=["x"],
+            trained_on=5,
+            learned=5,
+            alert_budget=0.01,
+            trigger="samples",
+            trained_at=0,
+            history=history,
+        )
+    )
+
+
+def left(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*.joblib")}
+
+
+def test_only_old_artefacts_that_nothing_announces_are_swept(tmp_path: Path) -> None:
+    current = artefact(tmp_path, "1-current.joblib", 9 * DAY_MS)
+    earlier = artefact(tmp_path, "1-earlier.joblib", 9 * DAY_MS)
+    young = artefact(tmp_path, "1-candidate.joblib", DAY_MS - 1000)
+    artefact(tmp_path, "1-orphan.joblib", DAY_MS + 1000)
+    state = State()
+    state.apply({KEY: announced(current, earlier)}, {})
+
+    Sweep(Directory(tmp_path)).some(state, NOW)
+
+    assert left(tmp_path) == {current, earlier, young}
+
+
+def test_the_orphan_of_a_profile_that_still_learns_is_swept(tmp_path: Path) -> None:
+    artefact(tmp_path, "1-orphan.joblib", 2 * DAY_MS)
+    state = State()
+    state.apply({KEY: Learning(Ring(1, ("x",)))}, {})
+
+    Sweep(Directory(tmp_path)).some(state, NOW)
+
+    assert left(tmp_path) == set()
+
+
+def test_profiles_of_other_processes_are_not_looked_at(tmp_path: Path) -> None:
+    orphan = artefact(tmp_path, "1-orphan.joblib", 2 * DAY_MS)
+
+    Sweep(Directory(tmp_path)).some(State(), NOW)
+
+    assert left(tmp_path) == {orphan}
+
+
+def test_a_profile_is_swept_once_an_hour(tmp_path: Path) -> None:
+    state = State()
+    state.apply({KEY: Learning(Ring(1, ("x",)))}, {})
+    sweep = Sweep(Directory(tmp_path))
+    sweep.some(state, NOW)
+    orphan = artefact(tmp_path, "1-orphan.joblib", 2 * DAY_MS)
+
+    sweep.some(state, NOW + EVERY_MS - 1)
+    soon = left(tmp_path)
+    sweep.some(state, NOW + EVERY_MS)
+
+    assert soon == {orphan}
+    assert left(tmp_path) == set()
