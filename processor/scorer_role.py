@@ -20,6 +20,7 @@ from processor.scorer import compute
 from processor.settings import Settings
 from processor.state import Active, Learning, Profile, State, Suppression
 from processor.step import Step
+from processor.sweep import Sweep
 
 
 class ScorerRole:
