@@ -44,15 +44,15 @@ class Figure:
 
 
 def medians(timed: dict[str, Timing], repetitions: int) -> dict[str, float]:
-    """Median seconds of each, one after another in every repetition so that noise hits all."""
+    """Median processor seconds of each, one after another in every repetition: noise hits all."""
     taken: dict[str, list[float]] = {name: [] for name in timed}
     for run in timed.values():
         run()
     for _ in range(repetitions):
         for name, run in timed.items():
-            start = time.perf_counter()
+            start = time.process_time()
             run()
-            taken[name].append(time.perf_counter() - start)
+            taken[name].append(time.process_time() - start)
     return {name: float(np.median(times)) for name, times in taken.items()}
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from time import monotonic
+from typing import Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from processor import kafka
 from processor.records import Incoming
+from processor.settings import Settings
 
 REQUEST_TIMEOUT = 5.0
 RECORDS = 10_000
@@ -63,6 +66,36 @@ class Restore:
                 self._left.discard(place)
         self.read += len(found)
         return found
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+Position = tuple[str, int, int]
+"""Topic, partition and the offset to begin at."""
+
+
+class Following(Protocol):
+    """Gives the records that were appended to partitions since the last look."""
+
+    def poll(self) -> list[Incoming]:
+        """The records since, at most some of them."""
+
+    def close(self) -> None:
+        """Stop following."""
+
+
+class Follower:
+    """Follows partitions from given offsets on, by a consumer of its own."""
+
+    def __init__(self, settings: Settings, positions: list[Position]) -> None:
+        self._consumer = Consumer(kafka.reader(settings))
+        self._consumer.assign([TopicPartition(*position) for position in positions])
+
+    def poll(self) -> list[Incoming]:
+        """What has come since, without waiting."""
+        found = self._consumer.consume(RECORDS, 0.0)
+        return [incoming(message) for message in found if message.error() is None]
 
     def close(self) -> None:
         self._consumer.close()

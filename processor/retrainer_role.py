@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import orjson
-from confluent_kafka import Consumer, TopicPartition
 from pydantic import ValidationError
 
 from models.features import KINDS
-from processor import kafka, retrainer, ring
+from processor import retrainer, ring
 from processor.changelog import Table
 from processor.draft import Rules
 from processor.metrics import Metrics
@@ -18,14 +17,12 @@ from processor.model_store import ModelStore
 from processor.names import Topics
 from processor.records import Incoming, ProfileKey
 from processor.records import TopicPartition as Place
-from processor.restore import incoming
+from processor.restore import Follower, Following, Position
 from processor.retrainer import Pool
 from processor.settings import Settings
 from processor.slots import Slot
 from processor.step import Step
 from schemas import ModelRecord
-
-TABLE_RECORDS = 1000
 
 
 class RetrainerRole:
@@ -33,7 +30,14 @@ class RetrainerRole:
 
     name = "retrainer"
 
-    def __init__(self, settings: Settings, store: ModelStore, metrics: Metrics, log: Any) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: ModelStore,
+        metrics: Metrics,
+        log: Any,
+        follow: Callable[[Settings, list[Position]], Following] = Follower,
+    ) -> None:
         topics = Topics(settings.topic_prefix)
         self.inputs = (topics.accepted,)
         self.urgent: Sequence[str] = ()
@@ -49,7 +53,8 @@ class RetrainerRole:
         self._announced: dict[ProfileKey, ModelRecord] = {}
         self._newest: dict[Place, int] = {}
         self._waiting: set[ProfileKey] = set()
-        self._follower: Consumer | None = None
+        self._follow_from = follow
+        self._follower: Following | None = None
 
     def load(self, record: Incoming) -> None:
         self._loaded.load(record)
@@ -68,14 +73,10 @@ class RetrainerRole:
             for record in self._loaded.models(self._topics.models, partition, self._log):
                 self._announced[partition, record.kind, record.profile_id] = record
         self._waiting = set(self._pools)
-        follower = Consumer(kafka.reader(self._settings))
-        follower.assign(
-            [
-                TopicPartition(self._topics.models, p, self._loaded.next(self._topics.models, p))
-                for p in chosen
-            ]
+        models = self._topics.models
+        self._follower = self._follow_from(
+            self._settings, [(models, p, self._loaded.next(models, p)) for p in chosen]
         )
-        self._follower = follower
         self._loaded = Table()
         self._log.info("state", pools=len(self._pools))
 
@@ -100,7 +101,6 @@ class RetrainerRole:
         due = due[: self._settings.trainings_per_step]
         if not due:
             return None
-        self._waiting.difference_update(due)
         refused: frozenset[ProfileKey] = frozenset()
         while True:
             step = retrainer.compute_due(
@@ -108,8 +108,11 @@ class RetrainerRole:
             )
             failed = self._store.write_all(step.artifacts, self._log)
             if not failed:
-                return step if step.profiles else None
+                break
             refused |= failed
+        # What is trained stays on the list until it is committed.
+        self._waiting.difference_update(key for key in due if key not in step.profiles)
+        return step if step.profiles else None
 
     def apply(self, step: Step[Pool]) -> None:
         for key, pool in step.profiles.items():
@@ -120,6 +123,8 @@ class RetrainerRole:
                 self._pools[key] = pool
                 if self._waits(key):
                     self._waiting.add(key)
+                else:
+                    self._waiting.discard(key)
 
     def drop(self) -> None:
         self.close()
@@ -154,9 +159,8 @@ class RetrainerRole:
         """Take what was announced since the last look."""
         if self._follower is None:
             return
-        for message in self._follower.consume(TABLE_RECORDS, 0.0):
-            if message.error() is None:
-                self._announce(incoming(message))
+        for record in self._follower.poll():
+            self._announce(record)
 
     def _announce(self, record: Incoming) -> None:
         kind, _, profile_id = (record.key or b"").decode().partition(":")

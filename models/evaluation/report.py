@@ -47,7 +47,7 @@ def to_markdown(results: Results) -> str:
         "# How well the detectors tell normal from abnormal",
         "Written by `telltale evaluate`; seed "
         f"{results.seed}, {', '.join(' '.join(pair) for pair in results.versions)}. "
-        "Each profile learns its own normal only, once: nothing is retrained. Figures are means "
+        "Each profile learns its own normal only, once (for NAB again and again, as its protocol and the stream do). Figures are means "
         "over profiles. "
         f"`{PEER}` is `sklearn.ensemble.IsolationForest` with its defaults; its thresholds are "
         "what its `contamination` gives.",

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import DETECTORS
 from models.evaluation import measures
@@ -23,7 +24,7 @@ LAGS = 10
 """Consecutive values of a series that all detectors but ``gaussian`` see as one row."""
 
 MOST_LEARNED = 2000
-"""Windows of a series that are learnt at most, evenly spread."""
+"""Rows of a series that are learnt at most."""
 
 NEAR = 100
 """Distance from the labelled run at which a UCR answer is right, in points."""
@@ -143,58 +144,77 @@ def _task(task: Task, detector: str, seed: int) -> _Judged:
     start = time.perf_counter()
     scores = scorer.score(np.concatenate([task.genuine, task.abnormal]))
     seconds = time.perf_counter() - start
-    genuine, abnormal = scores[: task.genuine.shape[0]], scores[task.genuine.shape[0] :]
+    first = task.genuine.shape[0]
+    genuine, abnormal = scores[:first], scores[first:]
     quality = measures.equal_error_rate(
         measures.group_means(genuine, task.genuine_groups),
         measures.group_means(abnormal, task.abnormal_groups),
     )
-    return _judged(scorer, quality, genuine, abnormal, seconds, np.empty(0))
+    labelled = np.arange(scores.size) >= first
+    alarms = scores < np.array([[scorer.offset(budget)] for budget in BUDGETS])
+    return _judged([scorer], quality, scores, alarms, labelled, seconds, np.empty(0))
 
 
 def _series(series: Series, detector: str, seed: int, measure: str) -> _Judged:
     """Judge every value by itself (``gaussian``) or by the window of values that ends with it."""
     lags = 1 if detector == "gaussian" else min(LAGS, series.learned)
-    rows = np.ascontiguousarray(windows(series.values[:, None], lags)[:, 0, :])
-    learned = rows[: series.learned - lags + 1]
-    chosen = np.linspace(0, len(learned) - 1, min(len(learned), MOST_LEARNED)).astype(np.int64)
-    scorer = fit(detector, learned[chosen], seed)
-    start = time.perf_counter()
-    scores = np.concatenate([np.full(lags - 1, np.nan), scorer.score(rows)])
-    seconds = time.perf_counter() - start
-    rarity = np.nan_to_num(scorer.rarity(scores), nan=-np.inf)
-    labelled = np.zeros(scores.size, dtype=bool)
-    for first, end in series.anomalies:
-        labelled[first:end] = True
-    normal = scores[series.learned :][~labelled[series.learned :]]
-    abnormal = scores[series.learned :][labelled[series.learned :]]
+    size = series.values.size
+    rows = np.full((size, lags), np.nan)
+    rows[lags - 1 :] = windows(series.values[:, None], lags)[:, 0, :]
+    scores, rarity = np.full(size, np.nan), np.full(size, -np.inf)
+    alarms = np.zeros((len(BUDGETS), size), dtype=bool)
+    scorers = []
+    seconds = 0.0
+    for first in range(series.learned, size, series.relearned or size):
+        judged = slice(first, min(first + (series.relearned or size), size))
+        scorer = fit(detector, _learned(series, rows[lags - 1 : first]), seed)
+        start = time.perf_counter()
+        scores[judged] = scorer.score(rows[judged])
+        seconds += time.perf_counter() - start
+        rarity[judged] = scorer.rarity(scores[judged])
+        alarms[:, judged] = scores[judged] < np.array([[scorer.offset(one)] for one in BUDGETS])
+        scorers.append(scorer)
+    labelled = np.zeros(size, dtype=bool)
+    for run_first, run_end in series.anomalies:
+        labelled[run_first:run_end] = True
     quality = float("nan")
     if measure == "AP":
-        quality = measures.average_precision(normal, abnormal)
+        quality = measures.average_precision(scores[~labelled], scores[labelled])
     if measure == "UCR":
-        ((first, end),) = series.anomalies
+        ((run_first, run_end),) = series.anomalies
         # The middle of the most abnormal window.
-        worst = int(np.nanargmin(scores[series.learned :])) + series.learned - lags // 2
-        quality = float(first - NEAR <= worst < end + NEAR)
-    return _judged(scorer, quality, normal, abnormal, seconds, rarity)
+        worst = int(np.nanargmin(scores)) - lags // 2
+        quality = float(run_first - NEAR <= worst < run_end + NEAR)
+    return _judged(scorers, quality, scores, alarms, labelled, seconds, rarity)
+
+
+def _learned(series: Series, rows: Floats) -> Floats:
+    """At most ``MOST_LEARNED`` of the rows: the latest where models are relearnt, else spread."""
+    if series.relearned:
+        return rows[-MOST_LEARNED:]
+    chosen = np.linspace(0, len(rows) - 1, min(len(rows), MOST_LEARNED)).astype(np.int64)
+    return rows[chosen]
 
 
 def _judged(
-    scorer: Scorer,
+    scorers: Sequence[Scorer],
     quality: float,
-    genuine: Floats,
-    abnormal: Floats,
+    scores: Floats,
+    alarms: NDArray[np.bool_],
+    labelled: NDArray[np.bool_],
     seconds: float,
     rarity: Floats,
 ) -> _Judged:
-    offsets = [scorer.offset(budget) for budget in BUDGETS]
+    """Figures of one profile; ``alarms`` has a row a budget, NaN scores are not judged."""
+    judged = ~np.isnan(scores)
     return _Judged(
         quality,
-        tuple(_mean(genuine[~np.isnan(genuine)] < offset) for offset in offsets),
-        _mean(~(abnormal[~np.isnan(abnormal)] < offsets[-1])),
-        scorer.fit_seconds,
+        tuple(_mean(one[judged & ~labelled]) for one in alarms),
+        _mean(~alarms[-1][judged & labelled]),
+        _mean(scorer.fit_seconds for scorer in scorers),
         seconds,
-        max(genuine.size + abnormal.size, rarity.size),
-        scorer.model_bytes,
+        int(judged.sum()),
+        scorers[-1].model_bytes,
         rarity,
     )
 

@@ -52,6 +52,7 @@ class Series:
         values: shape (n,), in the order of time.
         learned: how many of the first values are for learning.
         anomalies: labelled runs as (first, last + 1) positions in ``values``.
+        relearned: after so many values the model is learnt anew from the latest; 0 for never.
     """
 
     recording: str
@@ -59,6 +60,7 @@ class Series:
     values: Floats
     learned: int
     anomalies: tuple[tuple[int, int], ...]
+    relearned: int = 0
 
 
 def task(

@@ -41,11 +41,8 @@ class Life:
 
     def lines(self) -> list[dict[str, object]]:
         """The structured lines of its log."""
-        found = []
-        for line in self.log.read_text(errors="replace").splitlines():
-            if line.startswith("{"):
-                found.append(json.loads(line))
-        return found
+        lines = self.log.read_text(errors="replace").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
 
 class Cast:

@@ -48,7 +48,7 @@ def kill(stage: Stage, rng: Random) -> Iterator[float]:
 
 
 def kill_all(stage: Stage, rng: Random) -> Iterator[float]:
-    """Kill -9 of all processes at once, as a power cut would; some are killed again as they start."""
+    """Kill -9 of all processes at once, and of one of them again while it starts."""
     stage.note("kill all")
     for slot in stage.cast.slots():
         stage.cast.kill(slot)
@@ -226,7 +226,7 @@ FAULTS = ROLES | BROKERS
 
 
 def chosen(rng: Random) -> list[tuple[float, str]]:
-    """The faults of a round with their moments in seconds: two or three, one of a broker at most."""
+    """The faults of a round with their moments in seconds: two or three, at most one a broker's."""
     names = rng.sample(list(ROLES), rng.choice((1, 2, 2)))
     if rng.random() < 0.5:
         names.append(rng.choice(list(BROKERS)))

@@ -1,4 +1,4 @@
-"""Reading on: committed records of all topics since the last look, to the end of every partition."""
+"""Reading on: the committed records of all topics since the last look, to every end."""
 
 from __future__ import annotations
 

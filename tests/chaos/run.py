@@ -1,4 +1,4 @@
-"""The fault harness: rounds of load and faults on a real Kafka, each verified to the last record."""
+"""The fault harness: rounds of load and faults on a real Kafka, each one verified in full."""
 
 from __future__ import annotations
 

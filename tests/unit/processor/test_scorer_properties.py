@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import structlog
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
@@ -34,6 +35,8 @@ SERIES = st.lists(st.sampled_from([1.0, 1.5, 2.0, 50.0]), max_size=4).map(
     lambda values: {"timestamps": list(range(len(values))), "values": values}
 )
 PROFILES = ["p", "q", "r:s"]
+FEW = examples(max_examples=25)
+"""Each example is a whole stream, with trainings in it."""
 
 
 @st.composite
@@ -41,7 +44,7 @@ def streams(draw, *, commands: bool = True) -> list[Incoming]:
     """Records of several profiles, kinds and partitions, in the order of each partition."""
     offsets: dict[tuple[str, int], int] = {}
     batch = []
-    for _ in range(draw(st.integers(0, 45))):
+    for _ in range(draw(st.integers(0, 35))):
         partition, profile = draw(st.integers(0, 1)), draw(st.sampled_from(PROFILES))
         what = draw(st.integers(0, 19))
         if what == 0 and commands:
@@ -90,6 +93,7 @@ def said(outputs: Sequence[Outgoing]) -> list[Verdict]:
 DETECTORS = st.sampled_from(["blend", "forest", "gaussian", "deviation", "neighbors"])
 
 
+@FEW
 @given(data=st.data(), batch=streams(commands=False), cap=st.integers(1, 3), detector=DETECTORS)
 def test_however_a_stream_is_cut_the_verdicts_and_the_state_are_the_same(
     data, batch, cap, detector
@@ -103,6 +107,7 @@ def test_however_a_stream_is_cut_the_verdicts_and_the_state_are_the_same(
     assert known(whole.state) == known(cut.state)
 
 
+@FEW
 @given(data=st.data(), batch=streams())
 def test_a_replay_gives_the_same_outputs_byte_for_byte(data, batch):
     parts = cuts(data.draw, batch)
@@ -113,6 +118,7 @@ def test_a_replay_gives_the_same_outputs_byte_for_byte(data, batch):
     assert first.outputs == second.outputs
 
 
+@FEW
 @given(batch=streams(commands=False), seed=st.randoms(use_true_random=False))
 def test_how_partitions_are_interleaved_does_not_matter(batch, seed):
     queues: dict[tuple[str, int], list[Incoming]] = {}
@@ -128,6 +134,7 @@ def test_how_partitions_are_interleaved_does_not_matter(batch, seed):
     assert known(first.state) == known(second.state)
 
 
+@FEW
 @given(before=streams(), batch=streams())
 def test_a_step_that_is_dropped_leaves_the_state_as_it_was(before, batch):
     scorer = Scorer(cold_start_samples=4)
@@ -138,6 +145,7 @@ def test_a_step_that_is_dropped_leaves_the_state_as_it_was(before, batch):
     assert scorer.state.counts == kept.counts
 
 
+@FEW
 @given(data=st.data(), batch=streams())
 def test_the_changelogs_give_the_state_back(data, batch):
     scorer = Scorer(cold_start_samples=4)
@@ -150,6 +158,7 @@ def test_the_changelogs_give_the_state_back(data, batch):
         assert offset <= max(r.offset for r in batch if (r.topic, r.partition) == place)
 
 
+@FEW
 @given(first=streams(), then=streams(commands=False))
 def test_after_a_restore_the_stream_goes_on_as_if_nothing_had_happened(first, then):
     scorer = Scorer(cold_start_samples=4)
@@ -184,7 +193,7 @@ def restored(scorer: Scorer) -> ScorerRole:
     return role
 
 
-@settings(max_examples=25)
+@FEW
 @given(
     batch=streams(commands=False),
     budgets=st.tuples(st.floats(1e-6, 0.49), st.floats(1e-6, 0.49)).map(sorted),
@@ -199,6 +208,7 @@ def test_a_lower_alert_budget_never_raises_more_anomalies(batch, budgets, detect
     assert raised(low) <= raised(high)
 
 
+@FEW
 @given(batch=streams())
 def test_outputs_stand_on_the_partition_that_they_came_from(batch):
     for partition in (0, 1):
@@ -206,6 +216,7 @@ def test_outputs_stand_on_the_partition_that_they_came_from(batch):
         assert {out.partition for out in Scorer(cold_start_samples=4).feed(own)} <= {partition}
 
 
+@FEW
 @given(batch=streams())
 def test_counts_of_profiles_are_those_of_the_state(batch):
     scorer = Scorer(cold_start_samples=4)
