@@ -42,6 +42,10 @@ format: $(STAMP) ## put the sources into their format
 bench: $(STAMP) ## the benchmarks, each beside its peer in one run
 	$(BIN)/python -m benchmarks
 
+chaos: $(STAMP) ## rounds of faults on a real Kafka: ROUNDS=10 SEED=1 BROKERS=1
+	$(BIN)/python -m tests.chaos.run --rounds $(or $(ROUNDS),10) --seed $(or $(SEED),1) \
+	  --brokers $(or $(BROKERS),1)
+
 lock: ## renew the lock files from the ranges of pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --quiet --upgrade -o requirements.lock

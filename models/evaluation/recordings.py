@@ -101,8 +101,8 @@ RECORDINGS: Final[dict[str, Recording]] = {
             "nab",
             series.nab,
             "NAB",
-            "24 real series, standard profile, 15 % (at most 750 rows) learnt, then anew every 500 rows "
-            "from the latest 2,000",
+            "24 real series, standard profile, 15 % (at most 750 rows) learnt, then anew every 500 "
+            "rows from the latest 2,000",
             "not comparable (24 of its 47 real series): HTM 70, windowed Gaussian 40, random 11",
         ),
         Recording(

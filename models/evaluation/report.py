@@ -46,11 +46,10 @@ def to_markdown(results: Results) -> str:
     parts = [
         "# How well the detectors tell normal from abnormal",
         "Written by `telltale evaluate`; seed "
-        f"{results.seed}, {', '.join(' '.join(pair) for pair in results.versions)}. "
-        "Each profile learns its own normal only, once (for NAB again and again, as its protocol and the stream do). Figures are means "
-        "over profiles. "
-        f"`{PEER}` is `sklearn.ensemble.IsolationForest` with its defaults; its thresholds are "
-        "what its `contamination` gives.",
+        f"{results.seed}, {', '.join(' '.join(pair) for pair in results.versions)}. Each profile "
+        "learns its own normal only, once; for NAB anew every 500 points, as the stream does. "
+        f"Figures are means over profiles. `{PEER}` is `sklearn.ensemble.IsolationForest` with its "
+        "defaults; its thresholds are what its `contamination` gives.",
         "## Vectors: " + MEASURES["EER"],
         _quality(results, detectors, ("EER",)),
         "The mean counts the three sets of mouse actions as one recording.",

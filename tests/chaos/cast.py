@@ -96,8 +96,11 @@ class Cast:
             return life
 
     def thaw(self, life: Life) -> None:
-        """SIGCONT."""
-        life.process.send_signal(signal.SIGCONT)
+        """SIGCONT; one that was told to end meanwhile is given its time from now on."""
+        with self._lock:
+            if life.terminated is not None:
+                life.terminated = monotonic()
+            life.process.send_signal(signal.SIGCONT)
 
     def twin(self, slot: Slot) -> Life | None:
         """Start a second process with a slot, which from now on holds it; the first one."""

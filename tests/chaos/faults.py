@@ -13,7 +13,8 @@ from processor.names import Topics
 from tests.chaos.cast import Cast, Slot
 from tests.kafka.broker import JvmBroker
 
-FENCED_SECONDS = 45.0
+# Where both make new producers after an outage, the later one wins, and then the one restarted.
+FENCED_SECONDS = 90.0
 LOOK_SECONDS = 0.2
 JUNK = 20
 

@@ -94,7 +94,12 @@ DETECTORS = st.sampled_from(["blend", "forest", "gaussian", "deviation", "neighb
 
 
 @FEW
-@given(data=st.data(), batch=streams(commands=False), cap=st.integers(1, 3), detector=DETECTORS)
+@given(
+    data=st.data(),
+    batch=streams(commands=False),
+    cap=st.integers(1, 3),
+    detector=st.sampled_from(["blend", "gaussian"]),
+)
 def test_however_a_stream_is_cut_the_verdicts_and_the_state_are_the_same(
     data, batch, cap, detector
 ):

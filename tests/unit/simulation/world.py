@@ -1,14 +1,13 @@
 """A world without a broker: transactional logs, a group, and processes that die at any point.
 
-It models what Kafka promises (a transaction is there whole or not at all; a process that is no
-longer of the group commits nothing) and nothing of how; the roles are the product's own.
+It states what Kafka promises (a transaction is there whole or not at all; a process that is no
+longer of its group commits nothing) and nothing of how. The roles are the product's own.
 """
 
 from __future__ import annotations
 
-import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,13 +21,219 @@ from processor.metrics import Metrics
 from processor.model_store import ModelStore
 from processor.names import Topics
 from processor.records import Incoming, Outgoing, TopicPartition
-from processor.retrainer import Pool, compute, compute_due, waits
+from processor.restore import Position
 from processor.retrainer_role import RetrainerRole
 from processor.scorer_role import ScorerRole
 from processor.settings import Settings
 from processor.step import Step
-from schemas import ModelRecord
 
 PARTITIONS = 2
 TOPICS = Topics()
-QUIET = structlog.wrap_logger(structlog.PrintLogger(file=open("/dev/null", "w")))  # noqa: SIM115
+COLD_START = 4
+SETTINGS = Settings(
+    _env_file=None,
+    partitions=PARTITIONS,
+    cold_start_samples=COLD_START,
+    detector="gaussian",
+    retrain_samples=5,
+    pool_samples=12,
+    trainings_per_step=2,
+)
+LOG = structlog.wrap_logger(structlog.testing.CapturingLogger())
+
+
+@dataclass
+class Disk:
+    """The model directory that all processes share; its next writes may fail."""
+
+    payloads: dict[str, bytes] = field(default_factory=dict)
+    failing: int = 0
+
+    def read(self, path: str, sha256: str) -> Model:
+        if path not in self.payloads:
+            raise ArtifactError(f"{path}: not there")
+        return artifacts.unpack(self.payloads[path], sha256)
+
+    def write(self, artifact: Artifact) -> None:
+        if self.failing:
+            self.failing -= 1
+            raise OSError("no space left")
+        self.payloads[artifact.path] = artifact.payload
+
+    def erase(self, directory: str, kept: Collection[str], *, before: int | None = None) -> None:
+        """The world is younger than any orphan."""
+
+
+@dataclass
+class Kafka:
+    """Logs of committed records, and each group's committed offsets."""
+
+    logs: dict[TopicPartition, list[Incoming]] = field(default_factory=lambda: defaultdict(list))
+    offsets: dict[str, dict[TopicPartition, int]] = field(default_factory=lambda: defaultdict(dict))
+
+    def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
+        log = self.logs[topic, partition]
+        log.append(Incoming(topic, partition, len(log), key, value, (), 1_700_000_000_000))
+
+    def commit(
+        self, group: str, outputs: Sequence[Outgoing], offsets: dict[TopicPartition, int]
+    ) -> None:
+        for out in outputs:
+            self.append(out.topic, out.partition, out.key, out.value)
+        self.offsets[group] |= offsets
+
+    def compacted(self, topic: str, partition: int) -> Iterator[Incoming]:
+        """The log as compaction leaves it: the newest record of each key, tombstones included."""
+        newest = {record.key: record for record in self.logs[topic, partition]}
+        yield from sorted(newest.values(), key=lambda record: record.offset)
+
+    def values(self, topic: str, partition: int) -> list[Any]:
+        return [orjson.loads(record.value or b"null") for record in self.logs[topic, partition]]
+
+
+class Following:
+    """What the retrainer follows, read from the logs."""
+
+    def __init__(self, kafka: Kafka, positions: Iterable[Position]) -> None:
+        self._kafka = kafka
+        self._next = {(topic, partition): offset for topic, partition, offset in positions}
+
+    def poll(self) -> list[Incoming]:
+        found = []
+        for place, offset in self._next.items():
+            found += self._kafka.logs[place][offset:]
+            self._next[place] = len(self._kafka.logs[place])
+        return found
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Process:
+    """A role with its partitions; it polls, computes, commits and dies when it is told to."""
+
+    def __init__(self, name: str, kafka: Kafka, disk: Disk) -> None:
+        self.name = name
+        self._kafka = kafka
+        self._disk = disk
+        self.epoch = 0
+        self.partitions: tuple[int, ...] = ()
+        self.positions: dict[TopicPartition, int] = {}
+        self.rest: Sequence[Incoming] = ()
+        self.role = self._born()
+
+    def _born(self) -> Any:
+        store = ModelStore(self._disk, SETTINGS.model_memory)
+        metrics = Metrics(CollectorRegistry())
+        if self.name == "scorer":
+            return ScorerRole(SETTINGS, store, metrics, LOG)
+        return RetrainerRole(
+            SETTINGS, store, metrics, LOG, follow=lambda _, places: Following(self._kafka, places)
+        )
+
+    def crash(self) -> None:
+        """Lose all memory, and start again with the same partitions."""
+        self.role = self._born()
+        self.assign(self.partitions, self.epoch)
+
+    def assign(self, partitions: Iterable[int], epoch: int) -> None:
+        """Take partitions, and restore them."""
+        self.partitions = tuple(partitions)
+        self.epoch = epoch
+        self.rest = ()
+        self.role.drop()
+        for topic in self.role.changelogs:
+            for partition in self.partitions:
+                for record in self._kafka.compacted(topic, partition):
+                    self.role.load(record)
+        self.role.restored(self.partitions)
+        committed = self._kafka.offsets[self.name]
+        self.positions = {
+            (topic, partition): committed.get((topic, partition), 0)
+            for topic in self.role.inputs
+            for partition in self.partitions
+        }
+        for place, newest in self.role.newest().items():
+            if place in self.positions:
+                assert self.positions[place] > newest, f"state ahead of the offsets at {place}"
+
+    def poll(self, most: int) -> Sequence[Incoming]:
+        """The next records of each input, at most so many of each; a rest comes first."""
+        if self.rest:
+            return self.rest
+        return [
+            record
+            for place, offset in self.positions.items()
+            for record in self._kafka.logs[place][offset : offset + most]
+        ]
+
+    def step(self, most: int, now: int) -> Step[Any] | None:
+        """The Step of the next records, or of what is due without any."""
+        records = self.poll(most)
+        step: Step[Any] | None = self.role.compute(records, now) if records else self.role.idle(now)
+        return step
+
+    def commit(self, step: Step[Any], epoch: int) -> bool:
+        """Commit a Step; a process of a past epoch is fenced."""
+        if self.epoch != epoch:
+            return False
+        self._kafka.commit(self.name, step.outputs, step.offsets)
+        return True
+
+    def apply(self, step: Step[Any]) -> None:
+        """Take over a committed Step."""
+        self.role.apply(step)
+        self.positions |= step.offsets
+        self.rest = step.rest
+
+
+def check(kafka: Kafka) -> None:
+    """Whether all that was promised holds in the logs as they are now."""
+    for partition in range(PARTITIONS):
+        telemetry = TOPICS.telemetry("features")
+        answered = kafka.offsets["scorer"].get((telemetry, partition), 0)
+        verdicts = kafka.values(TOPICS.anomalies, partition)
+        answers = Counter(verdict["verdict_id"] for verdict in verdicts)
+        answers.update(
+            f"{telemetry}-{partition}-{offset}"
+            for offset in range(answered)
+            if kafka.logs[telemetry, partition][offset].value == BAD
+        )
+        wanted = [f"{telemetry}-{partition}-{offset}" for offset in range(answered)]
+        assert answers == Counter(wanted), "each record has one verdict, or is a dead letter"
+        assert len(kafka.logs[TOPICS.dead_letter, partition]) == sum(
+            record.value == BAD for record in kafka.logs[telemetry, partition][:answered]
+        )
+        _check_learning(verdicts)
+        _check_versions(kafka, partition)
+        normal = Counter(
+            v["verdict_id"] for v in verdicts if v["status"] == "scored" and not v["anomaly"]
+        )
+        accepted = Counter(
+            sample["verdict_id"]
+            for sample in kafka.values(TOPICS.accepted, partition)
+            if "mark" not in sample
+        )
+        assert accepted == normal, "each accepted verdict is written once"
+
+
+def _check_learning(verdicts: Iterable[dict[str, Any]]) -> None:
+    seen: dict[tuple[str, int], int] = defaultdict(int)
+    for verdict in verdicts:
+        if verdict["status"] == "learning":
+            place = (verdict["profile_id"], verdict["generation"])
+            seen[place] += 1
+            assert verdict["samples_seen"] == seen[place], "learning counts 1, 2, 3, …"
+
+
+def _check_versions(kafka: Kafka, partition: int) -> None:
+    newest: dict[tuple[bytes | None, int], int] = defaultdict(int)
+    for record in kafka.logs[TOPICS.models, partition]:
+        if record.value is not None:
+            announced = orjson.loads(record.value)
+            place = (record.key, announced["generation"])
+            newest[place] += 1
+            assert announced["version"] == newest[place], "versions go up by one"
+
+
+BAD = b"not telemetry"

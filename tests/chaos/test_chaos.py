@@ -1,0 +1,17 @@
+"""A few rounds of the fault harness with a fixed seed; `make chaos` plays as many as wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.run import RATE, run
+
+ROUNDS = 3
+SEED = 22  # its rounds kill everything, both ways of a broker included, and fence a twin
+
+
+@pytest.mark.broker
+def test_nothing_is_lost_and_nothing_doubled_whatever_dies(tmp_path: Path) -> None:
+    assert run(ROUNDS, SEED, brokers=1, rate=RATE, directory=tmp_path / "chaos") == 0
