@@ -25,6 +25,10 @@ class ArtifactError(Exception):
     """An artefact that is missing, altered, or of a format that this version cannot read."""
 
 
+class ArtifactUnavailable(ArtifactError):
+    """An artefact that may well be there, but cannot be had now: to be tried again."""
+
+
 @dataclass(frozen=True)
 class Model:
     """A fitted detector with all that must travel with it.
@@ -128,14 +132,20 @@ def read(directory: Path, path: str, sha256: str) -> Model:
 
     Raises:
         ArtifactError: missing, outside the directory, altered, or of another format.
+        ArtifactUnavailable: the disk does not answer as it should.
     """
-    target = (directory / path).resolve()
+    try:
+        target = (directory / path).resolve()
+    except (OSError, RuntimeError) as error:
+        raise ArtifactUnavailable(f"{path}: {error}") from error
     if not target.is_relative_to(directory.resolve()):
         raise ArtifactError(f"{path!r} lies outside the model directory")
     try:
         payload = target.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise ArtifactError(f"{path}: {error.strerror}") from error
     except OSError as error:
-        raise ArtifactError(f"{path}: {error.strerror or error}") from error
+        raise ArtifactUnavailable(f"{path}: {error.strerror or error}") from error
     return unpack(payload, sha256)
 
 

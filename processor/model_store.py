@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from models.artifacts import Artifact, ArtifactError, Model
+from models.artifacts import Artifact, ArtifactError, ArtifactUnavailable, Model
 from processor.records import ProfileKey
 from processor.storage import Storage
 from schemas import ModelRecord
@@ -22,7 +22,11 @@ class ModelStore:
         self.nbytes = 0
 
     def open(self, records: Iterable[ModelRecord]) -> dict[str, Model | ArtifactError]:
-        """The models of these announcements by SHA-256; an error where one cannot be opened."""
+        """The models of these announcements by SHA-256; an error where one is lost.
+
+        Raises:
+            ArtifactUnavailable: one cannot be had now; nothing may be concluded from that.
+        """
         found: dict[str, Model | ArtifactError] = {}
         for record in records:
             if record.sha256 in found:
@@ -33,6 +37,8 @@ class ModelStore:
                 continue
             try:
                 model = self.storage.read(record.artifact, record.sha256)
+            except ArtifactUnavailable:
+                raise
             except ArtifactError as error:
                 found[record.sha256] = error
                 continue

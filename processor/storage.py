@@ -13,7 +13,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from models import artifacts
-from models.artifacts import Artifact, ArtifactError, Model
+from models.artifacts import Artifact, ArtifactError, ArtifactUnavailable, Model
 from processor.settings import Settings, SettingsError
 
 
@@ -28,6 +28,7 @@ class Directory:
 
         Raises:
             ArtifactError: missing, outside the directory, altered, or of another format.
+            ArtifactUnavailable: the disk does not answer as it should.
         """
         return artifacts.read(self._root, path, sha256)
 
@@ -70,6 +71,7 @@ class Remote:
 
         Raises:
             ArtifactError: missing, outside the store, altered, or of another format.
+            ArtifactUnavailable: the store does not answer.
         """
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
             raise ArtifactError(f"{path!r} lies outside the model directory")
@@ -78,9 +80,11 @@ class Remote:
             return artifacts.unpack(cached.read_bytes(), sha256)
         try:
             payload: bytes = self._filesystem.cat_file(f"{self._root}/{path}")
+        except FileNotFoundError as error:
+            raise ArtifactError(f"{path}: not in the store") from error
         except Exception as error:
-            # What a store raises is its driver's own; none of it may stop a scorer.
-            raise ArtifactError(f"{path}: {type(error).__name__}: {error}") from error
+            # What else a store raises is its driver's own; none of it may stop a scorer.
+            raise ArtifactUnavailable(f"{path}: {type(error).__name__}: {error}") from error
         model = artifacts.unpack(payload, sha256)
         self._remember(cached, payload)
         return model

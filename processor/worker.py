@@ -14,6 +14,7 @@ from uuid import uuid4
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from models.artifacts import ArtifactUnavailable
 from processor import kafka
 from processor.assignment import Assignment
 from processor.http import Health
@@ -122,7 +123,12 @@ class Worker:
             return
         if self._assignment.advance():
             began, now = monotonic(), time_ns() // 1_000_000
-            step = self._role.compute(records, now) if records else self._role.idle(now)
+            try:
+                step = self._role.compute(records, now) if records else self._role.idle(now)
+            except ArtifactUnavailable as error:
+                self._rest = records
+                self._wait(f"the model directory does not answer: {error}")
+                return
             if step is not None and self._commit(step):
                 self._rest = step.rest
                 self._metrics.batch_seconds.labels(self._role.name).observe(monotonic() - began)

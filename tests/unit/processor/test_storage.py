@@ -6,9 +6,10 @@ from uuid import uuid4
 import fsspec
 import numpy as np
 import pytest
+from fsspec.spec import AbstractFileSystem
 
 from models import artifacts
-from models.artifacts import Artifact, ArtifactError
+from models.artifacts import Artifact, ArtifactError, ArtifactUnavailable
 from models.training import train
 from processor.settings import Settings, SettingsError
 from processor.storage import Directory, Remote, Storage, storage
@@ -100,6 +101,25 @@ def test_a_damaged_cache_is_passed_over(tmp_path: Path, artifact: Artifact) -> N
     (tmp_path / f"{artifact.sha256}.joblib").write_bytes(b"damaged")
 
     assert store.read(artifact.path, artifact.sha256).features == ("a", "b")
+
+
+def test_a_store_that_does_not_answer_is_no_loss(store: Storage, artifact: Artifact) -> None:
+    store.write(artifact)
+    if isinstance(store, Remote):
+        store = Remote(Away(), "models", store._cache / "empty")
+    else:
+        (store._root / artifact.path).unlink()
+        (store._root / artifact.path).symlink_to(artifact.path.rpartition("/")[2])
+
+    with pytest.raises(ArtifactUnavailable):
+        store.read(artifact.path, artifact.sha256)
+
+
+class Away(AbstractFileSystem):
+    """A store that is out of reach."""
+
+    def cat_file(self, path: str, **_: object) -> bytes:
+        raise TimeoutError(path)
 
 
 def test_a_url_that_nothing_opens_stops_the_start(tmp_path: Path) -> None:
