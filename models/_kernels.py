@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-FOREST, GAUSSIAN, DEVIATION, NEIGHBORS = 0, 1, 2, 3
+FOREST, GAUSSIAN, DEVIATION, NEIGHBORS, EXTREMES = 0, 1, 2, 3, 4
 HEADER_WORDS = 4
 PART_WORDS = 10
 CHUNK = 64
@@ -372,6 +372,19 @@ def _deviations(row, width, cap, worst_only):
 
 
 @njit(nogil=True, cache=True)
+def _extremes(f64, data, row, width):
+    """How far the row goes beyond the reach of the training samples, in its worst feature."""
+    worst = 0.0
+    usable = 0
+    for feature in range(width):
+        z = abs(row[feature])
+        if z == z:
+            worst = max(worst, z * f64[data + feature] - 1.0)
+            usable += 1
+    return -worst if usable > 0 else np.nan
+
+
+@njit(nogil=True, cache=True)
 def _standardise(i64, f64, base, values, at, width, row):
     """A row as the model sees it; how many of its features can be used."""
     scaled = i64[base + 2] == 1
@@ -458,6 +471,9 @@ def score_groups(words, starts, counts, values, out):
                     _neighbors(
                         views, part, data, z, used, rows, width, scores, seen, distances, shared
                     )
+                elif kind == EXTREMES:
+                    for r in range(rows):
+                        scores[r] = _extremes(f64, data, z[r], width)
                 else:
                     for r in range(rows):
                         scores[r] = _deviations(z[r], width, f64[part + 5], kind == GAUSSIAN)
@@ -618,6 +634,12 @@ def explain_groups(words, starts, counts, values, out):
                     score = _explain_neighbors(
                         views, part, data, row, used, width, shares, seen, distances, shared
                     )
+                elif kind == EXTREMES:
+                    score = _extremes(f64, data, row, width)
+                    for feature in range(width):
+                        z = abs(row[feature])
+                        if z == z:
+                            shares[feature] = max(z * f64[data + feature] - 1.0, 0.0)
                 else:
                     cap, worst_only = f64[part + 5], kind == GAUSSIAN
                     score = _deviations(row, width, cap, worst_only)

@@ -17,6 +17,9 @@ Words = NDArray[np.uint64]
 HUGE = _kernels.HUGE
 # A scaled value never exceeds this: sums of squares of it stay exact enough in float32.
 LIMIT = 1e6
+# Scores that differ by less than this, in units of a forest's score or of robust deviations, are
+# the same.
+SAME = 0.01
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,14 @@ class Part:
     Attributes:
         parameters: p0, p1, … of the block's part, integers or floats as the kernel reads them.
         out_of_sample: score of each training sample by a model that did not see it, (n,).
+        same: scores that differ by less are the same: the floor of their standard deviation.
     """
 
     kind: int
     parameters: tuple[int | float, ...]
     data: Words
     out_of_sample: Floats
+    same: float = SAME
 
 
 def single(width: int, part: Part, scaling: Scaling | None) -> Words:
@@ -72,7 +77,7 @@ def blend(
     width: int, parts: Sequence[tuple[Part, float]], scaling: Scaling
 ) -> tuple[Words, Floats]:
     """The block of a weighted mean of standardised parts, and its out-of-sample scores (n,)."""
-    standardised = [(part, *_moments(part.out_of_sample), weight) for part, weight in parts]
+    standardised = [(part, *_moments(part), weight) for part, weight in parts]
     total = np.zeros(parts[0][0].out_of_sample.shape[0])
     weights = np.zeros_like(total)
     for part, mean, inverse, weight in standardised:
@@ -83,16 +88,11 @@ def blend(
     return _assemble(width, scaling, standardised), scores
 
 
-# Scores that differ by less than this, in units of a forest's score or of robust deviations, are
-# the same: the floor of a part's standard deviation where all training samples score alike.
-SAME = 0.01
-
-
-def _moments(scores: Floats) -> tuple[float, float]:
-    there = scores[~np.isnan(scores)]
+def _moments(part: Part) -> tuple[float, float]:
+    there = part.out_of_sample[~np.isnan(part.out_of_sample)]
     if there.size == 0:
         return 0.0, 1.0
-    return float(there.mean()), 1.0 / max(float(there.std()), SAME)
+    return float(there.mean()), 1.0 / max(float(there.std()), part.same)
 
 
 def _assemble(

@@ -6,6 +6,7 @@ from models import _pack
 from models._robust import Robust, robust
 from models.detector import Detector, Floats, unbounded_to_unit
 from models.deviation import deviation_part
+from models.extremes import extremes_part
 from models.forest import half_sample_part
 from models.neighbors import neighbors_part
 
@@ -15,11 +16,14 @@ NEIGHBORS = 5
 SOFT = 1.0
 RECENCY = 1.0
 
+PARTS = ("forest", "deviation", "neighbors", "clipped", "recent", "whitened", "extremes")
+
 # By mean equal error rate over all recordings: docs/quality.md.
 DEFAULT_PARTS: tuple[tuple[str, float], ...] = (
     ("recent", 1.0),
     ("whitened", 1.0),
     ("neighbors", 0.25),
+    ("extremes", 0.25),
 )
 
 
@@ -33,8 +37,10 @@ class Blend(Detector):
     Args:
         parts: names and weights of the parts: ``forest``, ``deviation``, ``neighbors`` (plain),
             ``clipped`` (neighbours, each feature bounded), ``recent`` (neighbours, each feature
-            compressed by a logarithm, near in time counts as nearer) and ``whitened`` (the same
-            of what the other features do not foretell).
+            compressed by a logarithm, near in time counts as nearer), ``whitened`` (the same
+            of what the other features do not foretell) and ``extremes`` (how far the worst
+            feature goes beyond all training samples: one gross value among many is not averaged
+            away).
         n_estimators: trees of the forest.
         alert_budget: share of normal samples that may fall below the threshold, 0–1.
         random_state: seed of the forest.
@@ -74,9 +80,9 @@ class Blend(Detector):
                 return neighbors_part(scaled, NEIGHBORS, soft=SOFT, recency=RECENCY)
             case "whitened":
                 return neighbors_part(scaled, NEIGHBORS, soft=SOFT, recency=RECENCY, whitened=True)
-        raise ValueError(
-            f"part {name!r} is unknown: forest, deviation, neighbors, clipped, recent or whitened"
-        )
+            case "extremes":
+                return extremes_part(scaled)
+        raise ValueError(f"part {name!r} is unknown: {', '.join(PARTS)}")
 
     @staticmethod
     def unit(scores: Floats) -> Floats:

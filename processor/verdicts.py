@@ -77,7 +77,10 @@ class Judge:
         if scores.size not in self._offsets:
             self._offsets[scores.size] = self._calibration.offset(budget)
         decisions = scores - self._offsets[scores.size]
-        p_values = self._calibration.p_values(scores)
+        if scores.size == 1:
+            p_values = np.array([self._calibration.p_value(float(scores[0]))])
+        else:
+            p_values = self._calibration.p_values(scores)
         worst = int(decisions.argmin())
         grade = severity(
             float(p_values[worst]), budget, float(decisions[worst]), self._calibration.spread

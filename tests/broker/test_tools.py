@@ -195,7 +195,7 @@ def test_an_accepted_false_alarm_is_an_analysts_sample_on_its_partition(
     (message,) = [
         m
         for m in running.telltale.read("accepted-normal")
-        if json.loads(m.value() or b"")["verdict_id"] == wrong["verdict_id"]
+        if json.loads(m.value() or b"").get("verdict_id") == wrong["verdict_id"]
     ]
     sample = AcceptedSample.model_validate_json(message.value() or b"")
     assert wrong["verdict_id"] in said

@@ -51,7 +51,7 @@ class Cast:
     def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
         self.exits: Counter[str] = Counter()
         self.problems: list[str] = []
-        self._environment = os.environ | dict(environment)
+        self._environment = os.environ | dict(environment) | {"PYTHONFAULTHANDLER": "1"}
         self._logs = logs
         self._lock = threading.RLock()
         self._live: dict[Slot, Life] = {}
@@ -113,6 +113,20 @@ class Cast:
             self._live[slot] = self._begin(slot)
             return first
 
+    def abort(self, life: Life) -> None:
+        """SIGABRT to one that does not end: its log tells where each of its threads stands."""
+        life.process.send_signal(signal.SIGCONT)
+        life.process.send_signal(signal.SIGABRT)
+
+    def abort_all(self) -> None:
+        """The same to all that fill a slot, which stay empty."""
+        with self._lock:
+            for slot in self.slots():
+                life = self._live.pop(slot)
+                life.provoked = "aborted"
+                self._outgoing.append(life)
+                self.abort(life)
+
     def ended(self, life: Life) -> bool:
         """Whether a process is no more."""
         return life.process.poll() is not None
@@ -166,7 +180,7 @@ class Cast:
             if late:
                 self.problems.append(f"{life.name} did not end within {STOP_SECONDS:.0f} s")
                 life.terminated = None
-                life.process.kill()
+                self.abort(life)
             return False
         lines = life.lines()
         told = next((str(x["reason"]) for x in reversed(lines) if x.get("event") == "ended"), None)

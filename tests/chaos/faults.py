@@ -129,7 +129,7 @@ def _fenced(stage: Stage, slot: Slot, frozen: float) -> Iterator[float]:
     while not stage.cast.ended(first):
         if monotonic() > deadline:
             stage.cast.problems.append(f"{first.name} goes on beside its twin")
-            first.process.kill()
+            stage.cast.abort(first)
             return
         yield LOOK_SECONDS
     stage.note(f"{first.name} ended")

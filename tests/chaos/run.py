@@ -174,6 +174,7 @@ class Play:
             if not behind and not self._ledger.waiting:
                 break
         else:
+            self._cast.abort_all()
             self.note(f"patience is over: {self._ledger.waiting}, behind: {behind}")
         problems = [Finding("process", "", text) for text in self._cast.problems]
         self._cast.problems.clear()
