@@ -189,7 +189,7 @@ def tail_command(
 @with_settings("alert_budget", "detector")
 def demo_command(
     settings: Settings,
-    seconds: Annotated[float, typer.Option(min=5, max=3600, help="How long telemetry flows.")] = 25,
+    seconds: Annotated[float, typer.Option(min=5, max=3600, help="How long telemetry flows.")] = 20,
     profiles: Annotated[int, typer.Option(min=1, max=400, help="Simulated profiles.")] = 24,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another run.")] = 0,
     plain: Annotated[

@@ -46,7 +46,7 @@ class Script:
         rate: records a second, of all profiles together.
     """
 
-    seconds: float = 25.0
+    seconds: float = 20.0
     profiles: int = 24
     rate: float = 480.0
     anomaly_rate: float = 0.02

@@ -184,7 +184,8 @@ class Cast:
             return False
         lines = life.lines()
         told = next((str(x["reason"]) for x in reversed(lines) if x.get("event") == "ended"), None)
-        self.exits[f"{life.provoked or told or 'no reason told'} → {code}"] += 1
+        why = life.provoked or (told or "no reason told").partition(":")[0]
+        self.exits[f"{why} → {code}"] += 1
         if any(line.get("event") == "crashed" for line in lines):
             self.problems.append(f"{life.name} crashed: {told}")
         elif life.provoked == "fenced" and code == 0:
