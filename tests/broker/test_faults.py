@@ -14,7 +14,7 @@ FEW = {"TELLTALE_COLD_START_SAMPLES": "30"}
 
 
 def test_a_twin_with_the_same_slot_fences_the_older_process(telltale: Telltale) -> None:
-    records, _ = vectors(profiles=2, count=60, seed=1)
+    records, _ = vectors(profiles=12, count=10, seed=1)
     telltale.create_topics()
     older = telltale.start("score", "--slot", "0", **FEW)
     telltale.produce("telemetry.features", records[:40])
@@ -44,7 +44,8 @@ def test_offsets_that_are_gone_stop_the_start_and_the_policy_goes_on_without_lea
     telltale.wait_for(30)
     assert telltale.stop(scorer) == 0
     group = f"{environment['TELLTALE_APPLICATION']}-scorer"
-    AdminClient({"bootstrap.servers": bootstrap}).delete_consumer_groups([group])[group].result(30)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.delete_consumer_groups([group])[group].result(30)
 
     stopped = telltale.run("score", "--slot", "0", timeout=90, **FEW)
     telltale.produce("telemetry.features", records[30:])
@@ -68,7 +69,8 @@ def test_telemetry_that_retention_ate_unread_stops_the_start(
     assert telltale.stop(scorer) == 0
     telltale.produce("telemetry.features", records[10:])
     cut = TopicPartition(f"{prefix}telemetry.features", 0, 20)
-    AdminClient({"bootstrap.servers": bootstrap}).delete_records([cut])[cut].result(30)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.delete_records([cut])[cut].result(30)
 
     stopped = telltale.run("score", "--slot", "0", timeout=90, **FEW)
 
@@ -80,9 +82,8 @@ def test_topics_with_different_partition_counts_stop_the_start(
     telltale: Telltale, bootstrap: str, prefix: str
 ) -> None:
     odd = f"{prefix}commands"
-    AdminClient({"bootstrap.servers": bootstrap}).create_topics([NewTopic(odd, 3, 1)])[odd].result(
-        30
-    )
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([NewTopic(odd, 3, 1)])[odd].result(30)
     telltale.create_topics(2)
 
     stopped = telltale.run("score", timeout=90)
