@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 from models.artifacts import ArtifactUnavailable
 from processor import kafka
 from processor.assignment import Assignment
-from processor.http import Health
+from processor.http import BROKER_SECONDS, Health
 from processor.metrics import Metrics
 from processor.offsets import LostOffsets
 from processor.records import Incoming
@@ -32,6 +32,7 @@ from processor.watch import Watch
 POLL_SECONDS = 0.02
 WAIT_SECONDS = 1.0
 ABORTS_IN_A_ROW = 5
+JOIN_SECONDS = 60.0
 
 
 class Worker:
@@ -57,6 +58,7 @@ class Worker:
         self._watch = Watch(self._consumer, settings, role, self._assignment, self.health, metrics)
         self._rest: Sequence[Incoming] = ()
         self._aborts = 0
+        self._outside = monotonic()
 
     def stop(self) -> None:
         """Have the loop end after the Step at hand."""
@@ -135,6 +137,22 @@ class Worker:
             self._assignment.urgent_read()
         self._say(self._assignment.waiting)
         self._watch.look({(record.topic, record.partition) for record in self._rest})
+        self._check_place()
+
+    def _check_place(self) -> None:
+        """End where the group gives no place for long, though the broker answers.
+
+        librdkafka (2.16) may never join again where the coordinator moved away, or was fenced,
+        between its request to join and the answer; polling goes on as if nothing were wrong.
+        """
+        now = monotonic()
+        if (
+            self._assignment.partitions is not None
+            or now - self.health.broker_seen > BROKER_SECONDS
+        ):
+            self._outside = now
+        elif now - self._outside > JOIN_SECONDS:
+            raise Fatal(f"the group gave no place for {JOIN_SECONDS:.0f} s; the broker answers")
 
     def _poll(self, timeout: float) -> list[Incoming]:
         found = []

@@ -158,7 +158,8 @@ def restart_broker(stage: Stage, rng: Random) -> Iterator[float]:
 def freeze_broker(stage: Stage, rng: Random) -> Iterator[float]:
     """SIGSTOP of a broker: connections stay open and nobody answers."""
     broker = rng.choice(list(stage.brokers))
-    seconds = rng.uniform(1.0, 6.0)
+    # Beyond 3 s the controller fences it, and a coordinator forgets who was about to join.
+    seconds = rng.uniform(1.0, 10.0)
     stage.note(f"freeze broker {broker.port} for {seconds:.1f} s")
     broker.pause()
     yield seconds
