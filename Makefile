@@ -40,7 +40,7 @@ format: $(STAMP) ## put the sources into their format
 	$(BIN)/ruff check --fix $(SOURCES)
 
 bench: $(STAMP) ## the benchmarks, each beside its peer in one run
-	@$(BIN)/pip install --quiet --disable-pip-version-check "isotree==0.6.1.post10" \
+	@$(BIN)/pip install --quiet --disable-pip-version-check "isotree==0.6.1.post10" "pandas>=2" \
 	  || echo "isotree, a peer, could not be built: its rows say so"
 	$(BIN)/python -m benchmarks
 
