@@ -7,7 +7,7 @@ from typing import Annotated
 
 import orjson
 import typer
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 import schemas
@@ -96,7 +96,10 @@ def main() -> None:
         _fail(str(error))
     except KafkaException as error:
         reason = error.args[0]
-        _fail(f"Kafka: {reason.str() if hasattr(reason, 'str') else reason}")
+        said_by = "Kafka"
+        if reason.code() == KafkaError._INVALID_ARG:
+            said_by = "TELLTALE_KAFKA_CONFIG, or another setting that Kafka's client refuses"
+        _fail(f"{said_by}: {reason.str()}")
 
 
 def _fail(message: str) -> None:
