@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from models.artifacts import Artifact, ArtifactError, ArtifactUnavailable, Model
 from processor.records import ProfileKey
+from processor.step import Step
 from processor.storage import Storage
 from schemas import ModelRecord
+
+P = TypeVar("P")
 
 
 class ModelStore:
@@ -58,6 +61,20 @@ class ModelStore:
                 log.error("artifact_not_written", path=artifact.path, error=str(error))
                 failed.add(key)
         return frozenset(failed)
+
+    def written(self, make: Callable[[frozenset[ProfileKey]], Step[P]], log: Any) -> Step[P]:
+        """A Step with its artefacts written, made anew without the trainings that cannot be.
+
+        Args:
+            make: gives the Step, told the profiles whose artefact could not be written.
+        """
+        refused: frozenset[ProfileKey] = frozenset()
+        while True:
+            step = make(refused)
+            failed = self.write_all(step.artifacts, log)
+            if not failed:
+                return step
+            refused |= failed
 
     def keep(self, models: Mapping[str, Model]) -> None:
         """Keep freshly trained models in memory."""

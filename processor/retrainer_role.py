@@ -86,13 +86,11 @@ class RetrainerRole:
     def compute(self, batch: Sequence[Incoming], now: int) -> Step[Pool]:
         """The Step of a batch, with the artefacts of its candidates written."""
         self._follow()
-        refused: frozenset[ProfileKey] = frozenset()
-        while True:
-            step = retrainer.compute(self._pools, self._announced, batch, now, self._rules, refused)
-            failed = self._store.write_all(step.artifacts, self._log)
-            if not failed:
-                return step
-            refused |= failed
+
+        def make(refused: frozenset[ProfileKey]) -> Step[Pool]:
+            return retrainer.compute(self._pools, self._announced, batch, now, self._rules, refused)
+
+        return self._store.written(make, self._log)
 
     def idle(self, now: int) -> Step[Pool] | None:
         """Train what fell due while its announcement was awaited."""
@@ -101,15 +99,13 @@ class RetrainerRole:
         due = due[: self._settings.trainings_per_step]
         if not due:
             return None
-        refused: frozenset[ProfileKey] = frozenset()
-        while True:
-            step = retrainer.compute_due(
+
+        def make(refused: frozenset[ProfileKey]) -> Step[Pool]:
+            return retrainer.compute_due(
                 self._pools, self._announced, due, now, self._rules, refused
             )
-            failed = self._store.write_all(step.artifacts, self._log)
-            if not failed:
-                break
-            refused |= failed
+
+        step = self._store.written(make, self._log)
         # What is trained stays on the list until it is committed.
         self._waiting.difference_update(key for key in due if key not in step.profiles)
         return step if step.profiles else None

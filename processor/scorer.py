@@ -46,7 +46,8 @@ def compute(
         if record.topic not in kinds:
             control(draft, record)
     telemetry = [record for record in batch if record.topic in kinds]
-    decoded = [decode(record, kinds[record.topic], rules.limits) for record in telemetry]
+    limits = rules.limits
+    decoded = [decode(record, kinds[record.topic], limits) for record in telemetry]
     open_models(draft, telemetry, decoded)
     for position, (record, value) in enumerate(zip(telemetry, decoded, strict=True)):
         if not route(draft, record, value):
@@ -229,7 +230,7 @@ def unscored(
         value,
         status,
         profile=profile,
-        generation=draft.generation(key) if profile is not None else None,
+        generation=draft.generation(key),
         needed=draft.rules.settings.cold_start(value.kind),
         suppressed=draft.suppressed(key),
         now=draft.now,

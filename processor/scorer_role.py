@@ -78,13 +78,11 @@ class ScorerRole:
 
     def compute(self, batch: Sequence[Incoming], now: int) -> Step[Profile]:
         """The Step of a batch; a profile whose artefact cannot be written goes on learning."""
-        refused: frozenset[ProfileKey] = frozenset()
-        while True:
-            step = compute(self._state, batch, now, self._rules, refused)
-            failed = self._store.write_all(step.artifacts, self._log)
-            if not failed:
-                return step
-            refused |= failed
+
+        def make(refused: frozenset[ProfileKey]) -> Step[Profile]:
+            return compute(self._state, batch, now, self._rules, refused)
+
+        return self._store.written(make, self._log)
 
     def apply(self, step: Step[Profile]) -> None:
         self._state.apply(step.profiles, step.suppressions)
