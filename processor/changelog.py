@@ -59,10 +59,15 @@ class Table:
     def models(self, topic: str, partition: int, log: Any) -> Iterator[ModelRecord]:
         """The announcements; what cannot be read is logged."""
         for key, value in self.items(topic, partition):
-            try:
-                record = ModelRecord.model_validate(orjson.loads(value))
-            except (orjson.JSONDecodeError, ValidationError) as error:
-                log.error("model_record_unreadable", key=repr(key[:80]), error=str(error)[:300])
-                continue
-            if record.kind in KINDS:
+            record = announcement(key, value, log)
+            if record is not None and record.kind in KINDS:
                 yield record
+
+
+def announcement(key: bytes, value: bytes, log: Any) -> ModelRecord | None:
+    """A record of ``models``; None, and a log line, where it cannot be read."""
+    try:
+        return ModelRecord.model_validate(orjson.loads(value))
+    except (orjson.JSONDecodeError, ValidationError) as error:
+        log.error("model_record_unreadable", key=repr(key[:80]), error=str(error)[:300])
+        return None

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import orjson
-from pydantic import ValidationError
-
 from models.features import KINDS
 from processor import retrainer, ring
-from processor.changelog import Table
+from processor.changelog import Table, announcement
 from processor.draft import Rules
 from processor.metrics import Metrics
 from processor.model_store import ModelStore
@@ -159,12 +156,12 @@ class RetrainerRole:
             self._announce(record)
 
     def _announce(self, record: Incoming) -> None:
-        kind, _, profile_id = (record.key or b"").decode().partition(":")
+        name = record.key or b""
+        kind, _, profile_id = name.decode().partition(":")
         key = (record.partition, kind, profile_id)
         if record.value is None:
             self._announced.pop(key, None)
             return
-        try:
-            self._announced[key] = ModelRecord.model_validate(orjson.loads(record.value))
-        except (orjson.JSONDecodeError, ValidationError) as error:
-            self._log.error("model_record_unreadable", profile_id=profile_id, error=str(error))
+        announced = announcement(name, record.value, self._log)
+        if announced is not None:
+            self._announced[key] = announced
