@@ -34,6 +34,7 @@ class Life:
     log: Path
     provoked: str | None = None
     terminated: float | None = None
+    told_to_end: bool = False
 
     @property
     def name(self) -> str:
@@ -159,6 +160,7 @@ class Cast:
     def _terminate(self, life: Life) -> None:
         life.provoked = "terminated"
         life.terminated = monotonic()
+        life.told_to_end = True
         # One that is stopped takes the signal only when it goes on.
         life.process.send_signal(signal.SIGTERM)
 
@@ -188,7 +190,7 @@ class Cast:
         self.exits[f"{why} → {code}"] += 1
         if any(line.get("event") == "crashed" for line in lines):
             self.problems.append(f"{life.name} crashed: {told}")
-        elif life.provoked == "fenced" and code == 0:
+        elif life.provoked == "fenced" and code == 0 and not life.told_to_end:
             self.problems.append(f"{life.name} had a twin and ended with 0")
         elif life.provoked is None and told is None:
             self.problems.append(f"{life.name} ended with {code} and said nothing")
