@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 SOURCES := processor schemas models tests benchmarks deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench chaos lock clean
+.PHONY: help install demo test check format bench chaos audit sbom lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -47,6 +47,20 @@ bench: $(STAMP) ## the benchmarks, each beside its peer in one run
 chaos: $(STAMP) ## rounds of faults on a real Kafka: ROUNDS=10 SEED=1 BROKERS=1
 	$(BIN)/python -m tests.chaos.run --rounds $(or $(ROUNDS),10) --seed $(or $(SEED),1) \
 	  --brokers $(or $(BROKERS),1)
+
+audit: $(STAMP) ## known vulnerabilities of what requirements.lock pins (asks PyPI about each)
+	@# Strict: what could not be asked about fails the audit, it does not pass it.
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+	  -r requirements.lock
+
+sbom: $(STAMP) ## what requirements.lock pins as CycloneDX: build/sbom.json
+	@mkdir -p build
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+	  --sv 1.6 --of JSON --validate -o build/sbom.json requirements.lock
+
+fuzz: $(STAMP) ## payloads of every sort through decode, extract and score: N=20000 SEED=1
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.run \
+	  --payloads $(or $(N),20000) --seed $(or $(SEED),1)
 
 lock: ## renew the lock files from the ranges of pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \

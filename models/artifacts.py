@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -82,6 +83,18 @@ def profile_directory(kind: str, profile_id: str, partition: int) -> str:
     escaped = quote(profile_id, safe="").replace(".", "%2E")[:100]
     unique = hashlib.sha256(f"{partition}:{kind}:{profile_id}".encode()).hexdigest()[:16]
     return f"{kind}/{escaped}-{unique}"
+
+
+def generation_of(name: str) -> int:
+    """Generation of an artefact by its file's name; of a file that is none, before all others."""
+    generation = name.partition("-")[0]
+    return int(generation) if generation.isdecimal() and len(generation) < 20 else -1
+
+
+def digest_of(name: str) -> str:
+    """The first 16 hex digits of an artefact's SHA-256 by its file's name; empty for another."""
+    match = re.fullmatch(r"\d+-([0-9a-f]{16})\.joblib", name)
+    return match[1] if match else ""
 
 
 def write(directory: Path, artifact: Artifact) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import sklearn
+from numpy.typing import NDArray
 
 from models import make
 from models.artifacts import Model
@@ -23,6 +24,11 @@ def seed_of(base: int, *identity: object) -> int:
     """Seed of one training, 0 to 2³¹ − 1: the same for the same profile, generation and version."""
     text = ":".join(str(part) for part in (base, *identity))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def stored(samples: Floats) -> NDArray[np.float32]:
+    """Samples as an artefact keeps them."""
+    return np.clip(samples, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32)
 
 
 def train(
@@ -48,7 +54,7 @@ def train(
     return Model(
         fitted,
         features,
-        np.clip(samples, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32),
+        stored(samples),
         {
             "detector": detector,
             "parameters": {name: repr(value) for name, value in fitted.get_params().items()},

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from models import artifacts
-from models.artifacts import ArtifactError, Model
+from models.artifacts import ArtifactError, Model, profile_directory
 from models.features import KINDS
 from models.training import seed_of, train
 from processor import ring
@@ -15,7 +15,15 @@ from processor.draft import Draft
 from processor.records import Incoming, Outgoing, ProfileKey
 from processor.ring import Ring
 from processor.state import Active
-from schemas import HistoryEntry, InvalidJson, LifecycleEvent, ModelRecord, parse_object
+from schemas import (
+    HistoryEntry,
+    InvalidJson,
+    LifecycleEvent,
+    Mark,
+    MarkName,
+    ModelRecord,
+    parse_object,
+)
 
 HISTORY = 5
 
@@ -24,11 +32,37 @@ def lifecycle(draft: Draft, key: ProfileKey, event: str, detail: str, **fields: 
     """Write a lifecycle event on the profile's partition."""
     partition, kind, profile_id = key
     said = LifecycleEvent(
-        event=event, profile_id=profile_id, kind=kind, detail=detail, at=draft.now, **fields
+        event=event,
+        profile_id=profile_id,
+        kind=kind,
+        role="scorer",
+        detail=detail,
+        at=draft.now,
+        **fields,
     )
     value = said.model_dump_json().encode()
     topic = draft.rules.topics.lifecycle
     draft.step.outputs.append(Outgoing(topic, partition, profile_id.encode(), value))
+
+
+def mark(draft: Draft, key: ProfileKey, word: MarkName, **more: Any) -> Outgoing:
+    """A word to the retrainer, in order with the profile's accepted samples."""
+    partition, kind, profile_id = key
+    said = Mark(
+        mark=word,
+        profile_id=profile_id,
+        kind=kind,
+        generation=draft.generation(key) or 0,
+        **more,
+    )
+    value = said.model_dump_json().encode()
+    return Outgoing(draft.rules.topics.accepted, partition, profile_id.encode(), value)
+
+
+def profile_record(draft: Draft, key: ProfileKey, value: bytes | None) -> Outgoing:
+    """What must outlive a process, beside models and samples; None clears it."""
+    partition, kind, profile_id = key
+    return Outgoing(draft.rules.topics.profiles, partition, f"{kind}:{profile_id}".encode(), value)
 
 
 def announce(draft: Draft, key: ProfileKey, record: ModelRecord) -> None:
@@ -140,6 +174,7 @@ def adopt(draft: Draft, record: Incoming) -> None:
             why = str(opened)
     if why is not None or not isinstance(current, Active):
         draft.step.count("trainings", candidate.kind, candidate.trigger, "refused")
+        discard(draft, key, candidate)
         lifecycle(
             draft,
             key,
@@ -169,6 +204,18 @@ def adopt(draft: Draft, record: Incoming) -> None:
         version=announced.version,
         figures=announced.figures,
     )
+
+
+def discard(draft: Draft, key: ProfileKey, candidate: ModelRecord) -> None:
+    """Have the artefact of a refused candidate deleted, unless an announcement names it."""
+    partition, kind, profile_id = key
+    current = draft.profile(key)
+    kept: set[str] = set()
+    if isinstance(current, Active):
+        kept = {current.record.artifact, *(old.artifact for old in current.record.history)}
+    folder, _, name = candidate.artifact.rpartition("/")
+    if folder == profile_directory(kind, profile_id, partition) and candidate.artifact not in kept:
+        draft.step.discards.append(f"{folder}/{name}")
 
 
 def _objection(current: object, candidate: ModelRecord) -> str | None:

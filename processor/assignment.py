@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -12,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from processor import kafka
 from processor.offsets import starting_offsets
 from processor.records import TopicPartition as Place
-from processor.restore import Restore, ends, passes
+from processor.restore import Restore, ends, passes, uncollected
 from processor.role import Role
 from processor.settings import Settings
 
@@ -32,6 +33,7 @@ class Assignment:
         ends: offset at which each input was last seen to end.
         waiting: why no telemetry is read now, or None.
         restore_seconds: how long the last restore took.
+        restore_remaining: offsets of the changelogs that a restore under way has yet to pass.
         lost: whether partitions were lost, rather than revoked, since this was last set to False.
     """
 
@@ -41,6 +43,7 @@ class Assignment:
         self.ends: dict[Place, int] = {}
         self.waiting: str | None = "joining the group"
         self.restore_seconds = 0.0
+        self.restore_remaining = 0
         self.lost = False
         self._consumer = consumer
         self._admin: AdminClient
@@ -133,6 +136,7 @@ class Assignment:
         if self._restore is not None:
             self._restore.close()
             self._restore = None
+        self.restore_remaining = 0
 
     def _guarded(self, callback: Callable[[list[Any]], None]) -> Callable[[Any, list[Any]], None]:
         def call(_: Any, places: list[Any]) -> None:
@@ -184,6 +188,7 @@ class Assignment:
         self._urgent = {}
         self._loaded = False
         self._role.drop()
+        gc.unfreeze()
 
     def _continue(self) -> None:
         """One turn of the restore: offsets stable, changelogs read, offsets checked."""
@@ -194,13 +199,17 @@ class Assignment:
             self._consumer.committed(places, timeout=COMMITTED_SECONDS)
             reader = kafka.reader(self._settings)
             self._restore = Restore(reader, self._admin, self._role.changelogs, partitions)
+            self.restore_remaining = self._restore.remaining
         if not self._restore.done:
-            for record in self._restore.poll(RESTORE_POLL_SECONDS):
-                self._role.load(record)
-            self.waiting = f"restoring: {self._restore.read} records read"
+            with uncollected():
+                for record in self._restore.poll(RESTORE_POLL_SECONDS):
+                    self._role.load(record)
+            self.restore_remaining = self._restore.remaining
+            self.waiting = f"restoring: {self._restore.progress}"
             return
         if not self._loaded:
-            self._role.restored(partitions)
+            with uncollected():
+                self._role.restored(partitions)
             self._loaded = True
         positions = starting_offsets(
             self._consumer,

@@ -10,11 +10,13 @@ from pydantic import ValidationError
 
 from models.features import KINDS
 from processor import slots
+from processor.pools import read_head
 from processor.records import Incoming, TopicPartition
-from processor.slots import Slot, SlotError
+from processor.slots import HEAD, Slot, SlotError
 from schemas import ModelRecord
 
 Rings = dict[tuple[str, str], dict[int, Slot]]
+Heads = dict[tuple[str, str], dict[str, Any]]
 
 
 class Table:
@@ -34,6 +36,12 @@ class Table:
             table[record.key or b""] = record.value
         self._next[place] = record.offset + 1
 
+    def drop(self, partition: int) -> None:
+        """Let go of the values of a partition, which are as large as the state made of them."""
+        for place in self._values:
+            if place[1] == partition:
+                self._values[place] = {}
+
     def next(self, topic: str, partition: int) -> int:
         """The offset after the last record taken."""
         return self._next.get((topic, partition), 0)
@@ -48,6 +56,8 @@ class Table:
         for key, value in self.items(topic, partition):
             try:
                 kind, profile_id, place = slots.parse_key(key)
+                if place == HEAD:
+                    continue
                 slot = slots.decode(value)
             except SlotError as error:
                 log.error("slot_unreadable", topic=topic, key=repr(key[:80]), error=str(error))
@@ -55,6 +65,18 @@ class Table:
             if kind in KINDS:
                 rings.setdefault((kind, profile_id), {})[place] = slot
         return rings
+
+    def heads(self, topic: str, partition: int, log: Any) -> Heads:
+        """(kind, profile) → the counters of its pool; what cannot be read is logged."""
+        heads: Heads = {}
+        for key, value in self.items(topic, partition):
+            try:
+                kind, profile_id, place = slots.parse_key(key)
+                if place == HEAD and kind in KINDS:
+                    heads[kind, profile_id] = read_head(value)
+            except SlotError as error:
+                log.error("pool_unreadable", topic=topic, key=repr(key[:80]), error=str(error))
+        return heads
 
     def models(self, topic: str, partition: int, log: Any) -> Iterator[ModelRecord]:
         """The announcements; what cannot be read is logged."""

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Annotated
 
 import orjson
 import typer
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
 
 import schemas
 from models.evaluation import RecordingError
-from processor import cli_models, cli_tools, kafka, process, topics
+from processor import cli_backtest, cli_models, cli_tools, process, topics
 from processor.names import Topics
 from processor.options import CLIENT, with_settings
 from processor.settings import Settings, SettingsError
-from processor.tools import ToolError
+from processor.tools import ToolError, admin_client
 
 app = typer.Typer(
     name="telltale",
@@ -28,25 +28,26 @@ app = typer.Typer(
 topics_app = typer.Typer(help="Create and check the topics.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(cli_tools.app)
+app.add_typer(cli_backtest.app)
 app.add_typer(cli_models.app)
 
 
 @app.command()
-@with_settings()
+@with_settings(show=True)
 def score(settings: Settings) -> None:
     """Run the scorer: a verdict on every telemetry record."""
     raise typer.Exit(process.main(settings, ["scorer"]))
 
 
 @app.command()
-@with_settings()
+@with_settings(show=True)
 def retrain(settings: Settings) -> None:
     """Run the retrainer: better models from what was accepted as normal."""
     raise typer.Exit(process.main(settings, ["retrainer"]))
 
 
 @app.command()
-@with_settings()
+@with_settings(show=True)
 def run(settings: Settings) -> None:
     """Run the scorer and the retrainer in one process with one port."""
     raise typer.Exit(process.main(settings, ["scorer", "retrainer"]))
@@ -56,7 +57,7 @@ def run(settings: Settings) -> None:
 @with_settings(*CLIENT, "partitions", "replication")
 def topics_create(settings: Settings) -> None:
     """Create the topics that are missing."""
-    admin = AdminClient(kafka.base(settings))
+    admin = admin_client(settings)
     names = Topics(settings.topic_prefix)
     created = topics.create(admin, names, settings.partitions, settings.replication)
     for name in created:
@@ -69,7 +70,7 @@ def topics_create(settings: Settings) -> None:
 @with_settings(*CLIENT)
 def topics_check(settings: Settings) -> None:
     """Say what differs from the topics that Telltale needs; exit 1 if anything does."""
-    admin = AdminClient(kafka.base(settings))
+    admin = admin_client(settings)
     found = topics.check(admin, Topics(settings.topic_prefix))
     for sentence in found:
         typer.echo(sentence, err=True)
@@ -99,7 +100,9 @@ def main() -> None:
         said_by = "Kafka"
         if reason.code() == KafkaError._INVALID_ARG:
             said_by = "TELLTALE_KAFKA_CONFIG, or another setting that Kafka's client refuses"
-        _fail(f"{said_by}: {reason.str()}")
+        # What a property was set to may be a secret in the wrong line.
+        told = re.sub(r'Invalid value ".*" for', "Invalid value for", reason.str(), flags=re.S)
+        _fail(f"{said_by}: {told}")
 
 
 def _fail(message: str) -> None:

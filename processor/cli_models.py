@@ -1,125 +1,54 @@
-"""The commands that judge models without Kafka: backtest and evaluate."""
+"""The commands that judge models without Kafka: evaluate, and evaluate retraining."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from time import time_ns
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
 from rich.progress import Progress, TaskID
-from rich.table import Table
 
 from models import evaluation
-from processor.backtest import Summary, backtest
-from processor.cli_kind import Kind
-from processor.options import with_settings
-from processor.produce import lines_of
-from processor.settings import Settings
-
-RULES = (
-    "alert_budget",
-    "detector",
-    "cold_start_samples",
-    "min_training_data_points",
-    "max_record_bytes",
-    "max_features",
-    "max_samples",
-    "seed",
-)
-SHOWN = 40
+from models.evaluation import retraining, retraining_report
 
 app = typer.Typer()
+evaluate_app = typer.Typer(invoke_without_command=True)
+app.add_typer(evaluate_app, name="evaluate")
+
+Data = Annotated[Path, typer.Option(envvar="TELLTALE_DATA", help="Directory of the recordings.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Quick = Annotated[bool, typer.Option(help="A part of each recording.")]
+MarkdownFile = Annotated[
+    Path | None, typer.Option("--markdown", "--out", help="Write the tables to this file.")
+]
+JsonFile = Annotated[Path | None, typer.Option(help="Write all figures to this file.")]
+
+RECORDED = Path("../shared/data")
 
 
-@app.command("backtest")
-@with_settings(*RULES)
-def backtest_command(
-    settings: Settings,
-    file: Annotated[str, typer.Argument(help="JSON Lines, gzip or not; - is standard input.")],
-    kind: Annotated[Kind, typer.Option(help="Kind of the telemetry.")],
-    verdicts: Annotated[
-        Path | None, typer.Option(help="Write the verdicts to this file, a JSON line each.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
-) -> None:
-    """Say what the scorer would say of a file: the same Step, nothing written to Kafka."""
-    summary = Summary()
-    with lines_of(file) as lines:
-        said = backtest(lines, kind, settings, time_ns() // 1_000_000, summary)
-        if verdicts is None:
-            for _ in said:
-                pass
-        else:
-            with verdicts.open("wb") as out:
-                out.writelines(orjson.dumps(verdict) + b"\n" for verdict in said)
-    if json:
-        typer.echo(orjson.dumps(_plain(summary)).decode())
-    else:
-        _show(summary)
-    if summary.skipped:
-        typer.echo(f"{len(summary.skipped)} lines are no telemetry", err=True)
-        raise typer.Exit(1)
-
-
-def _plain(summary: Summary) -> dict[str, object]:
-    return {
-        "profiles": {name: dict(counts) for name, counts in summary.profiles.items()},
-        "dead_letters": dict(summary.dead_letters),
-        "skipped": summary.skipped,
-    }
-
-
-def _show(summary: Summary) -> None:
-    table = Table("profile", "learning", "normal", "anomalies", "share", "abstained", box=None)
-    by_share = sorted(summary.profiles.items(), key=lambda item: (-item[1]["anomaly"], item[0]))
-    rows = [*by_share[:SHOWN], ("all", summary.total())]
-    for name, counts in rows:
-        scored = counts["normal"] + counts["anomaly"]
-        share = f"{counts['anomaly'] / scored:.2%}" if scored else "–"
-        table.add_row(
-            name,
-            f"{counts['learning']:,}",
-            f"{counts['normal']:,}",
-            f"{counts['anomaly']:,}",
-            share,
-            f"{counts['abstained']:,}",
-        )
-    console = Console()
-    console.print(table)
-    if len(by_share) > SHOWN:
-        console.print(f"and {len(by_share) - SHOWN} profiles more")
-    for reason, count in summary.dead_letters.items():
-        console.print(f"{count} dead letters: {reason}")
-
-
-@app.command()
+@evaluate_app.callback()
 def evaluate(
-    data: Annotated[
-        Path, typer.Option(envvar="TELLTALE_DATA", help="Directory of the recordings.")
-    ] = Path("../shared/data"),
+    context: typer.Context,
+    data: Data = RECORDED,
     detector: Annotated[
         list[str] | None, typer.Option(help="Only this detector; may be given again.")
     ] = None,
     recording: Annotated[
         list[str] | None, typer.Option(help="Only this recording; may be given again.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    quick: Annotated[bool, typer.Option(help="A part of each recording.")] = False,
-    markdown: Annotated[Path | None, typer.Option(help="Write the tables to this file.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write all figures to this file.")] = None,
+    seed: Seed = 0,
+    quick: Quick = False,
+    markdown: MarkdownFile = None,
+    json: JsonFile = None,
 ) -> None:
     """Measure the detectors on real recordings, beside scikit-learn's own forest."""
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def advance(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total)
-
+    if context.invoked_subcommand is not None:
+        return
+    with _progress() as advance:
         results = evaluation.run(
             data,
             detectors=detector,
@@ -128,9 +57,42 @@ def evaluate(
             quick=quick,
             progress=advance,
         )
-    text = evaluation.to_markdown(results)
+    _tell(evaluation.to_markdown(results), evaluation.to_json(results), markdown, json)
+
+
+@evaluate_app.command("retraining")
+def evaluate_retraining(
+    data: Data = RECORDED,
+    detector: Annotated[str, typer.Option(help="The detector.")] = "blend",
+    seed: Seed = 0,
+    quick: Quick = False,
+    markdown: MarkdownFile = None,
+    json: JsonFile = None,
+) -> None:
+    """Measure what learning on does to errors and false alarms, and what attackers gain by it."""
+    with _progress() as advance:
+        results = retraining.run(data, detector=detector, seed=seed, quick=quick, progress=advance)
+    text = retraining_report.to_markdown(results)
+    _tell(text, retraining_report.to_json(results), markdown, json)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each thing that advances, on standard error."""
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield advance
+
+
+def _tell(text: str, figures: dict[str, Any], markdown: Path | None, json: Path | None) -> None:
     typer.echo(text)
     if markdown is not None:
         markdown.write_text(text, encoding="utf-8")
     if json is not None:
-        json.write_bytes(orjson.dumps(evaluation.to_json(results), option=orjson.OPT_INDENT_2))
+        json.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2))

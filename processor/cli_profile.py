@@ -16,7 +16,7 @@ from processor.cli_time import moment_of
 from processor.names import Topics
 from processor.options import CLIENT, with_settings
 from processor.profile_accept import accept
-from processor.profile_command import QUEUED, Request, carry_out
+from processor.profile_command import QUEUED, Request, carry_out, halves
 from processor.settings import Settings
 
 COLD_STARTS = ("cold_start_samples", *(f"cold_start_samples__{kind}" for kind in KINDS))
@@ -155,5 +155,8 @@ def ask(settings: Settings, request: Request, timeout: float) -> None:
     for event in receipts:
         told = f"{event.kind} {event.profile_id}: {event.event}: {event.detail}"
         typer.echo(told, err=event in rejected)
-    if rejected:
+    missing = halves(receipts)
+    for role in missing:
+        typer.echo(f"not yet confirmed by the {role}; it stays queued", err=True)
+    if rejected or missing:
         raise typer.Exit(1)

@@ -5,47 +5,84 @@ from __future__ import annotations
 import orjson
 from pydantic import ValidationError
 
-from models.artifacts import profile_directory
 from models.features import KINDS
-from processor import ring
-from processor.announcements import announce, lifecycle, return_to
+from processor import forgetting
+from processor.announcements import announce, lifecycle, mark, profile_record, return_to
 from processor.draft import Draft
 from processor.records import Incoming, Outgoing, ProfileKey
-from processor.state import Active, Learning, Suppression
+from processor.state import Active, Suppression
 from schemas import (
     Command,
     CommandName,
     HistoryEntry,
     InvalidJson,
-    Mark,
+    LifecycleEvent,
     ModelRecord,
+    explain,
     parse_object,
 )
 
 FOREVER_MS = 253_402_300_799_999
+MAX_NAME = 1000
 MAX_COMMAND_BYTES = 64 * 1024
 """What a command says comes back in receipts, which must fit their topic."""
 
 
-def execute(draft: Draft, record: Incoming) -> None:
+def execute(draft: Draft, record: Incoming) -> bool:
     """Do what a command asks for each profile of it that this partition holds.
 
     A command goes to every partition; one that does not hold the profile stays silent.
+
+    Returns:
+        False where the Step must end before the command, which is read again in the next one.
     """
+    command = read(record)
+    if isinstance(command, str):
+        draft.step.count("commands", "unknown", "invalid")
+        reject(draft, record, command)
+        return True
+    kinds = tuple(KINDS) if command.kind is None else (command.kind,)
+    keys = [(record.partition, kind, command.profile_id) for kind in kinds]
+    held = [key for key in keys if draft.profile(key) or draft.suppression(key)]
+    if command.command == CommandName.FORGET:
+        return forgetting.forget(draft, record, command, keys, held)
+    for key in held:
+        why = DO[command.command](draft, key, command)
+        draft.step.count("commands", command.command, "rejected" if why else "done")
+        if why:
+            reply(draft, key, command, "command_rejected", why)
+    return True
+
+
+def read(record: Incoming) -> Command | str:
+    """The command of a record, or what is wrong with it."""
     try:
         if len(record.value or b"") > MAX_COMMAND_BYTES:
-            raise InvalidJson(f"more than {MAX_COMMAND_BYTES} bytes")
+            return f"more than {MAX_COMMAND_BYTES} bytes"
         command = Command.model_validate(parse_object(record.value or b""))
-    except (InvalidJson, ValidationError):
-        draft.step.count("commands", "unknown", "invalid")
-        return
-    for kind in KINDS if command.kind is None else (command.kind,):
-        key = (record.partition, kind, command.profile_id)
-        if draft.profile(key) is not None or draft.suppression(key) is not None:
-            why = DO[command.command](draft, key, command)
-            draft.step.count("commands", command.command, "rejected" if why else "done")
-            if why:
-                reply(draft, key, command, "command_rejected", why)
+    except InvalidJson as error:
+        return f"value: {error}"
+    except ValidationError as error:
+        return explain(error)
+    if command.kind not in (None, *KINDS):
+        return f"kind: expected one of {', '.join(KINDS)}, or null"
+    return command
+
+
+def reject(draft: Draft, record: Incoming, why: str) -> None:
+    """Say that a record of ``commands`` is none, under the key that it has."""
+    profile_id = (record.key or b"").decode(errors="replace")[:MAX_NAME]
+    said = LifecycleEvent(
+        event="command_rejected",
+        profile_id=profile_id,
+        role="scorer",
+        detail=f"{record.topic} [{record.partition}] at offset {record.offset}: {why[:MAX_NAME]}",
+        at=draft.now,
+    )
+    topic = draft.rules.topics.lifecycle
+    draft.step.outputs.append(
+        Outgoing(topic, record.partition, record.key, said.model_dump_json().encode())
+    )
 
 
 def reply(draft: Draft, key: ProfileKey, command: Command, event: str, detail: str) -> None:
@@ -69,7 +106,7 @@ def _suppress(draft: Draft, key: ProfileKey, command: Command) -> str | None:
     window = Suppression(until, command.reason)
     draft.step.suppressions[key] = window
     value = orjson.dumps({"format": 1, "until": until, "reason": command.reason})
-    draft.step.outputs.append(_profile_record(draft, key, value))
+    draft.step.outputs.append(profile_record(draft, key, value))
     reply(
         draft, key, command, "suppressed", f"until {until}: {command.reason or 'no reason given'}"
     )
@@ -80,45 +117,10 @@ def _resume(draft: Draft, key: ProfileKey, command: Command) -> str | None:
     if draft.suppression(key) is None:
         return "the profile is not suppressed"
     draft.step.suppressions[key] = None
-    draft.step.outputs.append(_profile_record(draft, key, None))
+    draft.step.outputs.append(profile_record(draft, key, None))
     reply(
         draft, key, command, "resumed", "verdicts alert again, and normal records are learnt from"
     )
-    return None
-
-
-def _profile_record(draft: Draft, key: ProfileKey, value: bytes | None) -> Outgoing:
-    partition, kind, profile_id = key
-    return Outgoing(draft.rules.topics.profiles, partition, f"{kind}:{profile_id}".encode(), value)
-
-
-def _mark(draft: Draft, key: ProfileKey, word: str) -> None:
-    partition, kind, profile_id = key
-    generation = draft.generation(key)
-    mark = Mark.model_validate(
-        {"mark": word, "profile_id": profile_id, "kind": kind, "generation": generation or 0}
-    )
-    topic = draft.rules.topics.accepted
-    value = mark.model_dump_json().encode()
-    draft.step.outputs.append(Outgoing(topic, partition, profile_id.encode(), value))
-
-
-def _forget(draft: Draft, key: ProfileKey, command: Command) -> str | None:
-    partition, kind, profile_id = key
-    profile = draft.profile(key)
-    _mark(draft, key, "forget")
-    # A profile that learns anew after its model was lost still has an announcement.
-    place = f"{kind}:{profile_id}".encode()
-    draft.step.outputs.append(Outgoing(draft.rules.topics.models, partition, place, None))
-    if isinstance(profile, Learning):
-        topic = draft.rules.topics.cold_start
-        draft.step.outputs += ring.tombstones(topic, key, profile.ring)
-    if draft.suppression(key) is not None:
-        draft.step.outputs.append(_profile_record(draft, key, None))
-    reply(draft, key, command, "forgotten", "models, samples and maintenance window are deleted")
-    draft.step.profiles[key] = None
-    draft.step.suppressions[key] = None
-    draft.step.erasures.append(profile_directory(kind, profile_id, partition))
     return None
 
 
@@ -135,7 +137,7 @@ def _rollback(draft: Draft, key: ProfileKey, command: Command) -> str | None:
     if not isinstance(restored, ModelRecord):
         return str(restored)
     announce(draft, key, restored.model_copy(update={"pool_count": 0}))
-    _mark(draft, key, "rollback")
+    draft.step.outputs.append(mark(draft, key, "rollback"))
     detail = f"version {restored.version} is version {wanted.version} again"
     reply(draft, key, command, "rolled_back", detail)
     return None
@@ -150,13 +152,13 @@ def _earlier(history: list[HistoryEntry], version: int | None) -> HistoryEntry |
 def _retrain(draft: Draft, key: ProfileKey, command: Command) -> str | None:
     if not isinstance(draft.profile(key), Active):
         return "the profile has no model yet"
-    _mark(draft, key, "retrain")
+    asked = mark(draft, key, "retrain", command_id=command.command_id)
+    draft.step.outputs.append(asked)
     reply(draft, key, command, "retrain_requested", "the retrainer trains on what it has pooled")
     return None
 
 
 DO = {
-    CommandName.FORGET: _forget,
     CommandName.RETRAIN: _retrain,
     CommandName.ROLLBACK: _rollback,
     CommandName.SUPPRESS: _suppress,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
-from models.features import KINDS, Extracted
+from models.features import KINDS, Extracted, Kind
 from processor.names import DEAD_LETTER_LIMIT
 from processor.records import DeadLetter, Headers, Incoming, Outgoing
 from schemas import InvalidJson, explain, parse_object
@@ -75,7 +76,11 @@ def decode(record: Incoming, kind: str, limits: Limits) -> Decoded | DeadLetter:
         detail = f"value: {len(value)} bytes, expected at most {limits.record_bytes}"
         return DeadLetter("too_large", detail)
     try:
-        telemetry = KINDS[kind].telemetry.model_validate(parse_object(value))
+        parsed = parse_object(value)
+        excess = _excess(parsed, KINDS[kind], limits)
+        if excess is not None:
+            return excess
+        telemetry = KINDS[kind].telemetry.model_validate(parsed)
     except InvalidJson as error:
         return DeadLetter("invalid_json", f"value: {error}")
     except ValidationError as error:
@@ -85,12 +90,6 @@ def decode(record: Incoming, kind: str, limits: Limits) -> Decoded | DeadLetter:
     if telemetry.kind is not None and telemetry.kind != kind:
         return DeadLetter("kind_mismatch", f"kind: expected {kind}, the topic's")
     extracted = KINDS[kind].extract(telemetry)
-    samples, features = extracted.rows.shape
-    if features > limits.features:
-        detail = f"values: {features} features, expected at most {limits.features}"
-        return DeadLetter("too_large", detail)
-    if samples > limits.samples:
-        return DeadLetter("too_large", f"{samples} samples, expected at most {limits.samples}")
     observed_at = telemetry.observed_at_ms()
     rule = KINDS[kind].rule
     return Decoded(
@@ -100,6 +99,19 @@ def decode(record: Incoming, kind: str, limits: Limits) -> Decoded | DeadLetter:
         extracted,
         None if rule is None else rule(telemetry),
     )
+
+
+def _excess(parsed: dict[str, Any], kind: Kind, limits: Limits) -> DeadLetter | None:
+    # Counted before the model sees it: an array or object of a million wrong elements would
+    # otherwise be a million errors, or as many names, only to be refused.
+    held = parsed.get(kind.bounded) if kind.bounded is not None else None
+    if not isinstance(held, list | dict):
+        return None
+    most = limits.features if kind.counts == "features" else limits.samples
+    if len(held) <= most:
+        return None
+    detail = f"{kind.bounded}: {len(held)} {kind.counts}, expected at most {most}"
+    return DeadLetter("too_large", detail)
 
 
 def dead_letter(record: Incoming, why: DeadLetter, topic: str) -> Outgoing:

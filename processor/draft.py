@@ -13,21 +13,43 @@ from processor.decode import Decoded, Limits
 from processor.names import Topics
 from processor.records import Incoming, Outgoing, ProfileKey
 from processor.settings import Settings
-from processor.state import Active, Learning, Profile, State, Suppression
+from processor.state import Active, Forgetting, Learning, Profile, State, Suppression
 from processor.step import Step
 from schemas import ModelRecord
 
 Floats = NDArray[np.float64]
 OpenModels = Callable[[Iterable[ModelRecord]], Mapping[str, Model | ArtifactError]]
+Erase = Callable[[str, int], list[str]]
+"""Deletes what a directory holds of a generation and those before it; names of what it held."""
+Retention = Callable[[], Mapping[str, int | None]]
+"""Milliseconds that each topic which only ages out keeps its records; None where unknown."""
+
+
+def erase_nothing(_directory: str, _generation: int) -> list[str]:
+    """For a Step that writes nothing."""
+    return []
+
+
+def unknown_retention() -> Mapping[str, int | None]:
+    """For a Step that asks no broker."""
+    return {}
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What a Step depends on besides state, batch and clock."""
+    """What a Step depends on besides state, batch and clock.
+
+    Attributes:
+        open_models: the models of announcements, by SHA-256.
+        erase: deletes a forgotten profile's artefacts; doing so again does no harm.
+        retention: how long topics that only age out keep a forgotten profile's records.
+    """
 
     settings: Settings
     topics: Topics
     open_models: OpenModels
+    erase: Erase = erase_nothing
+    retention: Retention = unknown_retention
 
     @property
     def limits(self) -> Limits:
@@ -72,6 +94,10 @@ class Draft:
     def suppression(self, key: ProfileKey) -> Suppression | None:
         delta = self.step.suppressions
         return delta[key] if key in delta else self.state.suppression(key)
+
+    def forgetting(self, key: ProfileKey) -> Forgetting | None:
+        delta = self.step.forgettings
+        return delta[key] if key in delta else self.state.forgetting(key)
 
     def suppressed(self, key: ProfileKey) -> bool:
         window = self.suppression(key)

@@ -10,6 +10,20 @@ from processor.settings import Settings, SettingsError
 OURS = ("group.id", "transactional.id", "enable.auto.commit", "isolation.level")
 MESSAGE_MAX_BYTES = 9 * 2**20
 
+JAVAS = {
+    "sasl.jaas.config": "sasl.username and sasl.password",
+    "ssl.truststore.location": "ssl.ca.location, a PEM file",
+    "ssl.truststore.certificates": "ssl.ca.pem, or ssl.ca.location",
+    "ssl.truststore.password": "nothing: a PEM file of certificates has no password",
+    "ssl.truststore.type": "nothing: authorities are PEM",
+    "ssl.keystore.type": "nothing: a key store is PKCS#12",
+    "ssl.keystore.key": "ssl.key.pem, or ssl.key.location",
+    "ssl.keystore.certificate.chain": "ssl.certificate.pem, or ssl.certificate.location",
+    "sasl.login.callback.handler.class": "sasl.oauthbearer.method and its like",
+    "sasl.client.callback.handler.class": "sasl.oauthbearer.method and its like",
+}
+"""Properties that Java's clients alone know, and what librdkafka takes in their place."""
+
 Config = dict[str, Any]
 
 
@@ -36,7 +50,8 @@ def properties(path: Path) -> dict[str, str]:
     """Parse a ``client.properties`` file.
 
     Raises:
-        SettingsError: unreadable, a line without ``=``, or a property that is Telltale's to set.
+        SettingsError: unreadable, a line without ``=``, a property that is Telltale's to set, or
+            one that only Java's clients know. No message holds a value.
     """
     variable = "TELLTALE_KAFKA_CONFIG"
     try:
@@ -56,6 +71,11 @@ def properties(path: Path) -> dict[str, str]:
     for key in OURS:
         if key in found:
             raise SettingsError(f"{variable}: {path} sets {key}, which Telltale sets itself")
+    javas = [f"{key} (here: {JAVAS[key]})" for key in found if key in JAVAS]
+    if javas:
+        raise SettingsError(
+            f"{variable}: {path} holds what only Java's clients know: {', '.join(javas)}"
+        )
     return found
 
 

@@ -58,6 +58,12 @@ class Metrics:
         self.profiles = Gauge(
             "telltale_profiles", "Profiles held.", ("role", "kind", "state"), registry=registry
         )
+        self.refused_profiles = Gauge(
+            "telltale_refused_profiles",
+            "Profiles whose last three candidates, or more, the gate refused.",
+            ("role", "kind"),
+            registry=registry,
+        )
         self.model_memory_bytes = Gauge(
             "telltale_model_memory_bytes", "Models in memory.", ("role",), registry=registry
         )
@@ -70,6 +76,12 @@ class Metrics:
         self.restore_seconds = Gauge(
             "telltale_restore_seconds",
             "How long the last restore took.",
+            ("role",),
+            registry=registry,
+        )
+        self.restore_remaining = Gauge(
+            "telltale_restore_remaining",
+            "Offsets of the changelogs that a restore under way has yet to pass.",
             ("role",),
             registry=registry,
         )

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from time import monotonic
 from typing import Any, TypeVar
 
-from models.artifacts import Artifact, ArtifactError, ArtifactUnavailable, Model
+from models.artifacts import (
+    Artifact,
+    ArtifactError,
+    ArtifactUnavailable,
+    Model,
+    digest_of,
+    generation_of,
+)
 from processor.records import ProfileKey
 from processor.step import Step
 from processor.storage import Storage
 from schemas import ModelRecord
 
 P = TypeVar("P")
+WRITE_SECONDS = 4.0
 
 
 class ModelStore:
@@ -52,9 +62,16 @@ class ModelStore:
     def write_all(
         self, wanted: Iterable[tuple[ProfileKey, Artifact]], log: Any
     ) -> frozenset[ProfileKey]:
-        """Write artefacts under their final names; the profiles whose could not be written."""
+        """Write artefacts under their final names; the profiles whose could not be written.
+
+        Once a store has refused some for ``WRITE_SECONDS``, the others wait for the next try.
+        """
         failed: set[ProfileKey] = set()
+        until = monotonic() + WRITE_SECONDS
         for key, artifact in wanted:
+            if failed and monotonic() > until:
+                failed.add(key)
+                continue
             try:
                 self.storage.write(artifact)
             except OSError as error:
@@ -76,11 +93,35 @@ class ModelStore:
                 return step
             refused |= failed
 
+    def erase(self, directory: str, generation: int) -> list[str]:
+        """Delete a profile's artefacts of a generation and those before it; their names.
+
+        Raises:
+            ArtifactUnavailable: not all of them could be deleted now.
+        """
+        deleted = self.storage.delete(directory, lambda name: generation_of(name) <= generation)
+        for name in deleted:
+            self._drop(digest_of(name))
+        return deleted
+
+    def discard(self, path: str) -> None:
+        """Delete an artefact that nothing announces; one that cannot be is swept later."""
+        directory, _, name = path.rpartition("/")
+        self._drop(digest_of(name))
+        with suppress(ArtifactUnavailable):
+            self.storage.delete(directory, lambda found: found == name)
+
     def keep(self, models: Mapping[str, Model]) -> None:
         """Keep freshly trained models in memory."""
         for sha256, model in models.items():
             if sha256 not in self._opened:
                 self._keep(sha256, model)
+
+    def _drop(self, digest: str) -> None:
+        """Let go of the opened models of a digest, of which the first 16 digits are given."""
+        for sha256 in [sha256 for sha256 in self._opened if digest and sha256.startswith(digest)]:
+            _, size = self._opened.pop(sha256)
+            self.nbytes -= size
 
     def _keep(self, sha256: str, model: Model) -> None:
         size = model.nbytes

@@ -76,6 +76,11 @@ class Topics:
         """Telemetry topic → kind."""
         return {self.telemetry(kind): kind for kind in KINDS}
 
+    def aging(self) -> tuple[str, ...]:
+        """The topics that are not compacted: their records only age out."""
+        own = (self.anomalies, self.accepted, self.candidates, self.commands, self.lifecycle)
+        return (*self.kinds(), *own, self.dead_letter)
+
     def configs(self) -> Mapping[str, Mapping[str, str]]:
         """Every topic with the configuration that it is created with."""
         compacted = (self.models, self.cold_start, self.profiles, self.pool)

@@ -53,9 +53,7 @@ def starting_offsets(
                 f"{told}. To go on, start once with --lost-offsets earliest (reads what is left) "
                 "or --lost-offsets latest (skips it)"
             )
-        after_state = newest.get(place, -1) + 1
-        wanted = last[place] if policy == "latest" else max(first[place], after_state)
-        chosen[place] = min(wanted, last[place])
+        chosen[place] = _goes_on(policy, first[place], last[place], newest.get(place))
         log.warning("lost_offsets", reason=told, policy=policy, begins_at=chosen[place])
     return chosen
 
@@ -73,3 +71,10 @@ def _loss(committed: int, first: int, last: int, newest: int | None) -> str | No
     if newest is not None and committed <= newest:
         return f"the committed offset is {committed}, but there is state from offset {newest}"
     return None
+
+
+def _goes_on(policy: str, first: int, last: int, newest: int | None) -> int:
+    """Where to begin after a loss: what the state knows is never read, and learnt, again."""
+    if policy == "latest":
+        return last
+    return min(max(first, 0 if newest is None else newest + 1), last)

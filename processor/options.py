@@ -10,19 +10,41 @@ from typing import Annotated, Any
 import typer
 
 from processor.settings import PREFIX, Settings, load
+from processor.show_settings import lines
 
 CLIENT = ("bootstrap_servers", "kafka_config", "topic_prefix", "application")
+SHOW = "show_settings"
+
+_SHOW = inspect.Parameter(
+    SHOW,
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
+        bool,
+        typer.Option("--show-settings", help="Print the settings, secrets masked, and exit."),
+    ],
+)
 
 
-def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command a ``settings`` argument and a flag for each of ``names`` (default: all)."""
+def with_settings(
+    *names: str, show: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command a ``settings`` argument and a flag for each of ``names`` (default: all).
+
+    Args:
+        show: also give it ``--show-settings``, which prints them in place of the command.
+    """
     chosen = names or tuple(Settings.model_fields)
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
         def call(**arguments: Any) -> Any:
             flags = {name: arguments.pop(name) for name in chosen}
-            return command(settings=load(**flags), **arguments)
+            settings = load(**flags)
+            if show and arguments.pop(SHOW):
+                typer.echo("\n".join(lines(settings, flags)))
+                return None
+            return command(settings=settings, **arguments)
 
         own = [
             parameter
@@ -35,6 +57,8 @@ def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., A
             )
             for name in chosen
         ]
+        if show:
+            flags.insert(0, _SHOW)
         parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + flags
         vars(call)["__signature__"] = inspect.Signature(parameters)
         call.__annotations__ = {p.name: p.annotation for p in parameters}

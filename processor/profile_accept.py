@@ -21,6 +21,7 @@ from processor.restore import beginnings, ends
 from processor.settings import Settings
 from processor.storage import storage
 from processor.tools import SILENCE_SECONDS, ToolError, admin_client, places_of, poll, reader
+from processor.tracing import traceparent
 from schemas import AcceptedSample, ModelRecord
 
 Floats = NDArray[np.float64]
@@ -160,6 +161,7 @@ def write(settings: Settings, topic: str, record: Incoming, sample: AcceptedSamp
         value=sample.model_dump_json().encode(),
         key=record.key,
         partition=record.partition,
+        headers=list(traceparent(record.headers)),
         on_delivery=on_delivery,
     )
     if producer.flush(FLUSH_SECONDS) or failed:

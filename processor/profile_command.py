@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from time import monotonic, time_ns
 from uuid import uuid4
@@ -36,14 +37,14 @@ class Request:
 def carry_out(settings: Settings, request: Request, timeout: float) -> list[LifecycleEvent]:
     """Send a command to every partition and wait for its receipts.
 
-    A profile id may stand for several kinds: what comes within half a second of the first receipt
-    is gathered too.
+    A profile id may stand for several kinds: what comes within half a second of the last receipt
+    that was awaited is gathered too. What is forgotten, both roles confirm.
 
     Args:
-        timeout: seconds to wait for the first.
+        timeout: seconds to wait.
 
     Returns:
-        The receipts; none came in time where it is empty.
+        The receipts; none came in time where it is empty. ``halves`` tells what is missing.
 
     Raises:
         ToolError: a topic is missing, or the command could not be sent.
@@ -57,16 +58,28 @@ def carry_out(settings: Settings, request: Request, timeout: float) -> list[Life
     try:
         send(settings, topics.commands, len(places), command_of(request, command_id))
         receipts: list[LifecycleEvent] = []
-        deadline = monotonic() + timeout
+        deadline = last = monotonic() + timeout
         while monotonic() < deadline:
             for record in poll(consumer, 1000, 0.1)[0]:
                 event = LifecycleEvent.model_validate(orjson.loads(record.value or b"{}"))
                 if event.command_id == command_id:
                     receipts.append(event)
-                    deadline = min(deadline, monotonic() + MORE_SECONDS)
+                    ended = monotonic() + (timeout if halves(receipts) else MORE_SECONDS)
+                    deadline = min(last, ended)
         return receipts
     finally:
         consumer.close()
+
+
+def halves(receipts: list[LifecycleEvent]) -> list[str]:
+    """Roles that have not yet confirmed that a profile is forgotten, where the other one has."""
+    confirmed: dict[str, Counter[str | None]] = {"scorer": Counter(), "retrainer": Counter()}
+    for event in receipts:
+        if event.event == "forgotten" and event.role is not None:
+            confirmed[event.role][event.kind] += 1
+    scorer, retrainer = confirmed["scorer"], confirmed["retrainer"]
+    missing = {"retrainer": scorer - retrainer, "scorer": retrainer - scorer}
+    return [role for role, kinds in missing.items() if kinds]
 
 
 def command_of(request: Request, command_id: str) -> Command:

@@ -5,83 +5,38 @@ Pure but for opening models: the same state, batch, clock and settings give the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from models import artifacts
-from models.artifacts import Artifact, Model
+from models.admission import ADMITTED, admitted, draw
+from models.artifacts import profile_directory
 from models.features import KINDS
-from models.training import seed_of, train
-from processor import ring
+from processor import pools, ring
 from processor.decode import dead_letter
 from processor.draft import Rules
 from processor.names import OUTPUT_LIMIT
+from processor.pools import Pool
+from processor.proposals import Known, Work, tell, train_if_due
 from processor.records import DeadLetter, Incoming, Outgoing, ProfileKey
 from processor.ring import Ring
 from processor.step import Step
 from schemas import (
     AcceptedSample,
     InvalidJson,
-    LifecycleEvent,
     Mark,
     ModelRecord,
     explain,
     parse_object,
 )
 
-Floats = NDArray[np.float64]
-DAY_MS = 24 * 3600 * 1000
 INVALID = "invalid_accepted_sample"
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """What the retrainer holds of a profile.
-
-    Attributes:
-        ring: accepted samples; ``seen`` counts all of this generation.
-        asked: whether an operator asked for a training that was not yet tried.
-        tried: accepted samples at the last try.
-        tried_at: epoch milliseconds of the last try.
-    """
-
-    ring: Ring
-    asked: bool = False
-    tried: int = 0
-    tried_at: int = 0
-
-
-Pools = Mapping[ProfileKey, Pool]
-Announced = Mapping[ProfileKey, ModelRecord]
-
-
-@dataclass
-class Work:
-    """A Step while it is being made; lookups see the delta before the pools."""
-
-    pools: Pools
-    announced: Announced
-    rules: Rules
-    now: int
-    refused: frozenset[ProfileKey]
-    step: Step[Pool] = field(default_factory=lambda: Step[Pool]())
-    trainings: int = 0
-
-    def pool(self, key: ProfileKey) -> Pool | None:
-        return self.step.profiles[key] if key in self.step.profiles else self.pools.get(key)
-
-    @property
-    def full(self) -> bool:
-        return self.trainings >= self.rules.settings.trainings_per_step
-
-
 def compute(
-    pools: Pools,
-    announced: Announced,
+    known: Known,
     batch: Sequence[Incoming],
     now: int,
     rules: Rules,
@@ -90,12 +45,11 @@ def compute(
     """The Step of a batch of ``accepted-normal``.
 
     Args:
-        pools: what is known before the batch; it is not changed.
-        announced: the newest announcement of each profile; it may lag behind the batch.
+        known: what is known before the batch; it is not changed.
         now: epoch milliseconds.
         refused: profiles whose artefact could not be written.
     """
-    work = Work(pools, announced, rules, now, refused)
+    work = Work(known, rules, now, refused)
     for position, record in enumerate(batch):
         if work.full:
             work.step.rest = batch[position:]
@@ -107,23 +61,31 @@ def compute(
         elif isinstance(value, Mark):
             obey(work, record, value)
         else:
-            admit(work, record, value)
-    return work.step
+            accept(work, record, value)
+    return closed(work)
 
 
 def compute_due(
-    pools: Pools,
-    announced: Announced,
+    known: Known,
     due: Iterable[ProfileKey],
     now: int,
     rules: Rules,
     refused: frozenset[ProfileKey] = frozenset(),
 ) -> Step[Pool]:
     """The Step of profiles whose announcement was awaited when their training fell due."""
-    work = Work(pools, announced, rules, now, refused)
+    work = Work(known, rules, now, refused)
     for key in due:
         if not work.full:
             train_if_due(work, key)
+    return closed(work)
+
+
+def closed(work: Work) -> Step[Pool]:
+    """The Step, with the counters of each pool that it changed."""
+    topic = work.rules.topics.pool
+    for key, pool in work.step.profiles.items():
+        if pool is not None:
+            work.step.outputs.append(pools.head(topic, key, pool))
     return work.step
 
 
@@ -154,23 +116,61 @@ def obey(work: Work, record: Incoming, mark: Mark) -> None:
     key = (record.partition, mark.kind, mark.profile_id)
     pool = work.pool(key)
     work.step.count("records", mark.kind, mark.mark)
-    if mark.mark == "retrain":
-        held = pool or Pool(Ring(mark.generation, ()))
-        work.step.profiles[key] = replace(held, asked=True)
+    if mark.mark == "forget":
+        forget(work, key, mark)
+    elif pool is not None and mark.generation < pool.generation:
+        return
+    elif mark.mark == "rollback":
+        clear(work, key)
+    else:
+        if pool is None or mark.generation > pool.generation:
+            clear(work, key)
+            pool = Pool(Ring(mark.generation, ()))
+        work.step.profiles[key] = replace(pool, asked=mark.trigger, offset=record.offset)
         train_if_due(work, key)
-    elif pool is not None:
-        work.step.outputs += ring.tombstones(work.rules.topics.pool, key, pool.ring)
+
+
+def clear(work: Work, key: ProfileKey) -> None:
+    """Drop a profile's pool."""
+    pool = work.pool(key)
+    if pool is not None:
+        work.step.outputs += pools.tombstones(work.rules.topics.pool, key, pool)
         work.step.profiles[key] = None
 
 
-def admit(work: Work, record: Incoming, sample: AcceptedSample) -> None:
-    """Pool an accepted record, and train where it falls due."""
+def forget(work: Work, key: ProfileKey, mark: Mark) -> None:
+    """Drop the pool and all artefacts of a generation and those before it, and say so.
+
+    A candidate that was on its way when the scorer forgot the profile is deleted here: after this
+    mark nothing of that generation is written again.
+    """
+    partition, kind, profile_id = key
+    pool = work.pool(key)
+    held = 0
+    if pool is not None and pool.generation <= mark.generation:
+        held = len(pool.ring.used)
+        clear(work, key)
+    directory = profile_directory(kind, profile_id, partition)
+    deleted = work.rules.erase(directory, mark.generation)
+    tell(
+        work,
+        key,
+        "forgotten",
+        f"the retrainer cleared {held} places of the pool and deleted {len(deleted)} artefacts",
+        generation=mark.generation,
+        command_id=mark.command_id,
+        figures={"pool_slots": held, "artifacts": deleted},
+    )
+
+
+def accept(work: Work, record: Incoming, sample: AcceptedSample) -> None:
+    """Count an accepted record, pool it where it is admitted, and train where it falls due."""
     key = (record.partition, sample.kind, sample.profile_id)
     pool, names = work.pool(key), tuple(sample.features)
-    if pool is not None and sample.generation < pool.ring.generation:
+    if pool is not None and sample.generation < pool.generation:
         work.step.count("records", sample.kind, "outdated")
         return
-    expected = names_of(pool, work.announced.get(key), sample.generation)
+    expected = names_of(pool, work.known.announced.get(key), sample.generation)
     if expected is not None and names != expected:
         detail = f"features: expected the profile's {len(expected)} in their order"
         reject(work, record, DeadLetter("feature_mismatch", detail))
@@ -178,23 +178,43 @@ def admit(work: Work, record: Incoming, sample: AcceptedSample) -> None:
     if len(names) > work.rules.settings.max_features:
         reject(work, record, DeadLetter("too_large", f"features: {len(names)} are too many"))
         return
-    topic = work.rules.topics.pool
-    capacity = work.rules.settings.pool_samples
     cleared: list[Outgoing] = []
-    if pool is None or sample.generation > pool.ring.generation or pool.ring.names != names:
+    if pool is None or sample.generation > pool.generation:
         if pool is not None:
-            cleared = ring.tombstones(topic, key, pool.ring)
-        pool = Pool(Ring(sample.generation, names), asked=pool.asked if pool else False)
+            cleared = pools.tombstones(work.rules.topics.pool, key, pool)
+        pool = Pool(Ring(sample.generation, names))
+    elif pool.ring.names != names:
+        # Nothing was admitted so far, or what was turned out not to fit the model.
+        cleared = ring.tombstones(work.rules.topics.pool, key, pool.ring)
+        pool = replace(pool, ring=Ring(sample.generation, names))
     rows = np.array(sample.vectors, dtype=np.float64)
-    grown, slot = ring.append(pool.ring, record.offset, rows, capacity=capacity)
-    stored = ring.changelog(topic, key, slot, capacity)
-    if stored.size > OUTPUT_LIMIT:
-        reject(work, record, DeadLetter("unanswerable", "the samples do not fit the pool's topic"))
-        return
-    work.step.outputs += [*cleared, stored]
-    work.step.profiles[key] = replace(pool, ring=grown)
-    work.step.count("records", sample.kind, "pooled")
+    stored: list[Outgoing] = []
+    held = pool.ring
+    why = admission(work, sample)
+    if why in ADMITTED:
+        capacity = work.rules.settings.pool_samples
+        held, slot = ring.append(pool.ring, record.offset, rows, capacity=capacity)
+        stored = [ring.changelog(work.rules.topics.pool, key, slot, capacity)]
+        if stored[0].size > OUTPUT_LIMIT:
+            detail = "the samples do not fit the pool's topic"
+            reject(work, record, DeadLetter("unanswerable", detail))
+            return
+    work.step.outputs += [*cleared, *stored]
+    accepted = pool.accepted + rows.shape[0]
+    work.step.profiles[key] = replace(pool, ring=held, accepted=accepted, offset=record.offset)
+    work.step.count("records", sample.kind, why)
     train_if_due(work, key)
+
+
+def admission(work: Work, sample: AcceptedSample) -> str:
+    """Whether a sample is learnt from: the word of ``models.admission.admitted``."""
+    known = [p for p in sample.p_values if p is not None]
+    return admitted(
+        min(known, default=None),
+        sample.since_anomaly,
+        sample.source,
+        draw(work.rules.settings.seed, sample.verdict_id),
+    )
 
 
 def names_of(
@@ -203,7 +223,7 @@ def names_of(
     """The features of a generation, where they are known."""
     if base is not None and base.generation == generation:
         return tuple(base.features)
-    if pool is not None and pool.ring.generation == generation and pool.ring.slots:
+    if pool is not None and pool.generation == generation and pool.ring.slots:
         return pool.ring.names
     return None
 
@@ -212,108 +232,3 @@ def reject(work: Work, record: Incoming, why: DeadLetter) -> None:
     """Send a record to the dead letters."""
     work.step.count("dead_letters", why.reason)
     work.step.outputs.append(dead_letter(record, why, work.rules.topics.dead_letter))
-
-
-def trigger(work: Work, key: ProfileKey) -> str | None:
-    """Why a profile is to be trained now, or None."""
-    pool, base = work.pool(key), work.announced.get(key)
-    if pool is None or base is None or base.generation != pool.ring.generation:
-        return None
-    if pool.ring.names != tuple(base.features):
-        return None
-    settings = work.rules.settings
-    fresh = pool.ring.seen - max(base.pool_count, pool.tried)
-    if pool.asked and pool.ring.slots:
-        return "command"
-    if fresh >= settings.retrain_samples:
-        return "samples"
-    age = work.now - max(base.trained_at, pool.tried_at)
-    return "age" if fresh > 0 and age >= settings.retrain_days * DAY_MS else None
-
-
-def waits(pool: Pool | None, base: ModelRecord | None) -> bool:
-    """Whether a profile may be due, but its announcement has not come yet."""
-    return pool is not None and (base is None or base.generation < pool.ring.generation)
-
-
-def train_if_due(work: Work, key: ProfileKey) -> None:
-    """Train a candidate on the cold start's samples and the pool, and propose it."""
-    why = trigger(work, key)
-    pool = work.pool(key)
-    if why is None or pool is None:
-        return
-    base = work.announced[key]
-    tried = replace(pool, asked=False, tried=pool.ring.seen, tried_at=work.now)
-    work.step.profiles[key] = tried
-    opened = work.rules.open_models([base])[base.sha256]
-    if key in work.refused or not isinstance(opened, Model):
-        reason = "the artefact could not be written" if key in work.refused else str(opened)
-        fail(work, key, base, why, reason)
-        return
-    work.trainings += 1
-    propose(work, key, base, opened, tried, why)
-
-
-def propose(
-    work: Work, key: ProfileKey, base: ModelRecord, current: Model, pool: Pool, why: str
-) -> None:
-    """Train and write the candidate."""
-    partition, kind, profile_id = key
-    settings = work.rules.settings
-    cold = int(current.provenance["cold_start"])
-    pooled = pool.ring.samples()[-settings.pool_samples :]
-    samples = np.concatenate([current.samples[:cold].astype(np.float64), pooled])
-    model = train(
-        base.detector,
-        samples,
-        current.features,
-        alert_budget=settings.alert_budget,
-        seed=seed_of(settings.seed, kind, profile_id, base.generation, (base.version or 0) + 1),
-        provenance={"trigger": why, "cold_start": cold, "pool": int(pooled.shape[0])},
-    )
-    artifact: Artifact = artifacts.pack(
-        model, kind=kind, profile_id=profile_id, partition=partition, generation=base.generation
-    )
-    candidate = base.model_copy(
-        update={
-            "version": None,
-            "base_version": base.version,
-            "artifact": artifact.path,
-            "sha256": artifact.sha256,
-            "trained_on": int(samples.shape[0]),
-            "pool_count": pool.ring.seen,
-            "alert_budget": settings.alert_budget,
-            "decision_offset": float(model.detector.offset_),
-            "trigger": why,
-            "trained_at": work.now,
-            "history": [],
-            "provenance": dict(model.provenance),
-            "figures": None,
-        }
-    )
-    value = candidate.model_dump_json().encode()
-    out = Outgoing(work.rules.topics.candidates, partition, profile_id.encode(), value)
-    if out.size > OUTPUT_LIMIT:
-        fail(work, key, base, why, f"the candidate's record exceeds {OUTPUT_LIMIT} bytes")
-        return
-    work.step.artifacts.append((key, artifact))
-    work.step.outputs.append(out)
-    work.step.count("trainings", kind, why, "proposed")
-
-
-def fail(work: Work, key: ProfileKey, base: ModelRecord, why: str, reason: str) -> None:
-    """Say that a training failed; it is tried again after as many samples as before."""
-    partition, kind, profile_id = key
-    work.step.count("trainings", kind, why, "failed")
-    event = LifecycleEvent(
-        event="training_failed",
-        profile_id=profile_id,
-        kind=kind,
-        generation=base.generation,
-        version=base.version,
-        detail=reason,
-        at=work.now,
-    )
-    value = event.model_dump_json().encode()
-    topic = work.rules.topics.lifecycle
-    work.step.outputs.append(Outgoing(topic, partition, profile_id.encode(), value))

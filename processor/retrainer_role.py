@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from models.features import KINDS
-from processor import retrainer, ring
+from processor import pools, retrainer
 from processor.changelog import Table, announcement
 from processor.draft import Rules
 from processor.metrics import Metrics
 from processor.model_store import ModelStore
 from processor.names import Topics
+from processor.pools import Pool
+from processor.proposals import Known, waits
 from processor.records import Incoming, ProfileKey
 from processor.records import TopicPartition as Place
 from processor.restore import Follower, Following, Position
-from processor.retrainer import Pool
 from processor.settings import Settings
-from processor.slots import Slot
 from processor.step import Step
-from schemas import ModelRecord
+
+REFUSED_IN_A_ROW = 3
 
 
 class RetrainerRole:
@@ -43,11 +45,11 @@ class RetrainerRole:
         self._store = store
         self._metrics = metrics
         self._log = log
-        self._rules = Rules(settings, topics, store.open)
+        self._rules = Rules(settings, topics, store.open, store.erase)
         self._settings = settings
         self._loaded = Table()
-        self._pools: dict[ProfileKey, Pool] = {}
-        self._announced: dict[ProfileKey, ModelRecord] = {}
+        self._known = Known()
+        self._stuck: set[ProfileKey] = set()
         self._newest: dict[Place, int] = {}
         self._waiting: set[ProfileKey] = set()
         self._follow_from = follow
@@ -60,22 +62,24 @@ class RetrainerRole:
         """Pools and announcements of these partitions; from here on ``models`` is followed."""
         chosen = list(partitions)
         for partition in chosen:
-            for (kind, profile_id), held in self._loaded.rings(
-                self._topics.pool, partition, self._log
-            ).items():
-                self._note(partition, held.values())
-                whole = ring.restored(held, self._settings.pool_samples)
-                if whole is not None and kind in KINDS:
-                    self._pools[partition, kind, profile_id] = Pool(whole)
+            rings = self._loaded.rings(self._topics.pool, partition, self._log)
+            heads = self._loaded.heads(self._topics.pool, partition, self._log)
+            for identity in rings.keys() | heads.keys():
+                pool = pools.restored(
+                    rings.get(identity, {}), heads.get(identity), self._settings.pool_samples
+                )
+                if pool is not None:
+                    self._keep((partition, *identity), pool)
+                    self._note(partition, pool.offset)
             for record in self._loaded.models(self._topics.models, partition, self._log):
-                self._announced[partition, record.kind, record.profile_id] = record
-        self._waiting = set(self._pools)
+                self._known.announced[partition, record.kind, record.profile_id] = record
+        self._waiting = set(self._known.pools)
         models = self._topics.models
         self._follower = self._follow_from(
             self._settings, [(models, p, self._loaded.next(models, p)) for p in chosen]
         )
         self._loaded = Table()
-        self._log.info("state", pools=len(self._pools))
+        self._log.info("state", pools=len(self._known.pools))
 
     def newest(self) -> dict[Place, int]:
         return self._newest
@@ -85,7 +89,7 @@ class RetrainerRole:
         self._follow()
 
         def make(refused: frozenset[ProfileKey]) -> Step[Pool]:
-            return retrainer.compute(self._pools, self._announced, batch, now, self._rules, refused)
+            return retrainer.compute(self._known, batch, now, self._rules, refused)
 
         return self._store.written(make, self._log)
 
@@ -98,9 +102,7 @@ class RetrainerRole:
             return None
 
         def make(refused: frozenset[ProfileKey]) -> Step[Pool]:
-            return retrainer.compute_due(
-                self._pools, self._announced, due, now, self._rules, refused
-            )
+            return retrainer.compute_due(self._known, due, now, self._rules, refused)
 
         step = self._store.written(make, self._log)
         # What is trained stays on the list until it is committed.
@@ -110,10 +112,12 @@ class RetrainerRole:
     def apply(self, step: Step[Pool]) -> None:
         for key, pool in step.profiles.items():
             if pool is None:
-                self._pools.pop(key, None)
+                self._known.pools.pop(key, None)
+                self._known.gallery.forget(key)
                 self._waiting.discard(key)
+                self._stuck.discard(key)
             else:
-                self._pools[key] = pool
+                self._keep(key, pool)
                 if self._waits(key):
                     self._waiting.add(key)
                 else:
@@ -121,18 +125,20 @@ class RetrainerRole:
 
     def drop(self) -> None:
         self.close()
-        self._pools.clear()
-        self._announced.clear()
+        self._known = Known()
+        self._stuck.clear()
         self._newest.clear()
         self._waiting.clear()
         self._loaded = Table()
 
     def observe(self) -> None:
         counts = dict.fromkeys(KINDS, 0)
-        for _, kind, _ in self._pools:
+        for _, kind, _ in self._known.pools:
             counts[kind] += 1
+        stuck = Counter(kind for _, kind, _ in self._stuck)
         for kind, count in counts.items():
             self._metrics.profiles.labels(self.name, kind, "pooled").set(count)
+            self._metrics.refused_profiles.labels(self.name, kind).set(stuck[kind])
         self._metrics.model_memory_bytes.labels(self.name).set(self._store.nbytes)
 
     def close(self) -> None:
@@ -141,11 +147,22 @@ class RetrainerRole:
             self._follower = None
 
     def _waits(self, key: ProfileKey) -> bool:
-        return retrainer.waits(self._pools.get(key), self._announced.get(key))
+        return waits(self._known.pools.get(key), self._known.announced.get(key))
 
-    def _note(self, partition: int, held: Iterable[Slot]) -> None:
+    def _keep(self, key: ProfileKey, pool: Pool) -> None:
+        """Hold a pool, its newest sample for the gallery, and whether the gate refuses it."""
+        before = self._known.pools.get(key)
+        self._known.pools[key] = pool
+        newest = pool.ring.slots.get((pool.ring.records - 1) % self._settings.pool_samples)
+        if newest is not None and (before is None or before.ring.records != pool.ring.records):
+            self._known.gallery.note(key, pool.ring.names, newest.rows[-1])
+        if pool.refused >= REFUSED_IN_A_ROW:
+            self._stuck.add(key)
+        else:
+            self._stuck.discard(key)
+
+    def _note(self, partition: int, newest: int) -> None:
         place = (self._topics.accepted, partition)
-        newest = max((slot.offset for slot in held), default=-1)
         self._newest[place] = max(newest, self._newest.get(place, -1))
 
     def _follow(self) -> None:
@@ -160,8 +177,8 @@ class RetrainerRole:
         kind, _, profile_id = name.decode().partition(":")
         key = (record.partition, kind, profile_id)
         if record.value is None:
-            self._announced.pop(key, None)
+            self._known.announced.pop(key, None)
             return
         announced = announcement(name, record.value, self._log)
         if announced is not None:
-            self._announced[key] = announced
+            self._known.announced[key] = announced

@@ -42,10 +42,14 @@ def compute(
     """
     draft = Draft(state, rules, now, refused)
     kinds = rules.topics.kinds()
-    for record in batch:
-        if record.topic not in kinds:
-            control(draft, record)
     telemetry = [record for record in batch if record.topic in kinds]
+    controls = [record for record in batch if record.topic not in kinds]
+    for position, record in enumerate(controls):
+        if not control(draft, record):
+            draft.step.stop_before(record)
+            draft.step.rest = [*controls[position:], *telemetry]
+            return draft.step
+        draft.step.consume(record)
     limits = rules.limits
     decoded = [decode(record, kinds[record.topic], limits) for record in telemetry]
     open_models(draft, telemetry, decoded)
@@ -59,13 +63,15 @@ def compute(
     return draft.step
 
 
-def control(draft: Draft, record: Incoming) -> None:
-    """Execute a command, or adopt a candidate, before the telemetry of the batch."""
-    draft.step.consume(record)
+def control(draft: Draft, record: Incoming) -> bool:
+    """Execute a command, or adopt a candidate, before the telemetry of the batch.
+
+    False where the Step must end before it.
+    """
     if record.topic == draft.rules.topics.candidates:
         announcements.adopt(draft, record)
-    else:
-        execute(draft, record)
+        return True
+    return execute(draft, record)
 
 
 def open_models(
@@ -150,7 +156,11 @@ def learn(
             announcements.not_written(draft, key, grown.generation, after.retry_at)
         stored = ring.changelog(draft.rules.topics.cold_start, key, slot, needed)
         if stored.size > OUTPUT_LIMIT:
-            reject(draft, record, DeadLetter("unanswerable", "the sample does not fit its topic"))
+            reject(
+                draft,
+                record,
+                DeadLetter("unanswerable", "value: its samples do not fit their topic"),
+            )
             return True
         draft.step.outputs.append(stored)
         draft.step.profiles[key] = after
@@ -202,7 +212,7 @@ def verdict(draft: Draft, pending: Pending, judgement: verdicts.Judgement) -> li
     if not judgement.anomaly and not suppressed:
         outputs.append(verdicts.accepted_record(pending, active, judgement, topics.accepted))
     if any(out.size > OUTPUT_LIMIT for out in outputs):
-        why = DeadLetter("unanswerable", f"its verdict exceeds {OUTPUT_LIMIT} bytes")
+        why = DeadLetter("unanswerable", f"value: its verdict exceeds {OUTPUT_LIMIT} bytes")
         return rejection(draft, record, why)
     draft.step.profiles[key] = active
     tell(draft, record, said["kind"], said["status"], said["severity"])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from models.features import KINDS
-from processor import ring
+from processor import forgetting, ring
 from processor.changelog import Table
 from processor.draft import Rules
 from processor.metrics import Metrics
@@ -16,9 +16,10 @@ from processor.model_store import ModelStore
 from processor.names import Topics
 from processor.records import Incoming, ProfileKey
 from processor.records import TopicPartition as Place
+from processor.retention import retention
 from processor.scorer import compute
 from processor.settings import Settings
-from processor.state import Active, Learning, Profile, State, Suppression
+from processor.state import Active, Forgetting, Learning, Profile, State, Suppression
 from processor.step import Step
 from processor.sweep import Sweep
 
@@ -28,7 +29,14 @@ class ScorerRole:
 
     name = "scorer"
 
-    def __init__(self, settings: Settings, store: ModelStore, metrics: Metrics, log: Any) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: ModelStore,
+        metrics: Metrics,
+        log: Any,
+        retention: Callable[[Settings, Topics], Mapping[str, int | None]] = retention,
+    ) -> None:
         topics = Topics(settings.topic_prefix)
         self.inputs = (*topics.kinds(), topics.commands, topics.candidates)
         self.urgent = (topics.commands,)
@@ -38,7 +46,9 @@ class ScorerRole:
         self._store = store
         self._metrics = metrics
         self._log = log
-        self._rules = Rules(settings, topics, store.open)
+        self._rules = Rules(
+            settings, topics, store.open, store.erase, lambda: retention(settings, topics)
+        )
         self._state = State()
         self._sweep = Sweep(self._store.storage)
         self._loaded = Table()
@@ -59,12 +69,13 @@ class ScorerRole:
                     rings.pop((record.kind, record.profile_id), None)
                     self._state.apply({key: Active(record)}, {})
             for (kind, profile_id), held in rings.items():
-                for slot in held.values():
-                    self._note(kind, partition, slot.offset)
+                self._note(kind, partition, max(slot.offset for slot in held.values()))
                 whole = ring.restored(held, self._settings.cold_start(kind))
                 profile = None if whole is None else Learning(whole)
                 self._state.apply({(partition, kind, profile_id): profile}, {})
-            self._state.apply({}, self._windows(partition))
+            windows, forgettings = self._kept(partition)
+            self._loaded.drop(partition)
+            self._state.apply({}, windows, forgettings)
         self._loaded = Table()
         counts = self._state.counts
         self._log.info(
@@ -85,12 +96,10 @@ class ScorerRole:
         return self._store.written(make, self._log)
 
     def apply(self, step: Step[Profile]) -> None:
-        self._state.apply(step.profiles, step.suppressions)
+        self._state.apply(step.profiles, step.suppressions, step.forgettings)
         self._store.keep(step.models)
-        # A profile can be forgotten and learnt again in one Step.
-        written = {artifact.path for _, artifact in step.artifacts}
-        for directory in step.erasures:
-            self._store.storage.erase(directory, written)
+        for path in step.discards:
+            self._store.discard(path)
 
     def drop(self) -> None:
         self._state = State()
@@ -119,15 +128,21 @@ class ScorerRole:
         if offset is not None:
             self._newest[place] = max(offset, self._newest.get(place, -1))
 
-    def _windows(self, partition: int) -> dict[ProfileKey, Suppression | None]:
-        found: dict[ProfileKey, Suppression | None] = {}
+    def _kept(
+        self, partition: int
+    ) -> tuple[dict[ProfileKey, Suppression | None], dict[ProfileKey, Forgetting | None]]:
+        """What ``profiles`` keeps: maintenance windows, and what is being forgotten."""
+        windows: dict[ProfileKey, Suppression | None] = {}
+        forgettings: dict[ProfileKey, Forgetting | None] = {}
         for key, value in self._loaded.items(self._topics.profiles, partition):
             try:
                 kind, _, profile_id = key.decode().partition(":")
-                window = orjson.loads(value)
-                found[partition, kind, profile_id] = Suppression(
-                    int(window["until"]), window.get("reason")
-                )
+                kept = orjson.loads(value)
+                place = (partition, kind, profile_id)
+                if "forgetting" in kept:
+                    forgettings[place] = forgetting.decode(kept["forgetting"])
+                else:
+                    windows[place] = Suppression(int(kept["until"]), kept.get("reason"))
             except (ValueError, KeyError, TypeError) as error:
-                self._log.error("window_unreadable", key=repr(key[:80]), error=repr(error))
-        return found
+                self._log.error("profile_unreadable", key=repr(key[:80]), error=repr(error))
+        return windows, forgettings

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -40,6 +42,19 @@ def _name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", value):
         raise ValueError("1 to 100 letters, digits, '.', '_' and '-'")
     return value
+
+
+def _credentials(url: str) -> list[str]:
+    """What stands before the ``@`` of a URL, and the password in it, as written and decoded.
+
+    A secret with an unescaped slash is no valid URL; it is a secret nevertheless.
+    """
+    before, at, _ = url.partition("://")[2].rpartition("@")
+    if not at or ("/" in before and ":" not in before.partition("/")[0]):
+        return []
+    password = before.partition(":")[2]
+    found = {before, password, unquote(before), unquote(password)}
+    return sorted((secret for secret in found if secret), key=len, reverse=True)
 
 
 ByteSize = Annotated[int, BeforeValidator(_bytes), Field(gt=0)]
@@ -99,6 +114,9 @@ class Settings(BaseSettings):
         500, ge=1, description="A profile is retrained after so many accepted samples,"
     )
     retrain_days: float = Field(7, gt=0, allow_inf_nan=False, description="or after so many days.")
+    retrain_policy: Literal["grow", "slide", "blend"] = Field(
+        "grow", description="Retrained on all samples, on the latest, or on the first and latest."
+    )
     pool_samples: int = Field(
         1000, ge=10, le=100_000, description="Accepted samples that the retrainer keeps a profile."
     )
@@ -118,7 +136,7 @@ class Settings(BaseSettings):
     )
     session_timeout_ms: int = Field(6000, ge=1000, description="A silent process loses its place.")
     transaction_timeout_ms: int = Field(10_000, ge=1000, description="An open transaction ends.")
-    max_poll_interval_ms: int = Field(300_000, ge=10_000, description="Longest time for a batch.")
+    max_poll_interval_ms: int = Field(60_000, ge=10_000, description="Longest time for a batch.")
 
     http_host: str = Field("127.0.0.1", min_length=1, description="Address of /metrics, /health.")
     http_port: int | None = Field(
@@ -153,6 +171,16 @@ class Settings(BaseSettings):
                 f"({self.max_poll_interval_ms}), got {self.session_timeout_ms}"
             )
         return self
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, self.masked(value) if isinstance(value, str) else value
+
+    def masked(self, text: str) -> str:
+        """A text without the credentials that the URL of the model directory may hold."""
+        for secret in _credentials(self.model_dir):
+            text = text.replace(secret, "***")
+        return text
 
     def cold_start(self, kind: str) -> int:
         """Samples that a profile of this kind needs before its first training."""

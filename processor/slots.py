@@ -3,6 +3,7 @@
 
 A slot holds the samples of one telemetry record, so a record is never split. Its key is
 ``kind:profile_id:slot``; the ring writes slot ``number mod capacity``, compaction keeps the newest.
+The place ``HEAD`` is no slot: there a pool keeps its counters.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import orjson
 from numpy.typing import NDArray
 
 FORMAT = 1
+HEAD = -1
 _HEADER = struct.Struct("<BqqqqHI")  # format, generation, number, before, offset, columns, rows
+_VALUES = np.dtype("<f8")
 
 Floats = NDArray[np.float64]
 
@@ -66,7 +69,8 @@ def decode(value: bytes) -> Slot:
     try:
         _, generation, number, before, offset, columns, rows = _HEADER.unpack_from(value)
         end = _HEADER.size + 8 * rows * columns
-        data = np.frombuffer(value, dtype="<f8", count=rows * columns, offset=_HEADER.size)
+        # A view: copying each of a million slots would be felt at a restart.
+        matrix = np.frombuffer(value, _VALUES, rows * columns, _HEADER.size).reshape(rows, columns)
         names = None if len(value) == end else orjson.loads(value[end:])
     except (struct.error, ValueError) as error:
         raise SlotError(f"damaged slot: {error}") from None
@@ -74,7 +78,6 @@ def decode(value: bytes) -> Slot:
         if not isinstance(names, list) or len(names) != columns:
             raise SlotError(f"damaged slot: its names are not {columns}")
         names = tuple(map(str, names))
-    matrix = data.astype(np.float64).reshape(rows, columns)
     return Slot(generation, number, before, offset, matrix, names)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from processor.records import ProfileKey
 from processor.ring import Ring
@@ -54,12 +54,32 @@ class Suppression:
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Forgetting:
+    """A profile whose keys are cleared, while its artefacts and the receipt are still to come.
+
+    Attributes:
+        command_id: the command that asked for it.
+        command_offset: where that command stands in ``commands``.
+        generation: the newest that is forgotten.
+        version: of the model that was in force; None while it learnt.
+        figures: what was cleared, for the receipt.
+    """
+
+    command_id: str
+    command_offset: int
+    generation: int
+    version: int | None
+    figures: Mapping[str, Any]
+
+
 @dataclass
 class State:
     """Profiles and maintenance windows of the assigned partitions."""
 
     profiles: dict[int, dict[tuple[str, str], Profile]] = field(default_factory=dict)
     suppressions: dict[int, dict[tuple[str, str], Suppression]] = field(default_factory=dict)
+    forgettings: dict[int, dict[tuple[str, str], Forgetting]] = field(default_factory=dict)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Profiles by (kind, ``learning`` or ``active``)."""
 
@@ -71,6 +91,10 @@ class State:
         partition, kind, profile_id = key
         return self.suppressions.get(partition, {}).get((kind, profile_id))
 
+    def forgetting(self, key: ProfileKey) -> Forgetting | None:
+        partition, kind, profile_id = key
+        return self.forgettings.get(partition, {}).get((kind, profile_id))
+
     def keys(self) -> list[ProfileKey]:
         """Where the profiles live."""
         return [(p, *identity) for p, held in self.profiles.items() for identity in held]
@@ -79,6 +103,7 @@ class State:
         self,
         profiles: Mapping[ProfileKey, Profile | None],
         suppressions: Mapping[ProfileKey, Suppression | None],
+        forgettings: Mapping[ProfileKey, Forgetting | None] | None = None,
     ) -> None:
         """Take over the delta of a committed Step; None removes."""
         for key, profile in profiles.items():
@@ -89,6 +114,7 @@ class State:
                 self.counts[key[1], _stage(profile)] += 1
         _merge(self.profiles, profiles)
         _merge(self.suppressions, suppressions)
+        _merge(self.forgettings, forgettings or {})
 
 
 def _stage(profile: Profile) -> str:

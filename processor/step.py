@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from models.artifacts import Artifact, Model
 from processor.records import Incoming, Outgoing, ProfileKey, TopicPartition
-from processor.state import Suppression
+from processor.state import Forgetting, Suppression
 
 P = TypeVar("P")
 """What a role knows of a profile."""
@@ -28,11 +28,12 @@ class Step(Generic[P]):
         models: opened models of those artefacts, by SHA-256.
         profiles: the delta of the profiles; None removes one.
         suppressions: the scorer's delta of the maintenance windows; None ends one.
+        forgettings: the scorer's delta of what is being forgotten; None ends it.
         offsets: next offset of each input partition.
         counts: what the counters grow by once the Step is committed.
         rest: records of the batch left for the next Step.
         timestamps: epoch milliseconds of the answered telemetry records.
-        erasures: directories of artefacts to delete once the Step is committed.
+        discards: artefacts to delete once the Step is committed.
     """
 
     outputs: list[Outgoing] = field(default_factory=list)
@@ -40,15 +41,20 @@ class Step(Generic[P]):
     models: dict[str, Model] = field(default_factory=dict)
     profiles: dict[ProfileKey, P | None] = field(default_factory=dict)
     suppressions: dict[ProfileKey, Suppression | None] = field(default_factory=dict)
+    forgettings: dict[ProfileKey, Forgetting | None] = field(default_factory=dict)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
     counts: Counter[Count] = field(default_factory=Counter)
     rest: Sequence[Incoming] = ()
     timestamps: list[int] = field(default_factory=list)
-    erasures: list[str] = field(default_factory=list)
+    discards: list[str] = field(default_factory=list)
 
     def consume(self, record: Incoming) -> None:
         """Note that the Step answers a record; its offset is committed with it."""
         self.offsets[record.topic, record.partition] = record.offset + 1
+
+    def stop_before(self, record: Incoming) -> None:
+        """Note that the Step goes up to a record and no further."""
+        self.offsets[record.topic, record.partition] = record.offset
 
     def count(self, name: str, *labels: str, by: int = 1) -> None:
         """Let a counter grow once the Step is committed."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 from models.artifacts import profile_directory
 from processor.records import ProfileKey
 from processor.state import Active, State
@@ -10,13 +12,15 @@ from processor.storage import Storage
 DAY_MS = 24 * 3600 * 1000
 EVERY_MS = 3600 * 1000
 PROFILES_AT_A_TIME = 50
+SECONDS_AT_A_TIME = 0.05
 
 
 class Sweep:
     """Deletes artefacts older than a day that their profile's announcements do not name.
 
     A candidate that waits for its scorer is younger than that, and a profile of another process
-    is not looked at. Some profiles at a time, once an hour for each.
+    is not looked at. Some profiles at a time, once an hour for each, and no longer than records
+    can wait for.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -33,14 +37,20 @@ class Sweep:
         if not self._left and now - self._began >= EVERY_MS:
             self._began = now
             self._left = state.keys()
+        until = monotonic() + SECONDS_AT_A_TIME
         for _ in range(min(PROFILES_AT_A_TIME, len(self._left))):
             key = self._left.pop()
             partition, kind, profile_id = key
             profile = state.profile(key)
+            if profile is None:
+                continue
             kept: set[str] = set()
             if isinstance(profile, Active):
                 announced = profile.record
                 kept = {announced.artifact, *(old.artifact for old in announced.history)}
-            if profile is not None:
-                directory = profile_directory(kind, profile_id, partition)
-                self._storage.erase(directory, kept, before=now - DAY_MS)
+            directory = profile_directory(kind, profile_id, partition)
+            if not self._storage.erase(directory, kept, before=now - DAY_MS):
+                # A store that does not answer is asked again in an hour, not at every turn.
+                self._left.clear()
+            if not self._left or monotonic() > until:
+                break

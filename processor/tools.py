@@ -8,7 +8,8 @@ from time import monotonic
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processor import kafka
+from processor import access, kafka
+from processor.permissions import Permission
 from processor.records import Incoming
 from processor.records import TopicPartition as Place
 from processor.restore import beginnings, ends, incoming, passes
@@ -16,6 +17,7 @@ from processor.settings import Settings
 from processor.topics import partition_counts
 
 SILENCE_SECONDS = 30.0
+ANSWER_SECONDS = (1.0, 2.0, 7.0)
 
 
 class ToolError(Exception):
@@ -23,19 +25,38 @@ class ToolError(Exception):
 
 
 def admin_client(settings: Settings) -> AdminClient:
-    """A client for questions to the broker."""
-    return AdminClient(kafka.base(settings))
+    """A client for questions to the broker, which has answered it once.
+
+    Raises:
+        ToolError: the broker did not let it in.
+        KafkaException: the broker did not answer.
+    """
+    admin = access.Admin(settings)
+    for seconds in ANSWER_SECONDS:
+        try:
+            admin.client.list_topics(timeout=seconds)
+            break
+        except KafkaException:
+            refusal = admin.refusal()
+            if refusal is not None:
+                raise ToolError(refusal) from None
+            if seconds == ANSWER_SECONDS[-1]:
+                raise
+    return admin.client
 
 
 def places_of(admin: AdminClient, topics: Sequence[str]) -> list[TopicPartition]:
     """All partitions of topics.
 
     Raises:
-        ToolError: a topic is missing.
+        ToolError: a topic is missing, or hidden from this user.
         KafkaException: the broker did not answer.
     """
     counts = partition_counts(admin, list(topics))
     missing = [name for name in topics if name not in counts]
+    hidden = access.refused(admin, [Permission("Describe", "Topic", name) for name in missing])
+    if hidden:
+        raise ToolError(access.sentence(hidden))
     if missing:
         raise ToolError(f"topics missing: {', '.join(missing)} (telltale topics create)")
     return [TopicPartition(name, number) for name in topics for number in range(counts[name])]
@@ -62,7 +83,8 @@ def poll(consumer: Consumer, records: int, timeout: float) -> tuple[list[Incomin
             found.append(incoming(message))
         elif error.code() == KafkaError._PARTITION_EOF:
             at_end.append((message.topic(), message.partition()))
-        elif not passes(error):
+        elif not passes(error) and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
+            # A reader is in no group, and needs no permission on the one that it must name.
             raise KafkaException(error)
     return found, at_end
 

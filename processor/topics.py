@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from concurrent.futures import TimeoutError as NoAnswer
+
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from processor.names import Topics
 
 REQUEST_TIMEOUT = 10.0
+UNSEEN = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.UNSUPPORTED_VERSION,
+    KafkaError._UNSUPPORTED_FEATURE,
+)
 
 
 def partition_counts(admin: AdminClient, names: list[str]) -> dict[str, int]:
@@ -77,4 +87,37 @@ def check_counts(admin: AdminClient, names: list[str]) -> str | None:
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
         return f"topics must have the same number of partitions, but: {listed}"
+    return None
+
+
+def check_sizes(admin: AdminClient, topics: Topics, names: Iterable[str]) -> str | None:
+    """Why a role cannot write to these topics, or None: one takes less than it may have to.
+
+    A record that the broker refuses as too large would be sent again for ever. Where the broker
+    does not let us see the limit, nothing is said.
+
+    Raises:
+        KafkaException: the broker did not answer.
+    """
+    limits = {
+        name: int(config["max.message.bytes"])
+        for name, config in topics.configs().items()
+        if name in set(names) and "max.message.bytes" in config
+    }
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in limits]
+    for resource, future in admin.describe_configs(resources).items() if resources else ():
+        try:
+            actual = int(future.result(timeout=REQUEST_TIMEOUT)["max.message.bytes"].value)
+        except NoAnswer:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
+        except KafkaException as error:
+            if error.args[0].code() in UNSEEN:
+                continue
+            raise
+        if actual < (wanted := limits[resource.name]):
+            return (
+                f"{resource.name}: max.message.bytes is {actual}, but records of up to {wanted} "
+                f"bytes go there; raise it: kafka-configs.sh --alter --entity-type topics "
+                f"--entity-name {resource.name} --add-config max.message.bytes={wanted}"
+            )
     return None

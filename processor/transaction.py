@@ -8,8 +8,9 @@ from threading import Thread
 from time import monotonic
 from typing import Any, TypeVar, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from processor.access import denied
 from processor.records import Outgoing
 from processor.records import TopicPartition as Place
 
@@ -24,6 +25,9 @@ _REJOIN = (
     KafkaError.FENCED_INSTANCE_ID,
     KafkaError.REBALANCE_IN_PROGRESS,
 )
+_NEVER = (KafkaError.MSG_SIZE_TOO_LARGE,)
+"""What a topic refuses however often it is sent: only an operator can mend that."""
+_PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 
 
 class Aborted(Exception):
@@ -46,13 +50,15 @@ class Transactions:
         self._turned = turned
         self._producer: Producer | None = None
         self._undelivered: KafkaError | None = None
+        self._where = ""
 
     def start(self) -> None:
         """Have a producer that has ended what an earlier life with the same id left open.
 
         Raises:
             Lost: the broker did not answer; to be tried again.
-            Fatal: fenced, not authorised, …
+            Fatal: fenced, …
+            KafkaException: an ACL is missing.
         """
         if self._producer is not None:
             return
@@ -78,6 +84,7 @@ class Transactions:
             Aborted: nothing of it will ever be seen.
             Lost: not known to have ended; make a new producer, then rewind to committed offsets.
             Fatal: the process must end.
+            KafkaException: an ACL is missing.
         """
         producer = self._producer
         if producer is None:
@@ -99,6 +106,13 @@ class Transactions:
             self._call(lambda: producer.commit_transaction(UNTIL_TRANSACTION_TIMEOUT))
         except Aborted as error:
             self._abort(producer)
+            reasons = (self._undelivered, *_reasons(error.__cause__))
+            for reason in reasons:
+                if reason is not None and denied(reason):
+                    raise KafkaException(reason) from error
+            if self._undelivered is not None and self._undelivered.code() in _NEVER:
+                why = f"{self._where} refused a record: {self._undelivered.str()}"
+                raise Fatal(f"{why}; compare: telltale topics check") from error
             raise Aborted(f"{error}{self._told()}") from error
 
     def _produce(self, producer: Producer, outputs: Sequence[Outgoing]) -> None:
@@ -122,12 +136,14 @@ class Transactions:
                     raise _translated(error) from error
         producer.poll(0)
 
-    def _delivered(self, error: KafkaError | None, _: object) -> None:
-        if error is not None and self._undelivered is None:
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        # What a transaction that fails purges is no reason for it.
+        if error is not None and self._undelivered is None and error.code() not in _PURGED:
             self._undelivered = error
+            self._where = f"{message.topic()} [{message.partition()}]"
 
     def _told(self) -> str:
-        return "" if self._undelivered is None else f" ({self._undelivered.str()})"
+        return "" if self._undelivered is None else f" ({self._where}: {self._undelivered.str()})"
 
     def _abort(self, producer: Producer) -> None:
         try:
@@ -178,13 +194,20 @@ class Transactions:
                     raise Lost(f"no answer for {RETRY_SECONDS:.0f} s: {_text(error)}") from error
 
 
+def _reasons(error: BaseException | None) -> tuple[KafkaError, ...]:
+    return (error.args[0],) if isinstance(error, KafkaException) else ()
+
+
 def _text(error: KafkaException) -> str:
     return f"{error.args[0].name()}: {error.args[0].str()}"
 
 
 def _translated(error: KafkaException) -> Exception:
-    """Which of the three outcomes an error means."""
+    """Which of the three outcomes an error means; none where an ACL is missing."""
     reason = error.args[0]
+    if denied(reason) and not reason.txn_requires_abort():
+        denial: Exception = KafkaException(reason)
+        return denial
     if reason.fatal() or reason.code() in (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH):
         return Fatal(_text(error))
     if reason.txn_requires_abort() or reason.code() in _REJOIN:

@@ -17,6 +17,7 @@ from processor.decode import Decoded
 from processor.draft import Pending
 from processor.records import Headers, Incoming, Outgoing
 from processor.state import Active, Learning, Profile
+from processor.tracing import traceparent
 
 MAX_REASONS = 10
 MAX_SAMPLE_VERDICTS = 100
@@ -203,6 +204,7 @@ def verdict_record(record: Incoming, verdict: dict[str, Any], topic: str, now: i
         ("telltale.status", verdict["status"].encode()),
         ("telltale.anomaly", b"true" if verdict["anomaly"] else b"false"),
         ("telltale.severity", verdict["severity"].encode()),
+        *traceparent(record.headers),
     )
     value = orjson.dumps(verdict, option=_JSON)
     return Outgoing(topic, record.partition, record.key, value, headers, now)
@@ -224,4 +226,5 @@ def accepted_record(pending: Pending, active: Active, judgement: Judgement, topi
         "source": "scorer",
         "verdict_id": verdict_id(record),
     }
-    return Outgoing(topic, record.partition, record.key, orjson.dumps(sample, option=_JSON))
+    value = orjson.dumps(sample, option=_JSON)
+    return Outgoing(topic, record.partition, record.key, value, traceparent(record.headers))

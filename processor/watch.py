@@ -59,6 +59,7 @@ class Watch:
         self._role.observe()
         self._metrics.ready.labels(name).set(0 if self._health.ready() else 1)
         self._metrics.restore_seconds.labels(name).set(self._assignment.restore_seconds)
+        self._metrics.restore_remaining.labels(name).set(self._assignment.restore_remaining)
         held = self._assignment.positions
         for topic, partition in self._shown - held.keys():
             self._metrics.consumer_lag.remove(name, topic, str(partition))

@@ -12,27 +12,30 @@ from typing import Any
 from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
 
 from models.artifacts import ArtifactUnavailable
-from processor import kafka
+from processor import access, kafka
+from processor.access import Admin
 from processor.assignment import Assignment
 from processor.http import BROKER_SECONDS, Health
 from processor.metrics import Metrics
+from processor.names import Topics
 from processor.offsets import LostOffsets
+from processor.permissions import permissions
 from processor.records import Incoming
+from processor.records import TopicPartition as Place
 from processor.restore import incoming, passes
 from processor.role import Role
 from processor.settings import Settings
 from processor.step import Step
-from processor.topics import check_counts
+from processor.topics import check_counts, check_sizes
 from processor.transaction import Aborted, Fatal, Lost, Transactions
 from processor.watch import Watch
 
 POLL_SECONDS = 0.02
 WAIT_SECONDS = 1.0
 ABORTS_IN_A_ROW = 5
-JOIN_SECONDS = 60.0
+JOIN_MARGIN_SECONDS = 30.0
 
 
 class Worker:
@@ -45,7 +48,8 @@ class Worker:
         self._metrics = metrics
         self._log = log
         self._stopping = threading.Event()
-        self._admin = AdminClient(kafka.base(settings))
+        self._needed = permissions(Topics(settings.topic_prefix), settings.application)[role.name]
+        self._admin = Admin(settings)
         self._consumer = Consumer(
             kafka.group_consumer(settings, f"{settings.application}-{role.name}")
         )
@@ -59,6 +63,10 @@ class Worker:
         self._rest: Sequence[Incoming] = ()
         self._aborts = 0
         self._outside = monotonic()
+        # A member that is in the middle of a long batch may hold up a rebalance that long.
+        self._patience = settings.max_poll_interval_ms / 1000 + JOIN_MARGIN_SECONDS
+        self._unavailable: str | None = None
+        self._complaint = ""
 
     def stop(self) -> None:
         """Have the loop end after the Step at hand."""
@@ -73,7 +81,7 @@ class Worker:
         except (Fatal, LostOffsets) as error:
             return self._end(str(error))
         except KafkaException as error:
-            return self._end(error.args[0].str())
+            return self._end(access.explain(self._admin.client, error.args[0], self._needed))
         except Exception as error:
             self._log.exception("crashed")
             return self._end(f"{type(error).__name__}: {error}")
@@ -95,15 +103,21 @@ class Worker:
 
     def _start(self) -> None:
         """Wait for the broker, check the topics, end what an earlier life left open, join."""
-        names = [*self._role.inputs, *self._role.changelogs]
+        topics = Topics(self._settings.topic_prefix)
+        names = sorted({p.name for p in self._needed if p.resource == "Topic"})
+        written = {p.name for p in self._needed if p.resource == "Topic" and p.operation == "Write"}
         while not self._stopping.is_set():
             try:
-                wrong = check_counts(self._admin, names)
+                lacking = access.refused(self._admin.client, self._needed)
+                wrong = check_counts(self._admin.client, names)
+                wrong = wrong or check_sizes(self._admin.client, topics, written)
             except KafkaException as error:
                 if not passes(error.args[0]):
                     raise
-                self._wait(f"the broker does not answer: {error.args[0].str()}")
+                self._wait(self._admin.why(error))
                 continue
+            if lacking:
+                raise Fatal(access.sentence(lacking))
             if wrong is not None:
                 raise Fatal(wrong)
             if self._has_producer():
@@ -124,20 +138,31 @@ class Worker:
             self._transactions.discard()
             return
         if self._assignment.advance():
-            began, now = monotonic(), time_ns() // 1_000_000
-            try:
-                step = self._role.compute(records, now) if records else self._role.idle(now)
-            except ArtifactUnavailable as error:
-                self._rest = records
-                self._wait(f"the model directory does not answer: {error}")
-                return
-            if step is not None and self._commit(step):
-                self._rest = step.rest
-                self._metrics.batch_seconds.labels(self._role.name).observe(monotonic() - began)
+            self._answer(records)
             self._assignment.urgent_read()
-        self._say(self._assignment.waiting)
-        self._watch.look({(record.topic, record.partition) for record in self._rest})
+        self._say(self._assignment.waiting or self._unavailable)
+        self._watch.look(self._unanswered())
         self._check_place()
+
+    def _answer(self, records: Sequence[Incoming]) -> None:
+        """Compute and commit the Step of what was polled."""
+        began, now = monotonic(), time_ns() // 1_000_000
+        try:
+            step = self._role.compute(records, now) if records else self._role.idle(now)
+        except ArtifactUnavailable as error:
+            # Read again rather than kept: whoever is not polled holds up the whole group.
+            self._assignment.fetch()
+            self._unavailable = f"the model directory does not answer: {error}"
+            self._wait(self._unavailable)
+            return
+        if records:
+            self._unavailable = None
+        if step is not None and self._commit(step):
+            self._rest = step.rest
+            self._metrics.batch_seconds.labels(self._role.name).observe(monotonic() - began)
+
+    def _unanswered(self) -> set[Place]:
+        return {(record.topic, record.partition) for record in self._rest}
 
     def _check_place(self) -> None:
         """End where the group gives no place for long, though the broker answers.
@@ -146,13 +171,14 @@ class Worker:
         between its request to join and the answer; polling goes on as if nothing were wrong.
         """
         now = monotonic()
-        if (
-            self._assignment.partitions is not None
-            or now - self.health.broker_seen > BROKER_SECONDS
-        ):
-            self._outside = now
-        elif now - self._outside > JOIN_SECONDS:
-            raise Fatal(f"the group gave no place for {JOIN_SECONDS:.0f} s; the broker answers")
+        held = self._assignment.partitions is not None
+        answers = now - self.health.broker_seen <= BROKER_SECONDS
+        self._outside = outside_since(self._outside, now, held=held, answers=answers)
+        if now - self._outside > self._patience:
+            raise Fatal(
+                f"the group gave no place for {self._patience:.0f} s; the broker answers"
+                + self._complaint
+            )
 
     def _poll(self, timeout: float) -> list[Incoming]:
         found = []
@@ -162,9 +188,12 @@ class Worker:
                 found.append(incoming(message))
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._assignment.ends[message.topic(), message.partition()] = message.offset()
+            elif access.denied(error):
+                raise KafkaException(error)
             elif not passes(error) or error.code() == KafkaError._AUTO_OFFSET_RESET:
                 raise Fatal(f"{message.topic()} [{message.partition()}]: {error.str()}")
             else:
+                self._complaint = f"; the last error was: {error.str()}"
                 self._log.debug("consumer", error=error.str())
         holds = self._assignment.holds
         return [
@@ -230,3 +259,14 @@ class Worker:
 
     def _count(self, outcome: str) -> None:
         self._metrics.counters["transactions"].labels(self._role.name, outcome).inc()
+
+
+def outside_since(since: float, now: float, *, held: bool, answers: bool) -> float:
+    """Since when a role is without a place in the group that the broker could have given.
+
+    Args:
+        since: what this gave before.
+        held: whether the role has a place; one without partitions is a place, too.
+        answers: whether the broker answers; no place can be had from one that is away.
+    """
+    return now if held or not answers else since

@@ -1,6 +1,6 @@
 """What is on the wire: telemetry, verdicts and all else, as pydantic models and JSON Schema."""
 
-from schemas.accepted import AcceptedSample, Mark
+from schemas.accepted import AcceptedSample, Mark, MarkName
 from schemas.asyncapi import asyncapi
 from schemas.base import Telemetry, explain
 from schemas.behavior import BehaviorTelemetry
@@ -25,6 +25,7 @@ __all__ = [
     "InvalidJson",
     "LifecycleEvent",
     "Mark",
+    "MarkName",
     "ModelRecord",
     "Reason",
     "SampleVerdict",

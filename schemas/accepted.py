@@ -66,3 +66,7 @@ class Mark(Record):
     profile_id: str = Field(description="Which profile it is for.")
     kind: str = Field(description="Kind of telemetry.")
     generation: int = Field(description="The generation in force when the mark was written.")
+    trigger: Literal["command", "drift"] = Field(
+        default="command", description="For retrain: who asks for it."
+    )
+    command_id: str | None = Field(default=None, description="The command behind the mark.")

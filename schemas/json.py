@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import accumulate
 from typing import Any, Final
 
 import orjson
@@ -10,6 +12,8 @@ MAX_DEPTH: Final = 64
 """Deepest nesting of arrays and objects; the object at the top counts as 1."""
 
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"\\'))
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"')
+_LEVELS = [(sign in b"[{") - (sign in b"]}") for sign in range(256)]
 
 
 class InvalidJson(ValueError):
@@ -31,36 +35,25 @@ def parse_object(raw: bytes) -> dict[str, Any]:
         raise InvalidJson(f"not JSON: {error}") from None
     if type(value) is not dict:
         raise InvalidJson(f"not a JSON object, but {_JSON_NAMES[type(value)]}")
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _too_deep(raw, value):
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _too_deep(raw):
         raise InvalidJson(f"nested deeper than {MAX_DEPTH}")
     return value
 
 
-def _too_deep(raw: bytes, value: dict[str, Any]) -> bool:
-    # Most records are settled without walking a million Python objects: with the strings gone,
-    # each round of the loop takes away the one or two innermost levels. A string that holds a
-    # bracket leaves a quote behind, and then only the walk can tell.
+def _too_deep(raw: bytes) -> bool:
+    # The text counts, not what became of it: of a name that comes twice the first value is gone,
+    # however deep it was. Where no string holds a bracket, a quote or an escape, all strings are
+    # pairs of quotes now; else they are taken out one by one.
     brackets = raw.translate(None, _NOT_STRUCTURE).replace(b'""', b"")
-    if b'"' not in brackets and b"\\" not in brackets:
-        for _ in range(MAX_DEPTH // 2):
-            brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-            if not brackets:
-                return False
-    return _deeper_than(value, MAX_DEPTH)
-
-
-def _deeper_than(value: dict[str, Any], limit: int) -> bool:
-    level: list[Any] = [value]
-    for _ in range(limit):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if type(outer) is dict else outer)
-            if type(inner) is dict or type(inner) is list
-        ]
-        if not level:
+    if b'"' in brackets or b"\\" in brackets:
+        brackets = _STRING.sub(b"", raw).translate(None, _NOT_STRUCTURE)
+    # Each round takes away the one or two innermost levels: most records are settled by it.
+    left = brackets
+    for _ in range(MAX_DEPTH // 2):
+        left = left.replace(b"[]", b"").replace(b"{}", b"")
+        if not left:
             return False
-    return True
+    return max(accumulate(map(_LEVELS.__getitem__, brackets))) > MAX_DEPTH
 
 
 _JSON_NAMES: Final = {

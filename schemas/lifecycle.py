@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ KNOWN_EVENTS: Final = (
     "training_failed",
     "refused",
     "adopted",
+    "drifting",
     "rolled_back",
     "forgotten",
     "suppressed",
@@ -35,6 +36,7 @@ class LifecycleEvent(Record):
     )
     version: int | None = Field(default=None, description="Version of the model concerned.")
     command_id: str | None = Field(default=None, description="The command that it answers.")
+    role: Literal["scorer", "retrainer"] | None = Field(default=None, description="Who says so.")
     detail: str | None = Field(default=None, description="A sentence for people.")
     figures: dict[str, Any] | None = Field(default=None, description="Measured values behind it.")
     at: EpochMs = Field(description="When it happened, epoch milliseconds.")

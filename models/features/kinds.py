@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from models.features import behavior, drowsiness, named, series
 from models.features.extracted import Extracted, Feature
@@ -25,6 +25,9 @@ class Kind:
         extract: a valid record of that model → its samples; never raises, never ±inf.
         features: the columns; None where a profile's first record fixes them.
         detector: name of the detector used where no setting says otherwise.
+        bounded: field with one element a feature or a sample, whose length is limited; None where
+            a record is one sample of fixed width.
+        counts: what that field has one element for: ``features`` or ``samples``.
         rule: severity of a valid record by fixed rule, beside what the profile has learnt.
     """
 
@@ -33,6 +36,8 @@ class Kind:
     extract: Callable[[Any], Extracted]
     features: tuple[Feature, ...] | None
     detector: str
+    bounded: str | None = None
+    counts: Literal["features", "samples"] = "samples"
     rule: Callable[[Any], str] | None = None
 
 
@@ -40,16 +45,17 @@ KINDS: Final[dict[str, Kind]] = {
     kind.name: kind
     for kind in (
         Kind("behavior", BehaviorTelemetry, behavior.extract, behavior.FEATURES, "blend"),
-        Kind("series", SeriesTelemetry, series.extract, series.FEATURES, "gaussian"),
+        Kind("series", SeriesTelemetry, series.extract, series.FEATURES, "gaussian", "values"),
         Kind(
             "drowsiness",
             DrowsinessTelemetry,
             drowsiness.extract,
             drowsiness.FEATURES,
             "blend",
-            drowsiness.rule_severity,
+            "events",
+            rule=drowsiness.rule_severity,
         ),
-        Kind("features", FeaturesTelemetry, named.extract, None, "blend"),
+        Kind("features", FeaturesTelemetry, named.extract, None, "blend", "values", "features"),
     )
 }
 """Name → kind, in the order of the topics."""

@@ -18,13 +18,22 @@ STOP_SECONDS = 10.0
 
 
 class Telltale:
-    """One application under test: its topics, its processes and its records."""
+    """One application under test: its topics, its processes and its records.
 
-    def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
+    ``client`` is what the test's own clients need to log in.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        logs: Path,
+        client: Mapping[str, str] | None = None,
+    ) -> None:
         self._environment = dict(environment)
         self._bootstrap = environment["TELLTALE_BOOTSTRAP_SERVERS"]
         self._prefix = environment["TELLTALE_TOPIC_PREFIX"]
         self._logs = logs
+        self._client = dict(client or {})
         self._running: list[subprocess.Popen[bytes]] = []
 
     def run(self, *arguments: str, timeout: float = 60, **variables: str) -> Any:
@@ -80,7 +89,12 @@ class Telltale:
     def produce(self, topic: str, records: Iterable[tuple[str | bytes, Any]]) -> int:
         """Send records as an upstream producer would; how many there were."""
         producer = Producer(
-            {"bootstrap.servers": self._bootstrap, "partitioner": "murmur2_random", "linger.ms": 5}
+            {
+                "bootstrap.servers": self._bootstrap,
+                "partitioner": "murmur2_random",
+                "linger.ms": 5,
+                **self._client,
+            }
         )
         count = 0
         for key, value in records:
@@ -144,6 +158,7 @@ class Telltale:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 50,
+                **self._client,
             }
         )
 

@@ -67,6 +67,8 @@ class Play:
             "TELLTALE_RETRAIN_SAMPLES": "40",
             "TELLTALE_SESSION_TIMEOUT_MS": str(int(SESSION_SECONDS * 1000)),
             "TELLTALE_TRANSACTION_TIMEOUT_MS": "6000",
+            # How long a rebalance waits for members whose death a broker forgot to notice.
+            "TELLTALE_MAX_POLL_INTERVAL_MS": "30000",
             "TELLTALE_HTTP_PORT": "0",
             "TELLTALE_LOG_FORMAT": "json",
             "OMP_NUM_THREADS": "1",

@@ -67,8 +67,9 @@ class Ledger:
         self._answered: set[Place] = set()
         self._normal: set[Place] = set()
         self._accepted: set[Place] = set()
-        self._admitted: set[tuple[int, int]] = set()
+        self._admitted: dict[tuple[int, int], tuple[Key, int]] = {}
         self._pooled: set[tuple[int, int]] = set()
+        self._counted: dict[Key, tuple[int, int]] = {}
         self._verdicts: list[tuple[Place, int, dict[str, Any]]] = []
         self._profiles: dict[Key, _Profile] = {}
         self._pools: dict[Key, _Pool] = {}
@@ -100,7 +101,7 @@ class Ledger:
         counts = {
             "answers": len(self._samples.keys() - self._answered),
             "accepted samples": len(self._normal - self._accepted),
-            "pooled samples": len(self._admitted - self._pooled),
+            "counted samples": len(self._uncounted()),
             "outcomes of candidates": (self._candidates - self._outcomes).total(),
         }
         return {sort: count for sort, count in counts.items() if count}
@@ -118,6 +119,14 @@ class Ledger:
         self._verdicts.clear()
         return [*self._found, *self._missing()]
 
+    def _uncounted(self) -> list[tuple[int, int]]:
+        """Accepted records beyond the newest that their profile's pool has counted."""
+        return sorted(
+            place
+            for place, (key, _) in self._admitted.items()
+            if place[1] > self._counted.get(key, (-1, 0))[0]
+        )
+
     def _missing(self) -> Iterator[Finding]:
         for place in sorted(self._samples.keys() - self._answered):
             yield Finding("lost", _named(place), "neither verdict nor dead letter")
@@ -127,10 +136,18 @@ class Ledger:
             yield Finding("lost", _named(place), "scored as normal, but not in accepted-normal")
         for place in sorted(self._accepted - self._normal):
             yield Finding("invented", _named(place), "in accepted-normal without such a verdict")
-        for partition, offset in sorted(self._admitted - self._pooled):
+        for partition, offset in self._uncounted():
             where = _named((self._topics.accepted, partition, offset))
-            yield Finding("lost", where, "accepted, but not in the retrainer's pool")
-        for partition, offset in sorted(self._pooled - self._admitted):
+            yield Finding("lost", where, "accepted, but not counted by the retrainer")
+        sums: Counter[Key] = Counter()
+        for key, samples in self._admitted.values():
+            sums[key] += samples
+        for key, (_, counted) in self._counted.items():
+            if counted != sums[key]:
+                sort = "doubled" if counted > sums[key] else "lost"
+                told = f"the retrainer counted {counted} accepted samples of {sums[key]}"
+                yield Finding(sort, _profile(key), told)
+        for partition, offset in sorted(self._pooled - self._admitted.keys()):
             where = _named((self._topics.accepted, partition, offset))
             yield Finding("invented", where, "pooled, but no committed accepted sample")
         for key, count in (self._candidates - self._outcomes).items():
@@ -192,14 +209,19 @@ class Ledger:
         if place in self._accepted:
             self._find("doubled", _named(place), f"accepted again at {_at(record)}")
         self._accepted.add(place)
-        self._admitted.add((record.partition, record.offset))
+        key = (record.partition, sample["kind"], sample["profile_id"])
+        self._admitted[record.partition, record.offset] = (key, len(sample["vectors"]))
 
     def _pool(self, record: Incoming) -> None:
         if record.value is None:
             return
-        kind, profile_id, _ = slots.parse_key(record.key or b"")
-        slot = slots.decode(record.value)
+        kind, profile_id, at = slots.parse_key(record.key or b"")
         key = (record.partition, kind, profile_id)
+        if at == slots.HEAD:
+            head = orjson.loads(record.value)
+            self._counted[key] = (head["offset"], head["accepted"])
+            return
+        slot = slots.decode(record.value)
         pool = self._pools.setdefault(key, _Pool())
         place = (record.partition, slot.offset)
         if place in self._pooled:
@@ -240,6 +262,8 @@ class Ledger:
         value = orjson.loads(record.value or b"")
         key = (record.partition, value["kind"], value["profile_id"])
         event = value["event"]
+        if event == "refused" and value["role"] == "retrainer":
+            return
         if event in ("adopted", "refused"):
             self._outcomes[key] += 1
         if event in ("trained", "adopted"):

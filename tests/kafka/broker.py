@@ -16,6 +16,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from tests.kafka import jars, settings
+from tests.kafka.security import LISTENER, Security
 
 HOST = "127.0.0.1"
 LOG4J = Path(__file__).with_name("log4j2.properties")
@@ -44,27 +45,31 @@ def free_ports(count: int) -> list[int]:
         return ports
 
 
-def wait_for_metadata(host: str, port: int, check: Callable[[], None]) -> None:
+def wait_for_metadata(
+    host: str, port: int, check: Callable[[], None], client: Mapping[str, str] | None = None
+) -> None:
     """Returns when a broker answers a metadata request; calls `check`, which may raise, meanwhile.
 
-    The socket is tried before librdkafka is, which would log every refused connection.
+    The socket is tried before librdkafka is, which would log every refused connection. `client` is
+    what it takes to log in.
     """
     while True:
         with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
             break
         check()
         time.sleep(0.05)
-    client = AdminClient(
+    admin = AdminClient(
         {
             "bootstrap.servers": f"{host}:{port}",
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": 200,
             "log_level": 0,
+            **(client or {}),
         }
     )
     while True:
         with contextlib.suppress(KafkaException):
-            if client.list_topics(timeout=1).brokers:
+            if admin.list_topics(timeout=1).brokers:
                 return
         check()
 
@@ -74,17 +79,23 @@ class JvmBroker:
 
     The ports are chosen at construction and kept, and so is the data: `start` after `stop` or
     `kill` is a restart of the same broker. `overrides` are settings of `server.properties` above
-    those of `tests.kafka.settings`; `heap` is the JVM's -Xmx. On Linux the kernel ends the broker
+    those of `tests.kafka.settings`; `heap` is the JVM's -Xmx. With `security` clients come in by
+    TLS and SCRAM alone, and ACLs say what they may. On Linux the kernel ends the broker
     with the thread that started it: start it from a thread that lives as long as it should.
     """
 
     def __init__(
-        self, directory: Path, overrides: Mapping[str, str] | None = None, heap: str = "512m"
+        self,
+        directory: Path,
+        overrides: Mapping[str, str] | None = None,
+        heap: str = "512m",
+        security: Security | None = None,
     ) -> None:
         self.directory = directory
         self.port, self.controller_port = free_ports(2)
         self.overrides = dict(overrides or {})
         self.heap = heap
+        self.security = security
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -134,7 +145,8 @@ class JvmBroker:
                 preexec_fn=_die_with_parent(os.getpid()),
             )
         try:
-            wait_for_metadata(HOST, self.port, lambda: self._check(until))
+            login = None if self.security is None else self.security.client()
+            wait_for_metadata(HOST, self.port, lambda: self._check(until), login)
         except BaseException:
             self.kill()
             raise
@@ -177,15 +189,16 @@ class JvmBroker:
         self.stop()
 
     def _settings(self) -> dict[str, str]:
+        name = "PLAINTEXT" if self.security is None else LISTENER
+        listeners = f"{name}://{HOST}:{self.port},CONTROLLER://{HOST}:{self.controller_port}"
         own = {
-            "listeners": f"PLAINTEXT://{HOST}:{self.port},CONTROLLER://{HOST}:{self.controller_port}",
-            "advertised.listeners": (
-                f"PLAINTEXT://{HOST}:{self.port},CONTROLLER://{HOST}:{self.controller_port}"
-            ),
+            "listeners": listeners,
+            "advertised.listeners": listeners,
             "controller.quorum.bootstrap.servers": f"{HOST}:{self.controller_port}",
             "log.dirs": str(self.data),
         }
-        return settings.SETTINGS | own | self.overrides
+        secured = {} if self.security is None else self.security.settings()
+        return settings.SETTINGS | own | secured | self.overrides
 
     def _java(self, main: str, *arguments: str) -> list[str]:
         return [
@@ -205,6 +218,7 @@ class JvmBroker:
         command = self._java(
             "kafka.tools.StorageTool", "format", "--standalone",
             f"--cluster-id={settings.cluster_id()}", f"--config={config}",
+            *(self.security.format_arguments() if self.security else ()),
         )  # fmt: skip
         with self.log.open("ab") as log:
             done = subprocess.run(

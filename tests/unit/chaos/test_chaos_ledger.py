@@ -52,13 +52,24 @@ def changed(original: Incoming, **fields: Any) -> Incoming:
 
 
 def accepted(offset: int, at: int) -> Incoming:
-    return record(TOPICS.accepted, at, {"verdict_id": f"{SERIES}-0-{offset}"})
+    value = {
+        "verdict_id": f"{SERIES}-0-{offset}",
+        "kind": "series",
+        "profile_id": PROFILE,
+        "vectors": [[0.0], [1.0]],
+    }
+    return record(TOPICS.accepted, at, value)
 
 
 def pooled(at: int, number: int, before: int) -> Incoming:
     slot = Slot(0, number, before, at, np.zeros((2, 1)), ("value",) if number == 0 else None)
     key = slots.key("series", PROFILE, number).decode()
     return record(TOPICS.pool, at, slots.encode(slot), key)
+
+
+def counted(at: int, samples: int) -> Incoming:
+    key = slots.key("series", PROFILE, slots.HEAD).decode()
+    return record(TOPICS.pool, at, {"offset": at, "accepted": samples}, key)
 
 
 def model(version: int, generation: int = 0) -> Incoming:
@@ -68,6 +79,7 @@ def model(version: int, generation: int = 0) -> Incoming:
 
 def event(name: str, version: int) -> Incoming:
     value = {"event": name, "kind": "series", "profile_id": PROFILE, "version": version}
+    value["role"] = "scorer"
     return record(TOPICS.lifecycle, version, value | {"detail": "said"})
 
 
@@ -96,12 +108,14 @@ RUN = [
     verdict(4, "scored", LEARNT, 1),
     accepted(4, 0),
     pooled(0, 0, 0),
+    counted(0, 2),
     CANDIDATE,
     model(2),
     event("adopted", 2),
     verdict(5, "scored", LEARNT, 2),
     accepted(5, 1),
     pooled(1, 1, 2),
+    counted(1, 4),
 ]
 
 
@@ -155,7 +169,7 @@ def test_rounds_are_checked_one_after_the_other() -> None:
         (verdict(4, "scored", LEARNT, 1), "answers"),
         (dead_letter(3), "answers"),
         (accepted(5, 1), "accepted samples"),
-        (pooled(1, 1, 2), "pooled samples"),
+        (counted(1, 4), "counted samples"),
         (event("adopted", 2), "outcomes of candidates"),
     ],
 )
@@ -175,6 +189,7 @@ def test_what_never_came_is_waited_for_and_then_lost(left_out: Incoming, waits_f
         dead_letter(4),
         accepted(4, 2),
         pooled(1, 1, 2),
+        counted(1, 6),
         model(2),
         event("adopted", 2),
     ],
@@ -193,6 +208,7 @@ def test_what_came_twice_is_doubled(again: Incoming) -> None:
         (swapped(verdict(2, "learning", 6), verdict(2, "scored", 4, 1)), "learning"),
         (swapped(pooled(1, 1, 2), pooled(1, 1, 4)), "learning"),
         (swapped(pooled(1, 1, 2), pooled(1, 2, 2)), "learning"),
+        (swapped(counted(1, 4), counted(1, 3)), "lost"),
         (swapped(model(2), model(3)), "version"),
         (swapped(model(2), model(2, generation=4)), "generation"),
         (without(model(2)), "version"),

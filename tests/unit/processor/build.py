@@ -16,8 +16,9 @@ from models.training import train
 from processor import retrainer, scorer
 from processor.draft import Rules
 from processor.names import Topics
+from processor.pools import Pool
+from processor.proposals import Known
 from processor.records import Incoming, Outgoing, ProfileKey
-from processor.retrainer import Pool
 from processor.settings import Settings
 from processor.state import Profile, State
 from processor.step import Step
@@ -40,14 +41,29 @@ class Memory:
 
     payloads: dict[str, bytes] = field(default_factory=dict)
     opened: dict[str, Model] = field(default_factory=dict)
+    paths: dict[str, str] = field(default_factory=dict)
 
     def keep(self, step: Step[Any]) -> None:
         for _, artifact in step.artifacts:
             self.payloads[artifact.sha256] = artifact.payload
+            self.paths[artifact.sha256] = artifact.path
 
     def lose(self, sha256: str) -> None:
         del self.payloads[sha256]
+        self.paths.pop(sha256, None)
         self.opened.pop(sha256, None)
+
+    def erase(self, directory: str, generation: int) -> list[str]:
+        """Delete what a directory holds of a generation and those before it."""
+        chosen = [
+            (digest, path)
+            for digest, path in self.paths.items()
+            if path.rpartition("/")[0] == directory
+            and artifacts.generation_of(path.rpartition("/")[2]) <= generation
+        ]
+        for digest, _ in chosen:
+            self.lose(digest)
+        return sorted(path.rpartition("/")[2] for _, path in chosen)
 
     def open(self, records: Iterable[ModelRecord]) -> Mapping[str, Model | ArtifactError]:
         found: dict[str, Model | ArtifactError] = {}
@@ -63,7 +79,8 @@ class Memory:
 
 
 def rules(memory: Memory | None = None, **wanted: Any) -> Rules:
-    return Rules(settings(**wanted), TOPICS, (memory or Memory()).open)
+    held = memory or Memory()
+    return Rules(settings(**wanted), TOPICS, held.open, held.erase)
 
 
 def record(
@@ -167,7 +184,7 @@ class Scorer:
         while batch:
             step = self.step(batch, now, refused)
             self.memory.keep(step)
-            self.state.apply(step.profiles, step.suppressions)
+            self.state.apply(step.profiles, step.suppressions, step.forgettings)
             written += step.outputs
             batch = step.rest
         self.outputs += written
@@ -191,8 +208,15 @@ class Retrainer:
     def __init__(self, memory: Memory, **wanted: Any) -> None:
         self.memory = memory
         self.rules = rules(memory, **wanted)
-        self.pools: dict[ProfileKey, Pool] = {}
-        self.announced: dict[ProfileKey, ModelRecord] = {}
+        self.known = Known()
+
+    @property
+    def pools(self) -> dict[ProfileKey, Pool]:
+        return self.known.pools
+
+    @property
+    def announced(self) -> dict[ProfileKey, ModelRecord]:
+        return self.known.announced
 
     def know(self, record: ModelRecord) -> None:
         self.announced[record.partition or 0, record.kind, record.profile_id] = record
@@ -200,9 +224,7 @@ class Retrainer:
     def step(
         self, batch: Sequence[Incoming], now: int = NOW, refused: Iterable[ProfileKey] = ()
     ) -> Step[Pool]:
-        return retrainer.compute(
-            self.pools, self.announced, batch, now, self.rules, frozenset(refused)
-        )
+        return retrainer.compute(self.known, batch, now, self.rules, frozenset(refused))
 
     def apply(self, step: Step[Pool]) -> Step[Pool]:
         self.memory.keep(step)

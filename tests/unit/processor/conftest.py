@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from processor.metrics import Metrics
 from processor.model_store import ModelStore
+from processor.scorer_role import ScorerRole
 from processor.settings import PREFIX
 from processor.storage import Directory
 from tests.unit.processor import build
@@ -31,6 +32,7 @@ def make_role(tmp_path: Path) -> Callable[..., Any]:
     def made(kind: Any, *, directory: Path = tmp_path / "models", **wanted: Any) -> Any:
         store = ModelStore(Directory(directory), 2**30)
         metrics = Metrics(CollectorRegistry())
-        return kind(build.settings(**wanted), store, metrics, structlog.get_logger())
+        more = {"retention": lambda *_: {}} if kind is ScorerRole else {}
+        return kind(build.settings(**wanted), store, metrics, structlog.get_logger(), **more)
 
     return made

@@ -143,6 +143,39 @@ class TestLimits:
         series = {"timestamps": list(range(count)), "values": [0] * count}
         assert reason(series, kind="series") == expected
 
+    @pytest.mark.parametrize(
+        ("kind", "value", "field"),
+        [
+            ("features", {"values": [0] * 51}, "values: 51 features"),
+            ("features", {"values": {f"f{i}": 0 for i in range(51)}}, "values: 51 features"),
+            ("series", {"timestamps": list(range(101)), "values": [0] * 101}, "values: 101 sample"),
+            (
+                "drowsiness",
+                {"events": [{"ear_value": 0.3, "is_drowsy": False, "duration_ms": 1}] * 101},
+                "events: 101 samples",
+            ),
+        ],
+    )
+    def test_the_detail_names_the_field_that_is_too_long(self, kind, value, field):
+        found = decoded(value, kind=kind)
+        assert isinstance(found, DeadLetter)
+        assert found.detail.startswith(field)
+
+    @pytest.mark.parametrize(
+        ("kind", "value"),
+        [
+            ("features", {"values": {f"f{i}": "wrong" for i in range(51)}}),
+            ("features", {"values": [{}] * 51}),
+            ("series", {"values": [None] * 101}),
+            ("drowsiness", {"events": [{}] * 101}),
+        ],
+    )
+    def test_a_field_is_counted_before_its_elements_are_checked(self, kind, value):
+        assert reason(value, kind=kind) == "too_large"
+
+    def test_text_in_place_of_values_is_not_too_many_of_them(self):
+        assert reason({"values": "x" * 51}) == "invalid_record"
+
 
 class TestIdentity:
     def test_the_record_may_repeat_its_key_and_kind(self):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.offsets import _loss
+from processor.offsets import _goes_on, _loss
 
 NONE = -1001
 """What librdkafka says where nothing was committed."""
@@ -61,3 +61,37 @@ def test_what_is_read_without_loss_neither_skips_nor_repeats_a_record(
         begins = committed if committed >= 0 else first
         assert first <= begins <= last
         assert newest is None or begins > newest
+
+
+class TestGoingOnAfterALoss:
+    @pytest.mark.parametrize(
+        ("policy", "first", "last", "newest", "begins"),
+        [
+            ("earliest", 0, 50, 29, 30),
+            ("earliest", 40, 50, 29, 40),
+            ("earliest", 40, 50, None, 40),
+            ("earliest", 0, 10, 29, 10),
+            ("latest", 0, 50, 29, 50),
+            ("latest", 40, 50, None, 50),
+            ("latest", 0, 10, 29, 10),
+        ],
+    )
+    def test_begins_behind_the_state_at_what_the_policy_says(
+        self, policy, first, last, newest, begins
+    ):
+        assert _goes_on(policy, first, last, newest) == begins
+
+
+@given(
+    policy=st.sampled_from(("earliest", "latest")),
+    first=OFFSET,
+    length=OFFSET,
+    newest=st.none() | OFFSET,
+)
+def test_no_policy_leaves_the_partition_or_reads_again_what_the_state_knows(
+    policy, first, length, newest
+):
+    last = first + length
+    begins = _goes_on(policy, first, last, newest)
+    assert first <= begins <= last
+    assert newest is None or newest >= last or begins > newest

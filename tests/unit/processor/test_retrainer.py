@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor import retrainer, ring, slots
+from processor import pools, proposals, retrainer, slots
+from processor.pools import Pool
 from processor.records import Incoming, Outgoing
-from processor.retrainer import Pool
 from schemas import ModelRecord
 from tests.unit.processor.build import (
     NOW,
@@ -51,12 +51,21 @@ def sample(value: float = 10.0, *, offset: int = 0, partition: int = 0, **change
 
 
 def samples(count: int, *, first: int = 0, **changed: Any) -> list[Incoming]:
-    return [sample(10.0 + i % 3 / 10, offset=first + i, **changed) for i in range(count)]
+    def row(offset: int) -> list[float]:
+        return np.random.default_rng(offset).normal(10.0, 1.0, 3).tolist()
+
+    offsets = range(first, first + count)
+    return [sample(offset=at, **{"vectors": [row(at)], **changed}) for at in offsets]
 
 
 def mark(word: str, *, offset: int = 0, generation: int = 20, **changed: Any) -> Incoming:
     said = {"mark": word, "profile_id": "p", "kind": "features", "generation": generation}
     return record(said | changed, topic=TOPICS.accepted, offset=offset)
+
+
+def stored(outputs: list[Outgoing]) -> list[Outgoing]:
+    """What was written of the ring: the pool's topic but for its heads."""
+    return [out for out in of(outputs, TOPICS.pool) if slots.parse_key(out.key)[2] != slots.HEAD]
 
 
 def candidates(outputs: list[Outgoing]) -> list[ModelRecord]:
@@ -73,7 +82,9 @@ def taught() -> Scorer:
 @pytest.fixture
 def role(taught) -> Retrainer:
     """A retrainer that trains after 10 samples or 7 days, and knows profile p's version 1."""
-    made = Retrainer(Memory(dict(taught.memory.payloads)), retrain_samples=10, pool_samples=30)
+    held = taught.memory
+    memory = Memory(dict(held.payloads), paths=dict(held.paths))
+    made = Retrainer(memory, retrain_samples=10, pool_samples=30)
     made.know(taught.current(KEY))
     return made
 
@@ -81,13 +92,13 @@ def role(taught) -> Retrainer:
 class TestPools:
     def test_take_each_accepted_record_and_its_changelog(self, role):
         step = role.apply(role.step(samples(3, first=40)))
-        outs = of(step, TOPICS.pool)
+        outs = stored(step.outputs)
         assert [out.key for out in outs] == [slots.key("features", "p", i) for i in range(3)]
         assert [slots.decode(out.value).offset for out in outs] == [40, 41, 42]
         assert slots.decode(outs[0].value).names == ("a", "b", "c")
         assert role.pools[KEY].ring.seen == 3
         assert step.offsets == {(TOPICS.accepted, 0): 43}
-        assert step.counts["records", ("features", "pooled")] == 3
+        assert step.counts["records", ("features", "clear")] == 3
 
     def test_hold_absent_values_as_nan(self, role):
         role.feed([sample(vectors=[[1.0, None, 2.0]])])
@@ -100,13 +111,13 @@ class TestPools:
 
     def test_of_several_partitions_are_apart_and_stay_on_their_partition(self, role):
         written = role.feed([sample(partition=0), sample(partition=5)])
-        assert [out.partition for out in of(written, TOPICS.pool)] == [0, 5]
+        assert [out.partition for out in stored(written)] == [0, 5]
         assert {key[0] for key in role.pools} == {0, 5}
 
     def test_a_newer_generation_replaces_the_pool(self, role):
         role.feed(samples(3))
         written = role.feed([sample(generation=77, offset=3, features=["x"], vectors=[[1.0]])])
-        outs = of(written, TOPICS.pool)
+        outs = stored(written)
         assert [(slots.parse_key(out.key)[2], out.value is None) for out in outs] == [
             (0, True),
             (1, True),
@@ -130,19 +141,74 @@ class TestPools:
         assert role.pools == before
 
 
+class TestAdmission:
+    def test_what_is_not_admitted_is_counted_and_not_pooled(self, role):
+        role.feed([sample(since_anomaly=1), sample(offset=1, since_anomaly=1)])
+        pool = role.pools[KEY]
+        assert (pool.accepted, pool.offset, pool.ring.seen) == (2, 1, 0)
+
+    def test_the_least_p_value_of_a_record_decides(self, role):
+        rows = {"vectors": [[10.0, 10.0, 10.0]] * 2, "since_anomaly": 50}
+        batch = [sample(offset=i, p_values=[0.9, 1e-6], **rows) for i in range(40)]
+        step = role.step(batch)
+        assert step.counts["records", ("features", "clear")] == 0
+
+    def test_a_replay_admits_the_same(self, role):
+        batch = [sample(offset=i, p_values=[0.03]) for i in range(30)]
+        assert role.step(batch).outputs == role.step(batch).outputs
+
+    def test_the_trigger_counts_what_was_not_admitted_too(self, role):
+        guarded = [sample(offset=i, since_anomaly=1) for i in range(7)]
+        assert len(candidates(role.feed([*guarded, *samples(3, first=7)]))) == 1
+
+    def test_the_counters_survive_where_nothing_was_admitted(self, role):
+        written = role.feed([sample(since_anomaly=1)])
+        (out,) = of(written, TOPICS.pool)
+        restored = pools.restored({}, pools.read_head(out.value), 30)
+        assert restored is not None
+        assert (restored.accepted, restored.offset, restored.generation) == (1, 0, 20)
+
+
 class TestMarks:
     @pytest.mark.parametrize("word", ["forget", "rollback"])
     def test_forget_and_rollback_empty_the_pool(self, role, word):
         role.feed(samples(3))
         written = role.feed([mark(word, offset=3)])
         assert [(out.key, out.value) for out in of(written, TOPICS.pool)] == [
-            (slots.key("features", "p", i), None) for i in range(3)
+            (slots.key("features", "p", place), None) for place in (0, 1, 2, slots.HEAD)
         ]
         assert KEY not in role.pools
 
-    @pytest.mark.parametrize("word", ["forget", "rollback"])
-    def test_of_a_profile_without_a_pool_do_nothing(self, role, word):
-        assert role.feed([mark(word)]) == []
+    def test_a_rollback_of_a_profile_without_a_pool_does_nothing(self, role):
+        assert role.feed([mark("rollback")]) == []
+
+    def test_forget_is_confirmed_with_what_was_deleted(self, role):
+        role.feed(samples(10))
+        written = role.feed([mark("forget", offset=10, command_id="c1")])
+        (event,) = events(written)
+        assert (event.event, event.command_id, event.role) == ("forgotten", "c1", "retrainer")
+        assert event.figures["pool_slots"] == 10
+        assert len(event.figures["artifacts"]) == 2
+        assert role.memory.payloads == {}
+
+    def test_forget_is_confirmed_where_nothing_was_pooled(self, role):
+        (event,) = events(role.feed([mark("forget", command_id="c1")]))
+        assert (event.event, event.figures["pool_slots"]) == ("forgotten", 0)
+
+    def test_forget_spares_what_a_newer_generation_has(self, role):
+        role.feed(samples(3, generation=77))
+        role.feed([mark("forget", offset=3, generation=20)])
+        assert role.pools[KEY].generation == 77
+
+    def test_a_mark_of_an_older_generation_is_passed_over(self, role):
+        role.feed(samples(3, generation=77))
+        before = role.pools[KEY]
+        assert role.feed([mark("retrain", offset=3), mark("rollback", offset=4)]) == []
+        assert role.pools[KEY] == before
+
+    def test_a_mark_says_whether_drift_or_an_operator_asked(self, role):
+        written = role.feed([*samples(6), mark("retrain", offset=6, trigger="drift")])
+        assert [c.trigger for c in candidates(written)] == ["drift"]
 
     def test_are_obeyed_in_order_with_the_samples(self, role):
         role.feed([*samples(3), mark("rollback", offset=3), sample(offset=4)])
@@ -154,7 +220,7 @@ class TestMarks:
         assert (candidate.trigger, candidate.trained_on) == ("command", 8)
 
     def test_retrain_waits_for_the_first_sample_where_the_pool_is_empty(self, role):
-        assert role.feed([mark("retrain")]) == []
+        assert candidates(role.feed([mark("retrain")])) == []
         assert [c.trigger for c in candidates(role.feed([sample(offset=1)]))] == ["command"]
 
     def test_retrain_is_done_once(self, role):
@@ -176,7 +242,7 @@ class TestTriggers:
         assert (second.base_version, second.pool_count) == (2, 20)
 
     def test_rows_count_and_not_records(self, role):
-        several = sample(vectors=[[10.0, 10.0, 10.0]] * 10, p_values=[])
+        several = sample(vectors=[[10.0, 10.0, 10.0]] * 10, p_values=[0.5] * 10)
         assert len(candidates(role.feed([several]))) == 1
 
     def test_a_version_so_many_days_old_with_something_new(self, role):
@@ -263,19 +329,19 @@ class TestWaiting:
     def test_an_announcement_of_an_older_generation_is_none(self, role):
         written = role.feed(samples(12, generation=77))
         assert candidates(written) == []
-        assert retrainer.waits(role.pools[KEY], role.announced[KEY])
+        assert proposals.waits(role.pools[KEY], role.announced[KEY])
 
     def test_once_it_comes_what_fell_due_is_trained(self, role, taught):
         role.announced.clear()
         role.feed(samples(12))
         role.know(taught.current(KEY))
-        step = retrainer.compute_due(role.pools, role.announced, [KEY], NOW, role.rules)
+        step = retrainer.compute_due(role.known, [KEY], NOW, role.rules)
         assert [c.trained_on for c in candidates(step.outputs)] == [17]
         assert step.offsets == {}
 
     def test_what_is_not_due_is_left_alone(self, role):
         role.feed(samples(3))
-        step = retrainer.compute_due(role.pools, role.announced, [KEY], NOW, role.rules)
+        step = retrainer.compute_due(role.known, [KEY], NOW, role.rules)
         assert (step.outputs, step.profiles) == ([], {})
 
 
@@ -372,7 +438,7 @@ class TestBadRecords:
         role.announced.clear()
         role.feed(samples(12, features=["x"], vectors=[[1.0]]))
         role.know(taught.current(KEY))
-        assert role.feed([mark("retrain", offset=12)]) == []
+        assert candidates(role.feed([mark("retrain", offset=12)])) == []
         role.feed([sample(offset=13)])
         assert role.pools[KEY].ring.names == ("a", "b", "c")
 
@@ -383,7 +449,9 @@ class TestBadRecords:
     def test_samples_that_do_not_fit_the_pools_topic_are_dead_letters(self):
         role = Retrainer(Memory())
         wide = [[1.0, 2.0, 3.0]] * 200_000
-        assert reasons(role.feed([sample(vectors=wide, p_values=[])])) == ["unanswerable"]
+        assert reasons(role.feed([sample(vectors=wide, p_values=[0.5] * 200_000)])) == [
+            "unanswerable"
+        ]
         assert role.pools == {}
 
 
@@ -438,13 +506,16 @@ def test_pools_are_restored_from_their_changelog(batch, cut):
     role = Retrainer(Memory(), pool_samples=10)
     written = role.feed(batch[:cut]) + role.feed(batch[cut:])
     newest = {out.key: out.value for out in of(written, TOPICS.pool)}
-    held = {slots.parse_key(key)[2]: slots.decode(value) for key, value in newest.items() if value}
+    left = {slots.parse_key(key)[2]: value for key, value in newest.items() if value}
+    head = left.pop(slots.HEAD, None)
+    counters = None if head is None else pools.read_head(head)
+    read = pools.restored({at: slots.decode(value) for at, value in left.items()}, counters, 10)
     live: Pool | None = role.pools.get(KEY)
-    read = ring.restored(held, 10)
     assert (live is None) == (read is None)
     if live is not None and read is not None:
-        assert np.array_equal(live.ring.samples(), read.samples())
-        assert (live.ring.generation, live.ring.seen) == (read.generation, read.seen)
+        assert live.ring.samples().tolist() == read.ring.samples().tolist()
+        assert (live.generation, live.ring.seen) == (read.generation, read.ring.seen)
+        assert (live.accepted, live.offset, live.asked) == (read.accepted, read.offset, read.asked)
 
 
 @given(batch=words(), cut=st.integers(0, 40))

@@ -77,7 +77,7 @@ def test_what_fell_due_is_trained_when_its_announcement_comes_few_at_a_time(fed)
 
 def test_a_disk_that_takes_no_artefact_is_told_and_nothing_is_proposed(fed, tmp_path):
     fed.announce()
-    fed.role._store.open(fed.role._announced.values())
+    fed.role._store.open(fed.role._known.announced.values())
     shutil.rmtree(tmp_path / "models")
     (tmp_path / "models").write_text("no directory")
     step = fed.pool()

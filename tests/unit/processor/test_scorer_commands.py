@@ -1,5 +1,6 @@
 """Commands of operators: done by the scorer that holds the profile, answered on lifecycle."""
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -7,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.artifacts import profile_directory
-from processor import slots
+from models.artifacts import ArtifactUnavailable
+from processor import forgetting, slots
 from processor.records import Outgoing
 from processor.state import Learning
 from schemas import LifecycleEvent, Mark
@@ -68,8 +69,9 @@ class TestWho:
         scorer.feed([command("forget", kind="series")])
         assert set(scorer.state.profiles[0]) == {("features", "p")}
 
-    def test_an_unknown_kind_is_silent(self, scorer):
-        assert scorer.step([command("forget", kind="weather")]).outputs == []
+    def test_an_unknown_kind_is_rejected(self, scorer):
+        (event,) = events(scorer.step([command("forget", kind="weather")]))
+        assert (event.event, "kind" in (event.detail or "")) == ("command_rejected", True)
 
     def test_a_receipt_names_the_command_and_stands_on_the_profiles_partition(self, scorer):
         written = scorer.feed([command("retrain", command_id="abc")])
@@ -99,15 +101,17 @@ class TestWho:
             ),
         ],
     )
-    def test_what_is_no_command_is_passed_over(self, scorer, value):
+    def test_what_is_no_command_is_answered_under_its_key(self, scorer, value):
         step = scorer.step([record(value, topic=TOPICS.commands)])
-        assert step.outputs == []
+        (event,) = events(step)
+        assert (event.event, event.profile_id) == ("command_rejected", "p")
+        assert "commands [0] at offset 0" in (event.detail or "")
         assert step.offsets == {(TOPICS.commands, 0): 1}
         assert step.counts["commands", ("unknown", "invalid")] == 1
 
-    def test_one_too_large_for_its_receipt_is_passed_over(self, scorer):
+    def test_one_too_large_for_its_receipt_is_rejected(self, scorer):
         step = scorer.step([command("suppress", reason="x" * 70_000)])
-        assert step.outputs == []
+        assert [event.event for event in events(step)] == ["command_rejected"]
         assert step.suppressions == {}
 
 
@@ -133,13 +137,52 @@ class TestForget:
     def test_ends_a_maintenance_window(self, scorer):
         scorer.feed([command("suppress")])
         written = scorer.feed([command("forget")])
-        assert [(out.key, out.value) for out in of(written, TOPICS.profiles)] == [
-            (b"features:p", None)
-        ]
+        note, cleared = of(written, TOPICS.profiles)
+        assert (note.key, cleared.key, cleared.value) == (b"features:p", b"features:p", None)
         assert scorer.state.suppression(KEY) is None
 
-    def test_has_the_artefacts_deleted(self, scorer):
-        assert scorer.step([command("forget")]).erasures == [profile_directory("features", "p", 0)]
+    def test_takes_two_steps_and_only_the_second_goes_beyond_the_command(self, scorer):
+        batch = [command("forget", offset=7), record(vector(1.0, 1.0, 1.0), offset=50)]
+        first = scorer.step(batch)
+        assert first.offsets == {(TOPICS.commands, 0): 7}
+        assert list(first.rest) == batch
+        assert events(first) == []
+        scorer.state.apply(first.profiles, first.suppressions, first.forgettings)
+        second = scorer.step(first.rest)
+        assert second.offsets == {(TOPICS.commands, 0): 8, (TOPICS.telemetry("features"), 0): 51}
+        assert receipt(second.outputs).event == "forgotten"
+
+    def test_deletes_the_artefacts_between_its_two_steps(self, scorer):
+        first = scorer.step([command("forget")])
+        assert len(scorer.memory.payloads) == 1
+        scorer.state.apply(first.profiles, first.suppressions, first.forgettings)
+        figures = receipt(scorer.step(first.rest).outputs).figures
+        assert scorer.memory.payloads == {}
+        assert len(figures["artifacts"]) == 1
+        assert [v["version"] for v in figures["versions"]] == [1]
+
+    def test_is_finished_by_the_next_process_where_this_one_died_in_between(self, scorer):
+        first = scorer.step([command("forget", offset=7)])
+        note = orjson.loads(of(first, TOPICS.profiles)[0].value)
+        heir = Scorer()
+        heir.state.apply({}, {}, {KEY: forgetting.decode(note["forgetting"])})
+        written = heir.feed([command("forget", offset=7)])
+        assert receipt(written).command_id == "c-forget"
+        assert [out.value for out in of(written, TOPICS.profiles)] == [None]
+
+    def test_is_not_confirmed_again_for_a_later_command(self, scorer):
+        scorer.feed([command("forget", offset=7)])
+        assert scorer.feed([command("forget", offset=8)]) == []
+
+    def test_waits_for_a_model_directory_that_does_not_answer(self, scorer):
+        def away(_directory: str, _generation: int) -> list[str]:
+            raise ArtifactUnavailable("away")
+
+        first = scorer.step([command("forget")])
+        scorer.state.apply(first.profiles, first.suppressions, first.forgettings)
+        scorer.rules = replace(scorer.rules, erase=away)
+        with pytest.raises(ArtifactUnavailable):
+            scorer.step(first.rest)
 
     def test_the_next_record_begins_a_newer_generation(self, scorer):
         scorer.feed([command("forget")])

@@ -39,7 +39,7 @@ class TestDefaults:
         assert (settings.http_host, settings.http_port) == ("127.0.0.1", None)
         assert settings.log_format is None
         assert (settings.session_timeout_ms, settings.transaction_timeout_ms) == (6000, 10_000)
-        assert settings.max_poll_interval_ms == 300_000
+        assert settings.max_poll_interval_ms == 60_000
         assert settings.lost_offsets == "stop"
 
     def test_every_setting_says_what_it_is(self):

@@ -1,6 +1,8 @@
 """Where artefacts lie: a directory and a URL behave alike, and nothing is opened unchecked."""
 
+import sys
 from pathlib import Path
+from threading import Event
 from uuid import uuid4
 
 import fsspec
@@ -125,3 +127,85 @@ class Away(AbstractFileSystem):
 def test_a_url_that_nothing_opens_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"TELLTALE_MODEL_DIR.*nosuch://x"):
         at("nosuch://x", tmp_path)
+
+
+def test_a_url_whose_driver_is_not_installed_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
+
+    with pytest.raises(SettingsError, match=r"TELLTALE_MODEL_DIR.*pip install 'telltale\[s3\]'"):
+        at("s3://bucket/prefix", tmp_path)
+
+
+def test_a_bucket_that_is_not_there_is_no_news_of_its_artefacts(
+    tmp_path: Path, artifact: Artifact
+) -> None:
+    with pytest.raises(ArtifactUnavailable, match="is not there"):
+        Remote(NoBucket(), "bucket/models", tmp_path).read(artifact.path, artifact.sha256)
+
+
+class NoBucket(AbstractFileSystem):
+    """A store without the bucket: nothing is in it."""
+
+    def cat_file(self, path: str, **_: object) -> bytes:
+        raise FileNotFoundError(path)
+
+    def exists(self, path: str, **_: object) -> bool:
+        return path != "bucket"
+
+
+def test_a_store_that_hangs_is_not_waited_for_longer_than_a_while(
+    tmp_path: Path, artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processor.storage.ANSWER_SECONDS", 0.01)
+    hanging = Hanging()
+    store = Remote(hanging, "bucket", tmp_path)
+
+    with pytest.raises(OSError, match="no answer"):
+        store.write(artifact)
+    with pytest.raises(ArtifactUnavailable, match="has not come back"):
+        store.read(artifact.path, artifact.sha256)
+    assert not store.erase("features/p", ())
+    hanging.released.set()
+    hanging.over.wait()
+    monkeypatch.setattr("processor.storage.ANSWER_SECONDS", 60.0)
+
+    assert store.read(artifact.path, artifact.sha256).features == ("a", "b")
+
+
+class Hanging(AbstractFileSystem):
+    """A store whose first write does not come back until it is let go; it keeps one object."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released, self.over = Event(), Event()
+        self.kept = b""
+
+    def pipe_file(self, path: str, value: bytes, **_: object) -> None:
+        assert path
+        self.released.wait()
+        self.kept = value
+        self.over.set()
+
+    def cat_file(self, path: str, **_: object) -> bytes:
+        assert path
+        return self.kept
+
+
+def test_erasing_what_was_never_there_is_done(store: Storage) -> None:
+    assert store.erase("features/nobody", ())
+
+
+def test_erasing_a_remote_artefact_removes_its_local_copy(
+    tmp_path: Path, artifact: Artifact
+) -> None:
+    store = at(f"memory://{uuid4().hex}", tmp_path)
+    store.write(artifact)
+    before = {file.name for file in tmp_path.iterdir()}
+
+    store.erase(artifact.path.rpartition("/")[0], ())
+
+    assert before == {f"{artifact.sha256}.joblib"}
+    assert not list(tmp_path.iterdir())

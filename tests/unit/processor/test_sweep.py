@@ -1,6 +1,7 @@
 """Orphans are swept: old artefacts of a profile that its announcements do not name."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from models.artifacts import profile_directory
@@ -99,3 +100,27 @@ def test_a_profile_is_swept_once_an_hour(tmp_path: Path) -> None:
 
     assert soon == {orphan}
     assert left(tmp_path) == set()
+
+
+def test_a_store_that_does_not_answer_is_asked_again_in_an_hour(tmp_path: Path) -> None:
+    state = State()
+    state.apply({(3, "features", f"p{n}"): Learning(Ring(1, ("x",))) for n in range(5)}, {})
+    away = Away(tmp_path)
+    sweep = Sweep(away)
+
+    for later in (0, 1, EVERY_MS - 1):
+        sweep.some(state, NOW + later)
+    soon = away.asked
+    sweep.some(state, NOW + EVERY_MS)
+
+    assert (soon, away.asked) == (1, 2)
+
+
+class Away(Directory):
+    """A store that is out of reach."""
+
+    asked = 0
+
+    def erase(self, directory: str, kept: Collection[str], *, before: int | None = None) -> bool:
+        self.asked += 1
+        return not (directory and before) or bool(kept)

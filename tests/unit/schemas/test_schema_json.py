@@ -91,6 +91,16 @@ def test_brackets_in_strings_cannot_hide_the_depth():
         parse_object(b'{"a":' + deep + b"}")
 
 
+@pytest.mark.parametrize("name", ["a", "\\u0061", '"'.join(["[", "]"]).replace('"', '\\"')])
+def test_a_name_that_comes_twice_cannot_hide_the_depth_of_its_first_value(name: str):
+    def twice(depth: int) -> bytes:
+        return f'{{"{name}": {"[" * (depth - 1)}{"]" * (depth - 1)}, "{name}": 1}}'.encode()
+
+    assert list(parse_object(twice(64)).values()) == [1]
+    with pytest.raises(InvalidJson, match="deeper than 64"):
+        parse_object(twice(65))
+
+
 def test_many_brackets_side_by_side_are_not_deep():
     raw = b'{"a":[' + b",".join([b"[{}]"] * 1000) + b"]}"
     assert len(parse_object(raw)["a"]) == 1000

@@ -16,6 +16,8 @@ from tests.unit.simulation.world import (
     Kafka,
     Process,
     check,
+    check_forgotten,
+    check_retrainer,
 )
 
 PROFILES = st.sampled_from(["a", "b", "c"])
@@ -137,16 +139,30 @@ class Delivery(RuleBasedStateMachine):
         for name in ("scorer", "retrainer"):
             self.the_group_rebalances(name, (0, 1))
         for process in self.processes:
-            while process.poll(1000):
-                step = process.step(1000, self.now)
-                assert step is not None
-                assert step.offsets, "a Step that answers nothing would go on for ever"
-                self.end(process, step, "commit")
+            self.finish(process)
         check(self.kafka)
         for partition in range(PARTITIONS):
             place = (TOPICS.telemetry("features"), partition)
             answered = self.kafka.offsets["scorer"].get(place, 0)
             assert answered == len(self.kafka.logs[place]), "every record is answered"
+        check_retrainer(self.kafka)
+        for profile in ("a", "b", "c"):
+            self.a_command_arrives(profile, "forget")
+        # Twice: what the scorer writes to the retrainer, and a candidate that was on its way.
+        for process in [*self.processes, *self.processes]:
+            self.finish(process)
+        check(self.kafka)
+        check_retrainer(self.kafka)
+        for profile in ("a", "b", "c"):
+            check_forgotten(self.kafka, self.disk, profile)
+
+    def finish(self, process: Process) -> None:
+        """Have a process answer all that there is for it."""
+        while process.poll(1000):
+            step = process.step(1000, self.now)
+            assert step is not None
+            assert step.offsets, "a Step that answers nothing would go on for ever"
+            self.end(process, step, "commit")
 
 
 Delivery.TestCase.settings = settings(

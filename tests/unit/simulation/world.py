@@ -7,7 +7,7 @@ longer of its group commits nothing) and nothing of how. The roles are the produ
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from models import artifacts
-from models.artifacts import Artifact, ArtifactError, Model
+from models.artifacts import Artifact, ArtifactError, ArtifactUnavailable, Model, profile_directory
 from processor.metrics import Metrics
 from processor.model_store import ModelStore
 from processor.names import Topics
@@ -25,6 +25,7 @@ from processor.restore import Position
 from processor.retrainer_role import RetrainerRole
 from processor.scorer_role import ScorerRole
 from processor.settings import Settings
+from processor.slots import HEAD
 from processor.step import Step
 
 PARTITIONS = 2
@@ -60,8 +61,23 @@ class Disk:
             raise OSError("no space left")
         self.payloads[artifact.path] = artifact.payload
 
-    def erase(self, directory: str, kept: Collection[str], *, before: int | None = None) -> None:
-        """The world is younger than any orphan."""
+    def erase(self, directory: str, kept: Collection[str], *, before: int | None = None) -> bool:
+        """Nothing here is older than any ``before``: the world is young."""
+        if before is None:
+            for path in [path for path in self.payloads if path.startswith(f"{directory}/")]:
+                if path not in kept:
+                    del self.payloads[path]
+        return True
+
+    def delete(self, directory: str, chosen: Callable[[str], bool]) -> list[str]:
+        if self.failing:
+            self.failing -= 1
+            raise ArtifactUnavailable("the disk does not answer")
+        found = [path for path in self.payloads if path.rpartition("/")[0] == directory]
+        deleted = [path for path in found if chosen(path.rpartition("/")[2])]
+        for path in deleted:
+            del self.payloads[path]
+        return [path.rpartition("/")[2] for path in deleted]
 
 
 @dataclass
@@ -126,7 +142,7 @@ class Process:
         store = ModelStore(self._disk, SETTINGS.model_memory)
         metrics = Metrics(CollectorRegistry())
         if self.name == "scorer":
-            return ScorerRole(SETTINGS, store, metrics, LOG)
+            return ScorerRole(SETTINGS, store, metrics, LOG, retention=lambda *_: {})
         return RetrainerRole(
             SETTINGS, store, metrics, LOG, follow=lambda _, places: Following(self._kafka, places)
         )
@@ -170,7 +186,13 @@ class Process:
     def step(self, most: int, now: int) -> Step[Any] | None:
         """The Step of the next records, or of what is due without any."""
         records = self.poll(most)
-        step: Step[Any] | None = self.role.compute(records, now) if records else self.role.idle(now)
+        try:
+            step: Step[Any] | None = (
+                self.role.compute(records, now) if records else self.role.idle(now)
+            )
+        except ArtifactUnavailable:
+            self.rest = ()
+            return None
         return step
 
     def commit(self, step: Step[Any], epoch: int) -> bool:
@@ -234,6 +256,59 @@ def _check_versions(kafka: Kafka, partition: int) -> None:
             place = (record.key, announced["generation"])
             newest[place] += 1
             assert announced["version"] == newest[place], "versions go up by one"
+
+
+def check_retrainer(kafka: Kafka) -> None:
+    """Whether the retrainer counted each sample once, and each forget was confirmed once."""
+    for partition in range(PARTITIONS):
+        _check_pools(kafka, partition)
+        _check_receipts(kafka, partition)
+
+
+def _check_pools(kafka: Kafka, partition: int) -> None:
+    """The counters of each pool are what was accepted up to the record that they name."""
+    log = kafka.logs[TOPICS.accepted, partition]
+    for record in kafka.compacted(TOPICS.pool, partition):
+        name = (record.key or b"").decode()
+        if record.value is None or not name.endswith(f":{HEAD}"):
+            continue
+        head = orjson.loads(record.value)
+        seen = [orjson.loads(accepted.value or b"") for accepted in log[: head["offset"] + 1]]
+        own = [
+            sample
+            for sample in seen
+            if f"features:{sample['profile_id']}:{HEAD}" == name
+            and sample["generation"] == head["generation"]
+        ]
+        rollbacks = [n for n, sample in enumerate(own) if sample.get("mark") == "rollback"]
+        since = own[rollbacks[-1] + 1 :] if rollbacks else own
+        counted = sum(len(sample["vectors"]) for sample in since if "mark" not in sample)
+        assert head["accepted"] == counted, "each accepted sample is counted once"
+
+
+def _check_receipts(kafka: Kafka, partition: int) -> None:
+    """A forget is confirmed by the scorer once, and once by the retrainer for each mark."""
+    events = kafka.values(TOPICS.lifecycle, partition)
+    receipts = Counter(
+        (event["command_id"], event["role"]) for event in events if event["event"] == "forgotten"
+    )
+    assert set(receipts.values()) <= {1}, "no forget is confirmed twice"
+    done = kafka.offsets["retrainer"].get((TOPICS.accepted, partition), 0)
+    accepted = kafka.values(TOPICS.accepted, partition)[:done]
+    marks = {item["command_id"] for item in accepted if item.get("mark") == "forget"}
+    assert marks == {command for command, role in receipts if role == "retrainer"}
+
+
+def check_forgotten(kafka: Kafka, disk: Disk, profile: str) -> None:
+    """Whether nothing is left of a profile, anywhere that does not age out."""
+    for partition in range(PARTITIONS):
+        for topic in (TOPICS.models, TOPICS.cold_start, TOPICS.profiles, TOPICS.pool):
+            for record in kafka.compacted(topic, partition):
+                owner = (record.key or b"").decode().split(":")[1]
+                assert owner != profile or record.value is None, f"{topic}: {record.key!r}"
+        directory = profile_directory("features", profile, partition)
+        left = [path for path in disk.payloads if path.startswith(f"{directory}/")]
+        assert not left, "artefacts are left"
 
 
 BAD = b"not telemetry"

@@ -7,11 +7,12 @@ from processor import profile
 from processor.names import Topics
 from processor.profile import Found, Standing
 from processor.profile_accept import parse_verdict_id
+from processor.profile_command import halves
 from processor.records import Incoming
 from processor.settings import Settings
 from processor.slots import Slot
 from processor.tools import ToolError
-from schemas import ModelRecord
+from schemas import LifecycleEvent, ModelRecord
 
 SETTINGS = Settings.model_construct(cold_start_samples=200)
 KEY = (1, "features", "a")
@@ -94,3 +95,23 @@ def test_a_verdict_id_is_taken_apart_although_topics_hold_dots_and_dashes():
 def test_what_is_no_verdict_id_is_refused_with_what_was_expected(verdict_id):
     with pytest.raises(ToolError, match=r"<topic>-<partition>-<offset>.*telemetry\.behavior"):
         parse_verdict_id(verdict_id, Topics())
+
+
+def forgotten(role: str, kind: str) -> LifecycleEvent:
+    return LifecycleEvent(event="forgotten", profile_id="p", kind=kind, role=role, at=1)
+
+
+@pytest.mark.parametrize(
+    ("receipts", "missing"),
+    [
+        ([], []),
+        ([("scorer", "series")], ["retrainer"]),
+        ([("retrainer", "series")], ["scorer"]),
+        ([("scorer", "series"), ("retrainer", "series")], []),
+        ([("scorer", "series"), ("scorer", "features"), ("retrainer", "series")], ["retrainer"]),
+    ],
+)
+def test_a_profile_is_forgotten_once_both_roles_say_so(
+    receipts: list[tuple[str, str]], missing: list[str]
+) -> None:
+    assert halves([forgotten(role, kind) for role, kind in receipts]) == missing

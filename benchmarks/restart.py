@@ -1,0 +1,307 @@
+"""Restart of a scorer: from its start until it is ready, and until it has answered a record.
+
+The compacted topics are filled directly, with records as the scorer writes them: announcements
+with a full history, or slots of rings of samples. Profiles share a few artefacts, as a restart
+opens none before its first use. Times are those of a process started as a user starts it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from statistics import median
+from time import monotonic, sleep
+
+import numpy as np
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from models import artifacts
+from models.artifacts import Artifact
+from models.training import train
+from processor import kafka, slots, topics
+from processor.names import Topics
+from processor.settings import Settings
+from processor.slots import Slot
+from processor.storage import Directory
+from schemas import HistoryEntry, ModelRecord
+from tests.kafka.broker import JvmBroker, free_ports
+
+PARTITIONS = 8
+FEATURES = tuple(f"feature_{number:02d}" for number in range(17))
+ARTEFACTS = 8
+NOW = 1_790_000_000_000
+LIMIT_SECONDS = 15.0
+Record = tuple[str, int, bytes, bytes]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the topics hold: active profiles, or profiles in learning with samples each."""
+
+    name: str
+    active: int = 0
+    learning: int = 0
+    samples: int = 0
+
+
+CASES = (
+    Case("1,000 active profiles", active=1_000),
+    Case("100,000 active profiles", active=100_000),
+    Case("1,000,000 learning samples of 5,000 profiles", learning=5_000, samples=200),
+)
+
+
+@dataclass(frozen=True)
+class Restart:
+    """One restart.
+
+    Attributes:
+        ready: seconds from the start of the process until ``/health/ready`` says 200.
+        answered: seconds from the start until a record that waited was answered.
+        restore: seconds that the process says its restore took.
+        memory: bytes resident at the end.
+    """
+
+    ready: float
+    answered: float
+    restore: float
+    memory: int
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print a line for each case; 1 where one takes longer than the contract allows."""
+    parser = argparse.ArgumentParser(prog="benchmarks.restart", description=__doc__)
+    parser.add_argument("--repeat", type=int, default=3, help="restarts of each case")
+    parser.add_argument("--only", type=int, help="only this case, 0 to 2")
+    given = parser.parse_args(arguments)
+    cases = CASES if given.only is None else CASES[given.only : given.only + 1]
+    late = False
+    with ExitStack() as stack:
+        bootstrap = os.environ.get("KAFKA_BOOTSTRAP")
+        if not bootstrap:
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            broker = stack.enter_context(JvmBroker(directory, heap="1g"))
+            bootstrap = broker.bootstrap
+        print("| case | ready s | first verdict s | restore s | resident MB |")
+        print("|---|---|---|---|---|", flush=True)
+        for case in cases:
+            runs = restarts(case, bootstrap, given.repeat)
+            ready, answered = median(r.ready for r in runs), median(r.answered for r in runs)
+            late |= answered > LIMIT_SECONDS
+            print(
+                f"| {case.name} | {ready:.1f} | {answered:.1f} "
+                f"| {median(r.restore for r in runs):.1f} "
+                f"| {max(r.memory for r in runs) / 2**20:.0f} |",
+                flush=True,
+            )
+    return int(late)
+
+
+def restarts(case: Case, bootstrap: str, times: int) -> list[Restart]:
+    """Fill the topics of a case, and restart a scorer on them some times."""
+    with tempfile.TemporaryDirectory() as directory:
+        name = f"restart-{uuid.uuid4().hex[:8]}"
+        settings = Settings(
+            _env_file=None,
+            bootstrap_servers=bootstrap,
+            topic_prefix=f"{name}.",
+            application=name,
+            slot="0",
+            model_dir=directory,
+            cold_start_samples=case.samples + 100 if case.samples else 200,
+        )
+        names = Topics(settings.topic_prefix)
+        admin = AdminClient(kafka.base(settings))
+        topics.create(admin, names, PARTITIONS, 1)
+        made = [artefact(number) for number in range(ARTEFACTS)]
+        for one in made:
+            Directory(Path(directory)).write(one)
+        fill(settings, announcements(case, names, made))
+        fill(settings, samples(case, names))
+        telemetry = names.telemetry("features")
+        # Offsets behind all that the state came from, as a scorer commits them.
+        waiting = case.learning * case.samples // PARTITIONS + PARTITIONS
+        fill(
+            settings,
+            ((telemetry, p, b"x", b"x") for p in range(PARTITIONS) for _ in range(waiting)),
+        )
+        commit(settings, admin, names)
+        try:
+            return [restart(settings, admin, case, names) for _ in range(times)]
+        finally:
+            for future in admin.delete_topics(list(names.configs())).values():
+                future.result()
+
+
+def artefact(number: int) -> Artifact:
+    """A trained model of 200 samples of 17 features."""
+    rows = np.random.default_rng(number).normal(50, 10, (200, len(FEATURES)))
+    model = train("blend", rows, FEATURES, alert_budget=0.01, seed=number, provenance={})
+    return artifacts.pack(
+        model, kind="features", profile_id=f"shared-{number}", partition=0, generation=0
+    )
+
+
+def announcements(case: Case, names: Topics, made: Sequence[Artifact]) -> Iterator[Record]:
+    """Announcements of version 6, whose history is full."""
+    for number in range(case.active):
+        used = made[number % len(made)]
+        partition = number % PARTITIONS
+        history = [
+            HistoryEntry(
+                version=version,
+                artifact=used.path,
+                sha256=used.sha256,
+                decision_offset=-0.52,
+                trained_at=NOW,
+            )
+            for version in range(5, 0, -1)
+        ]
+        record = ModelRecord(
+            profile_id=f"profile-{number}",
+            kind="features",
+            partition=partition,
+            generation=0,
+            version=6,
+            detector="blend",
+            artifact=used.path,
+            sha256=used.sha256,
+            features=list(FEATURES),
+            trained_on=1200,
+            learned=200,
+            pool_count=2500,
+            alert_budget=0.01,
+            decision_offset=-0.52,
+            trigger="samples",
+            trained_at=NOW,
+            source_offset=0,
+            history=history,
+            provenance={"trigger": "samples", "cold_start": 200, "pool": 1000},
+        )
+        key = f"features:{record.profile_id}".encode()
+        yield names.models, partition, key, record.model_dump_json().encode()
+
+
+def samples(case: Case, names: Topics) -> Iterator[Record]:
+    """Slots of rings of samples, in the order in which profiles that learn together write them."""
+    rows = np.random.default_rng(1).normal(50, 10, (case.samples, 1, len(FEATURES)))
+    offsets = [count() for _ in range(PARTITIONS)]
+    for number in range(case.samples):
+        for profile in range(case.learning):
+            partition = profile % PARTITIONS
+            offset = next(offsets[partition])
+            generation = profile // PARTITIONS
+            named = FEATURES if number == 0 else None
+            slot = Slot(generation, number, number, offset, rows[number], named)
+            key = slots.key("features", f"profile-{profile}", number)
+            yield names.cold_start, partition, key, slots.encode(slot)
+
+
+def fill(settings: Settings, records: Iterable[Record]) -> None:
+    producer = Producer(
+        kafka.plain_producer(settings) | {"queue.buffering.max.messages": 1_000_000}
+    )
+    for topic, partition, key, value in records:
+        while True:
+            try:
+                producer.produce(topic, key=key, value=value, partition=partition)
+                break
+            except BufferError:
+                producer.poll(0.1)
+    assert producer.flush(120) == 0
+
+
+def commit(settings: Settings, admin: AdminClient, names: Topics) -> None:
+    """Commit the ends of all inputs for the scorer's group."""
+    inputs = [*names.kinds(), names.commands, names.candidates]
+    places = [TopicPartition(topic, p) for topic in inputs for p in range(PARTITIONS)]
+    found = admin.list_offsets({place: OffsetSpec.latest() for place in places})
+    consumer = Consumer(kafka.group_consumer(settings, f"{settings.application}-scorer"))
+    ends = [TopicPartition(p.topic, p.partition, f.result().offset) for p, f in found.items()]
+    consumer.commit(offsets=ends, asynchronous=False)
+    consumer.close()
+
+
+def restart(settings: Settings, admin: AdminClient, case: Case, names: Topics) -> Restart:
+    """Start a scorer with a record waiting, and stop it once that is answered."""
+    value = json.dumps({"values": dict.fromkeys(FEATURES, 50.0)}).encode()
+    profile = b"profile-0"
+    fill(settings, [(names.telemetry("features"), 0, profile, value)])
+    (port,) = free_ports(1)
+    variables = {
+        f"TELLTALE_{name.upper()}": str(getattr(settings, name))
+        for name in (
+            "bootstrap_servers",
+            "topic_prefix",
+            "application",
+            "slot",
+            "model_dir",
+            "cold_start_samples",
+        )
+    }
+    before = end_of(admin, names.anomalies)
+    began = monotonic()
+    process = subprocess.Popen(
+        [str(Path(sys.executable).with_name("telltale")), "score", "--http-port", str(port)],
+        env=os.environ | variables | {"TELLTALE_LOG_FORMAT": "json"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        wait(process, lambda: ready(port))
+        until_ready = monotonic() - began
+        wait(process, lambda: end_of(admin, names.anomalies) > before)
+        until_answered = monotonic() - began
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        memory = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+    finally:
+        process.terminate()
+        output = b"".join(process.communicate(timeout=30))
+    lines = [json.loads(line) for line in output.splitlines() if line.startswith(b"{")]
+    restored = next(line for line in lines if line["event"] == "restored")
+    state = next(line for line in lines if line["event"] == "state")
+    assert (state["active"], state["learning"]) == (case.active, case.learning), state
+    return Restart(
+        until_ready, until_answered, float(restored["seconds"]), int(memory.split()[1]) * 1024
+    )
+
+
+def wait(process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
+    """Return once a condition holds, looked at 50 times a second."""
+    deadline = monotonic() + 300
+    while not condition():
+        assert process.poll() is None, b"".join(process.communicate()).decode()
+        assert monotonic() < deadline, "not within 300 s"
+        sleep(0.02)
+
+
+def ready(port: int) -> bool:
+    try:
+        url = f"http://127.0.0.1:{port}/health/ready"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def end_of(admin: AdminClient, topic: str) -> int:
+    """End of partition 0."""
+    place = TopicPartition(topic, 0)
+    return int(admin.list_offsets({place: OffsetSpec.latest()})[place].result().offset)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

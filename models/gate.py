@@ -1,0 +1,138 @@
+"""The gate: whether a retrained model may take the place of the one it was trained from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+Floats = NDArray[np.float64]
+
+SURELY_REJECTED = 0.01
+"""Stand-in impostors with p-values up to this by the model in force tell nothing of leniency."""
+
+# P-values are compared as normal quantiles within these bounds.
+LEAST, MOST = 1e-4, 1.0 - 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What counts as noise; the defaults are measured in docs/learning.md.
+
+    Attributes:
+        significance: chance at which the test of false alarms refuses a candidate that makes as
+            many as the budget allows, 0–1.
+        leniency: how many deviations more normal a candidate may find the stand-in impostors.
+        resolved: calibration scores below the threshold at which impostors are counted.
+        deviations: by how many standard deviations of its own false alarm rate the threshold of
+            version 1 may have been too strict by chance.
+        creep: share of the stand-in impostors that all versions after it may lose, 0–1.
+    """
+
+    significance: float = 0.002
+    leniency: float = 1.1
+    resolved: float = 10.0
+    deviations: float = 2.0
+    creep: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the gate says of a candidate.
+
+    Attributes:
+        passed: whether it may be proposed.
+        why: one phrase, for the lifecycle event.
+        figures: what was measured: finite JSON numbers.
+    """
+
+    passed: bool
+    why: str
+    figures: Mapping[str, float | int]
+
+
+DEFAULT = Gate()
+
+
+def judge(
+    held_back: Floats,
+    original: Floats,
+    before: Floats,
+    after: Floats,
+    *,
+    alert_budget: float,
+    calibrated: int,
+    first_share: float | None = None,
+    rules: Gate = DEFAULT,
+) -> Outcome:
+    """Judge a candidate by p-values; NaN is no evidence and is left out.
+
+    Args:
+        held_back: out-of-sample p-values of accepted samples, shape (h,).
+        original: out-of-sample p-values of the profile's original samples, shape (c,).
+        before: p-values of the stand-in impostors by the model in force, shape (k,).
+        after: the candidate's of the same, shape (k,).
+        alert_budget: share of normal samples that may be called anomalous, 0–1.
+        calibrated: how many scores calibrated the model in force.
+        first_share: ``rejected_first_share`` of the candidate's forerunners; None where the model
+            in force is version 1.
+        rules: what counts as noise.
+    """
+    figures: dict[str, float | int] = {}
+    whys: list[str] = []
+    for name, p_values in (("held back", held_back), ("original", original)):
+        alarms, samples = int((p_values < alert_budget).sum()), int((~np.isnan(p_values)).sum())
+        key = name.replace(" ", "_")
+        figures |= {f"{key}_samples": samples, f"{key}_alarms": alarms}
+        if alarms and at_least(alarms, samples, alert_budget) < rules.significance:
+            whys.append(f"{alarms} of {samples} {name} samples would be alarms")
+    both = ~np.isnan(before) & ~np.isnan(after)
+    old, new, calibrated = before[both], after[both], max(calibrated, 1)
+    lenient = leniency(old, new, calibrated)
+    level = max(alert_budget, min(rules.resolved / calibrated, 0.5))
+    strict = level - rules.deviations * math.sqrt(level * (1.0 - level) / calibrated)
+    kept = share(new < level)
+    first = share(old < strict) if first_share is None else first_share
+    figures |= {
+        "impostors": int(both.sum()),
+        "rejected_before": int((old < alert_budget).sum()),
+        "rejected_after": int((new < alert_budget).sum()),
+        "leniency": lenient,
+        "rejected_share": kept,
+        "rejected_first_share": first,
+    }
+    if lenient > rules.leniency:
+        whys.append(f"finds the stand-in impostors {lenient:.1f} deviations more normal")
+    if both.any() and kept < first - rules.creep:
+        whys.append(f"rejects {kept:.0%} of the stand-in impostors, version 1 did {first:.0%}")
+    return Outcome(not whys, "; ".join(whys) or "no worse", figures)
+
+
+def leniency(before: Floats, after: Floats, calibrated: int) -> float:
+    """By how many deviations p-values have risen, as normal quantiles; 0 where nothing tells.
+
+    The deviation is that of a common shift, 1/√``calibrated`` (the calibration's own noise), plus
+    the standard error of the mean over the stand-in impostors.
+    """
+    unsure = before > SURELY_REJECTED
+    if not unsure.any():
+        return 0.0
+    rise = special.ndtri(np.clip(after[unsure], LEAST, MOST)) - special.ndtri(
+        np.clip(before[unsure], LEAST, MOST)
+    )
+    noise = 1.0 / math.sqrt(calibrated) + float(rise.std()) / math.sqrt(rise.size)
+    return float(rise.mean()) / noise
+
+
+def at_least(successes: int, trials: int, chance: float) -> float:
+    """Chance of so many successes or more (binomial); ``successes`` from 1 on."""
+    return float(special.bdtrc(successes - 1, trials, chance))
+
+
+def share(said: NDArray[np.bool_]) -> float:
+    """Share of what is true, 0 of nothing."""
+    return float(said.mean()) if said.size else 0.0

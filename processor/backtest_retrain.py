@@ -1,0 +1,97 @@
+"""The retrainer in a replay: accepted samples in, candidates out, artefacts in a directory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+import structlog
+from prometheus_client import CollectorRegistry
+
+from processor.metrics import Metrics
+from processor.model_store import ModelStore
+from processor.names import Topics
+from processor.records import Incoming, Outgoing
+from processor.retrainer_role import RetrainerRole
+from processor.settings import Settings
+from processor.state import Profile
+from processor.step import Step
+from processor.storage import Directory
+
+EVENTS = ("adopted", "refused", "training_failed")
+
+
+class Retraining:
+    """The retrainer's role without Kafka: it answers each of the scorer's Steps at once.
+
+    Attributes:
+        store: the models of the replay, those of both roles.
+        events: what became of trainings: ``adopted``, ``refused``, ``training_failed``.
+    """
+
+    def __init__(
+        self, settings: Settings, directory: Path, events: Counter[str], partition: int = 0
+    ) -> None:
+        self.events = events
+        self.store = ModelStore(Directory(directory), settings.model_memory)
+        self._topics = Topics(settings.topic_prefix)
+        self._announced: list[Incoming] = []
+        self._offsets = 0
+        self._log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[])
+        metrics = Metrics(CollectorRegistry())
+        self._role = RetrainerRole(settings, self.store, metrics, self._log, lambda *_: self)
+        self._role.restored([partition])
+
+    def poll(self) -> list[Incoming]:
+        """The announcements since the last look, as the retrainer follows them."""
+        found, self._announced = self._announced, []
+        return found
+
+    def close(self) -> None:
+        """There is nothing to stop."""
+
+    def answer(self, step: Step[Profile], now: int) -> list[Incoming]:
+        """The candidates that a Step of the scorer leads to.
+
+        Args:
+            now: epoch milliseconds.
+        """
+        self.store.write_all(step.artifacts, self._log)
+        self._announced += self._read(step.outputs, self._topics.models)
+        self._tell(step.outputs)
+        batch: Sequence[Incoming] = self._read(step.outputs, self._topics.accepted)
+        found: list[Incoming] = []
+        while batch:
+            trained = self._role.compute(batch, now)
+            self._role.apply(trained)
+            self._tell(trained.outputs)
+            found += self._read(trained.outputs, self._topics.candidates)
+            batch = trained.rest
+        return found
+
+    def _tell(self, outputs: Sequence[Outgoing]) -> None:
+        for out in self._read(outputs, self._topics.lifecycle):
+            event = orjson.loads(out.value or b"{}")["event"]
+            if event in EVENTS:
+                self.events[event] += 1
+
+    def _read(self, outputs: Sequence[Outgoing], topic: str) -> list[Incoming]:
+        """What was written to a topic, as a reader of it polls it."""
+        found = []
+        for out in outputs:
+            if out.topic == topic:
+                found.append(
+                    Incoming(
+                        topic,
+                        out.partition,
+                        self._offsets,
+                        out.key,
+                        out.value,
+                        out.headers,
+                        out.timestamp,
+                    )
+                )
+                self._offsets += 1
+        return found

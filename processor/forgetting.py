@@ -1,0 +1,142 @@
+"""Forgetting a profile, in an order that survives a crash at any point.
+
+The first transaction clears the profile's keys in all compacted topics, tells the retrainer, and
+notes in ``profiles`` what was cleared; the command's offset stays where it is. So the command is
+read again, by this process or by the next, before any telemetry of its partition: the artefacts
+are deleted, and the second transaction commits that offset together with the receipt and clears
+the note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from models.artifacts import profile_directory
+from processor import ring
+from processor.announcements import lifecycle, mark, profile_record
+from processor.draft import Draft
+from processor.records import Incoming, Outgoing, ProfileKey
+from processor.state import Active, Forgetting, Learning
+from schemas import Command
+
+FORMAT = 1
+
+
+def forget(
+    draft: Draft,
+    record: Incoming,
+    command: Command,
+    keys: Sequence[ProfileKey],
+    held: Sequence[ProfileKey],
+) -> bool:
+    """One of the two turns of a ``forget``.
+
+    Args:
+        keys: what the command may mean on this partition.
+        held: those of them that are known.
+
+    Returns:
+        False where the Step must end before the command: it was the first turn.
+    """
+    if held:
+        for key in held:
+            clear(draft, key, command, record.offset)
+        return False
+    for key in keys:
+        begun = draft.forgetting(key)
+        if begun is not None and begun.command_offset == record.offset:
+            finish(draft, key, begun)
+    return True
+
+
+def clear(draft: Draft, key: ProfileKey, command: Command, command_offset: int) -> None:
+    """The first turn: clear the keys, tell the retrainer, note what is still to be done."""
+    partition, kind, profile_id = key
+    topics, outputs = draft.rules.topics, draft.step.outputs
+    profile = draft.profile(key)
+    active = profile.record if isinstance(profile, Active) else None
+    slots: list[Outgoing] = []
+    if isinstance(profile, Learning):
+        slots = ring.tombstones(topics.cold_start, key, profile.ring)
+    announced = [] if active is None else [(active.version, active.sha256)]
+    announced += [] if active is None else [(old.version, old.sha256) for old in active.history]
+    begun = Forgetting(
+        command.command_id,
+        command_offset,
+        draft.generation(key) or 0,
+        None if active is None else active.version,
+        {
+            "cold_start_slots": len(slots),
+            "versions": [{"version": version, "sha256": digest} for version, digest in announced],
+            "last_learnt_offset": None if active is None else active.source_offset,
+            "maintenance_window": draft.suppression(key) is not None,
+            "command_offset": command_offset,
+        },
+    )
+    outputs.append(mark(draft, key, "forget", command_id=command.command_id))
+    # A profile that learns anew after its model was lost still has an announcement.
+    outputs.append(Outgoing(topics.models, partition, f"{kind}:{profile_id}".encode(), None))
+    outputs += slots
+    outputs.append(profile_record(draft, key, encode(begun)))
+    draft.step.profiles[key] = None
+    draft.step.suppressions[key] = None
+    draft.step.forgettings[key] = begun
+
+
+def finish(draft: Draft, key: ProfileKey, begun: Forgetting) -> None:
+    """The second turn: delete the artefacts, give the receipt, clear the note."""
+    partition, kind, profile_id = key
+    directory = profile_directory(kind, profile_id, partition)
+    deleted = draft.rules.erase(directory, begun.generation)
+    lifecycle(
+        draft,
+        key,
+        "forgotten",
+        f"{len(begun.figures['versions'])} versions, {begun.figures['cold_start_slots']} learning "
+        f"samples and {len(deleted)} files are deleted; other topics age out",
+        command_id=begun.command_id,
+        generation=begun.generation,
+        version=begun.version,
+        figures={
+            **begun.figures,
+            "artifacts": deleted,
+            "ages_out_ms": dict(draft.rules.retention()),
+        },
+    )
+    draft.step.outputs.append(profile_record(draft, key, None))
+    draft.step.forgettings[key] = None
+    draft.step.count("commands", "forget", "done")
+
+
+def encode(begun: Forgetting) -> bytes:
+    """The note in ``profiles``."""
+    return orjson.dumps(
+        {
+            "format": FORMAT,
+            "forgetting": {
+                "command_id": begun.command_id,
+                "command_offset": begun.command_offset,
+                "generation": begun.generation,
+                "version": begun.version,
+                "figures": dict(begun.figures),
+            },
+        }
+    )
+
+
+def decode(note: dict[str, Any]) -> Forgetting:
+    """What a note says.
+
+    Raises:
+        KeyError, TypeError: it is damaged.
+    """
+    return Forgetting(
+        str(note["command_id"]),
+        int(note["command_offset"]),
+        int(note["generation"]),
+        note["version"],
+        dict(note["figures"]),
+    )

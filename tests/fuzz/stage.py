@@ -1,0 +1,83 @@
+"""The scorer that payloads are fed to: profiles of all kinds, some that learn, some with models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from models.artifacts import ArtifactError, Model, unpack
+from processor import scorer
+from processor.draft import Rules
+from processor.records import Incoming, Outgoing
+from processor.settings import Settings
+from processor.state import State, Suppression
+from processor.step import Step
+from schemas import ModelRecord
+from tests.fuzz.corpus import Source
+from tests.fuzz.payloads import NOW, PARTITION, TOPICS
+
+COLD_START = 30
+"""Samples before the first training, so that trainings happen in the midst of the fuzzing."""
+
+SUPPRESSED = "new-0"
+"""A profile in a maintenance window, in every kind."""
+
+
+class Stage:
+    """A scorer without a broker whose every batch begins in the same state."""
+
+    def __init__(self, sources: Mapping[str, Sequence[Source]]) -> None:
+        self.rules = Rules(
+            Settings(_env_file=None, cold_start_samples=COLD_START), TOPICS, self._open
+        )
+        self._models: dict[str, Model] = {}
+        self._begin = State()
+        self._now = State()
+        for kind, of_kind in sources.items():
+            self._teach(kind, of_kind)
+        self._begin, self._taught = self._now, dict(self._models)
+
+    def feed(self, batch: Sequence[Incoming]) -> list[Outgoing]:
+        """Commit the Steps of a batch on the state that all batches begin with; what they wrote."""
+        self._now = State(
+            {partition: dict(held) for partition, held in self._begin.profiles.items()},
+            self._begin.suppressions,
+            self._begin.counts.copy(),
+        )
+        self._models = dict(self._taught)
+        return self._run(batch)
+
+    def trained(self) -> int:
+        """Models that the last batch has brought."""
+        return len(self._models) - len(self._taught)
+
+    def _run(self, batch: Sequence[Incoming]) -> list[Outgoing]:
+        written: list[Outgoing] = []
+        while batch:
+            step = scorer.compute(self._now, batch, NOW, self.rules)
+            self._keep(step)
+            self._now.apply(step.profiles, step.suppressions)
+            written += step.outputs
+            batch = step.rest
+        return written
+
+    def _keep(self, step: Step[object]) -> None:
+        for _, artifact in step.artifacts:
+            self._models[artifact.sha256] = unpack(artifact.payload, artifact.sha256)
+
+    def _open(self, records: Iterable[ModelRecord]) -> Mapping[str, Model | ArtifactError]:
+        lost = ArtifactError("not there")
+        return {record.sha256: self._models.get(record.sha256, lost) for record in records}
+
+    def _teach(self, kind: str, of_kind: Sequence[Source]) -> None:
+        for source in of_kind:
+            for name, lessons in (
+                (f"{source.name}-active", source.lessons),
+                (f"{source.name}-learning", source.lessons[:3]),
+            ):
+                self._run([lesson(kind, name, n, value) for n, value in enumerate(lessons)])
+        window = Suppression(NOW + 1, "fuzzing")
+        self._now.apply({}, {(PARTITION, kind, SUPPRESSED): window})
+
+
+def lesson(kind: str, name: str, offset: int, value: bytes) -> Incoming:
+    return Incoming(TOPICS.telemetry(kind), PARTITION, offset, name.encode(), value, (), NOW)

@@ -1,0 +1,107 @@
+"""The gate refuses what raises alarms or grows lenient, and lets noise pass."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from models.gate import Gate, judge, leniency
+
+NOTHING = np.empty(0)
+p_values = arrays.arrays(
+    np.float64, st.integers(0, 60), elements=st.floats(1e-300, 1.0) | st.just(math.nan)
+)
+
+
+def verdict(held_back=NOTHING, original=NOTHING, before=NOTHING, after=NOTHING, **known):
+    settings = {"alert_budget": 0.05, "calibrated": 200} | known
+    return judge(held_back, original, before, after, **settings)
+
+
+def spread(count=200):
+    """P-values as stand-in impostors have them: many surely rejected, some doubtful."""
+    return np.geomspace(1e-6, 0.9, count)
+
+
+def test_without_any_evidence_nothing_speaks_against_a_candidate():
+    assert verdict().passed
+
+
+def test_alarms_within_the_budget_pass():
+    held_back = np.append(np.full(38, 0.5), [0.01, 0.02])
+
+    assert verdict(held_back, held_back).passed
+
+
+@pytest.mark.parametrize("at", ["held_back", "original"])
+def test_far_more_alarms_than_the_budget_are_refused_and_named(at):
+    outcome = verdict(**{at: np.append(np.full(30, 0.5), np.full(10, 0.01))})
+
+    assert not outcome.passed
+    assert f"10 of 40 {at.replace('_', ' ')} samples would be alarms" in outcome.why
+
+
+def test_the_same_answers_to_stand_in_impostors_pass():
+    assert verdict(before=spread(), after=spread()).passed
+
+
+def test_a_stricter_candidate_passes():
+    assert verdict(before=spread(), after=spread() / 3).passed
+
+
+def test_a_candidate_that_finds_stand_in_impostors_normal_is_refused():
+    outcome = verdict(before=spread(), after=np.minimum(spread() * 3, 1.0))
+
+    assert not outcome.passed
+    assert "more normal" in outcome.why
+
+
+def test_small_steps_away_from_version_1_are_refused_once_they_add_up():
+    small = np.minimum(spread() * 1.05, 1.0)
+
+    alone = verdict(before=spread(), after=small)
+    after_others = verdict(before=spread(), after=small, first_share=0.95)
+
+    assert alone.passed
+    assert not after_others.passed
+    assert "version 1 did 95%" in after_others.why
+
+
+def test_what_version_1_rejected_is_handed_on_unchanged():
+    first = verdict(before=spread(), after=spread())
+    later = verdict(
+        before=spread() / 2,
+        after=spread() / 2,
+        first_share=first.figures["rejected_first_share"],
+    )
+
+    assert later.figures["rejected_first_share"] == first.figures["rejected_first_share"]
+
+
+def test_a_few_calibration_scores_leave_more_room_than_many():
+    after = np.minimum(spread() * 1.3, 1.0)
+
+    assert leniency(spread(), after, 20) < leniency(spread(), after, 2000)
+
+
+def test_the_rules_decide_what_is_noise():
+    after = np.minimum(spread() * 3, 1.0)
+    blind = Gate(leniency=math.inf, creep=1.0)
+
+    assert verdict(before=spread(), after=after, rules=blind).passed
+
+
+@given(p_values, p_values, p_values, st.data())
+def test_any_p_values_give_finite_figures_that_are_json(held_back, original, before, data):
+    after = data.draw(
+        arrays.arrays(np.float64, before.shape, elements=st.floats(1e-300, 1.0) | st.just(math.nan))
+    )
+
+    outcome = verdict(held_back, original, before, after)
+
+    assert json.loads(json.dumps(outcome.figures, allow_nan=False)) == outcome.figures
+    assert outcome.passed == (outcome.why == "no worse")

@@ -1,0 +1,83 @@
+"""The trace context of a record goes with its verdict, its accepted sample and its dead letter."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processor.records import Incoming
+from processor.retrainer_role import RetrainerRole
+from processor.scorer_role import ScorerRole
+from processor.tracing import traceparent
+from tests.unit.processor.build import NOW, TOPICS, normal, record, stream, vector
+
+TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+HEADER = ("traceparent", TRACE)
+MALFORMED = [
+    None,
+    b"",
+    b"nonsense",
+    TRACE.upper(),
+    TRACE + b"\n",
+    TRACE + b"-more",
+    TRACE[:-1],
+    b"ff" + TRACE[2:],
+    b"00-" + b"0" * 32 + TRACE[35:],
+    TRACE[:36] + b"0" * 16 + b"-01",
+    b" " + TRACE,
+]
+
+
+def headers_by_topic(outputs) -> dict[str, list[dict[str, bytes | None]]]:
+    found: dict[str, list[dict[str, bytes | None]]] = {}
+    for out in outputs:
+        found.setdefault(out.topic, []).append(dict(out.headers))
+    return found
+
+
+def test_every_answer_carries_the_trace_of_its_record(make_role):
+    role = make_role(ScorerRole)
+    role.apply(role.compute(stream(normal(5)), NOW))
+    learning = record(vector(1.0, 2.0, 3.0), key="q", offset=5, headers=(HEADER,))
+    scored = record(vector(10.0, 10.0, 10.0), offset=6, headers=(("other", b"x"), HEADER))
+    bad = record(b"{", offset=7, headers=(HEADER, ("other", b"x")))
+
+    found = headers_by_topic(role.compute([learning, scored, bad], NOW).outputs)
+
+    assert [headers["traceparent"] for headers in found[TOPICS.anomalies]] == [TRACE, TRACE]
+    assert [headers["traceparent"] for headers in found[TOPICS.accepted]] == [TRACE]
+    (letter,) = found[TOPICS.dead_letter]
+    assert (letter["traceparent"], letter["other"]) == (TRACE, b"x")
+    assert all("other" not in headers for headers in found[TOPICS.anomalies])
+
+
+def test_a_dead_letter_of_the_retrainer_keeps_all_headers(make_role):
+    role = make_role(RetrainerRole)
+    bad = Incoming(TOPICS.accepted, 0, 0, b"p", b"{}", (HEADER, ("other", b"x")), NOW)
+
+    found = headers_by_topic(role.compute([bad], NOW).outputs)
+
+    (letter,) = found[TOPICS.dead_letter]
+    assert (letter["traceparent"], letter["other"]) == (TRACE, b"x")
+
+
+@pytest.mark.parametrize("value", MALFORMED)
+def test_what_is_no_trace_context_is_not_carried(value):
+    assert traceparent((("traceparent", value),)) == ()
+
+
+def test_of_several_the_last_counts():
+    other = TRACE.replace(b"4bf9", b"0000")
+    assert traceparent((("traceparent", other), HEADER)) == (HEADER,)
+    assert traceparent((HEADER, ("traceparent", b"?"))) == ()
+
+
+def test_what_a_later_version_adds_goes_along():
+    later = b"01" + TRACE[2:]
+    assert traceparent((("traceparent", later),)) == (("traceparent", later),)
+    assert traceparent((("traceparent", later + b"-and-more"),))
+    assert traceparent((("traceparent", later + b"and-more"),)) == ()
+
+
+@given(st.lists(st.tuples(st.text(max_size=12), st.none() | st.binary(max_size=60))).map(tuple))
+def test_other_headers_are_never_carried(headers):
+    assert traceparent(headers) in ((), (HEADER,))
