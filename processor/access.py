@@ -74,7 +74,7 @@ def refused(admin: AdminClient, needed: Iterable[Permission]) -> list[Permission
     for permission in needed:
         if permission.resource == "Topic":
             by_topic.setdefault(permission.name, []).append(permission)
-    if not by_topic or not _has_controller(admin):
+    if not by_topic or not has_controller(admin):
         return []
     asked = admin.describe_topics(
         TopicCollection(list(by_topic)),
@@ -99,12 +99,13 @@ def refused(admin: AdminClient, needed: Iterable[Permission]) -> list[Permission
     return lacking
 
 
-def _has_controller(admin: AdminClient) -> bool:
-    """Whether the cluster names its controller, for which librdkafka waits before it asks.
+def has_controller(admin: AdminClient) -> bool:
+    """Whether one of the brokers is the controller, for which librdkafka waits before it asks.
 
-    The demo's broker names none, and a cluster that elects one goes on without.
+    The demo's broker has none, and a cluster that elects one goes on without.
     """
-    return int(admin.list_topics(timeout=REQUEST_TIMEOUT).controller_id) >= 0
+    known = admin.list_topics(timeout=REQUEST_TIMEOUT)
+    return known.controller_id in known.brokers
 
 
 def sentence(lacking: Iterable[Permission]) -> str:
