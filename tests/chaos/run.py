@@ -31,7 +31,8 @@ PARTITIONS = 4
 SLOTS = (("score", "0"), ("score", "1"), ("retrain", "0"), ("retrain", "1"))
 RATE = 60.0
 WARM_SECONDS = 2.0
-PATIENCE_SECONDS = 90.0
+# More than a rebalance may wait for a dead member, and a role then outside its group, together.
+PATIENCE_SECONDS = 150.0
 READ_SECONDS = 0.1
 MOVE_SECONDS = 0.02
 SESSION_SECONDS = 3.0
