@@ -1,15 +1,24 @@
-"""What is learnt: detectors, their calibration and artefacts. Nothing here knows of Kafka."""
+"""What is learnt: detectors, their calibration and artefacts. Nothing here knows of Kafka.
 
-from typing import Any
+Its names are imported when they are first asked for (PEP 562): scikit-learn and numba take more
+than a second, and a command that only reads a topic need not wait for them.
+"""
 
-from models.arena import Arena, warm_up
-from models.artifacts import ArtifactError, load_detector
-from models.blend import Blend
-from models.detector import Detector
-from models.deviation import Deviation
-from models.forest import Forest, IsolationForest
-from models.gaussian import Gaussian
-from models.neighbors import Neighbors
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.arena import Arena, warm_up
+    from models.artifacts import ArtifactError, load_detector
+    from models.blend import Blend
+    from models.detector import Detector
+    from models.detectors import DETECTORS, make
+    from models.deviation import Deviation
+    from models.forest import Forest, IsolationForest
+    from models.gaussian import Gaussian
+    from models.neighbors import Neighbors
 
 __all__ = [
     "DETECTORS",
@@ -27,30 +36,28 @@ __all__ = [
     "warm_up",
 ]
 
-DETECTORS: dict[str, type[Detector]] = {
-    "blend": Blend,
-    "deviation": Deviation,
-    "forest": Forest,
-    "gaussian": Gaussian,
-    "neighbors": Neighbors,
+_MODULES = {
+    "DETECTORS": "detectors",
+    "Arena": "arena",
+    "ArtifactError": "artifacts",
+    "Blend": "blend",
+    "Detector": "detector",
+    "Deviation": "deviation",
+    "Forest": "forest",
+    "Gaussian": "gaussian",
+    "IsolationForest": "forest",
+    "Neighbors": "neighbors",
+    "load_detector": "artifacts",
+    "make": "detectors",
+    "warm_up": "arena",
 }
 
 
-def make(name: str, *, alert_budget: float = 0.01, seed: int = 0) -> Detector:
-    """An unfitted detector by its name in ``DETECTORS``.
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"models.{_MODULES[name]}"), name)
 
-    Args:
-        name: see ``DETECTORS``.
-        alert_budget: share of normal samples that may be called anomalous, 0–1.
-        seed: of everything random in it, 0 to 2³² − 1.
 
-    Raises:
-        ValueError: no detector has that name.
-    """
-    if name not in DETECTORS:
-        raise ValueError(f"detector {name!r} is unknown: {', '.join(sorted(DETECTORS))}")
-    detector = DETECTORS[name]
-    parameters: dict[str, Any] = {"alert_budget": alert_budget}
-    if "random_state" in detector._get_param_names():
-        parameters["random_state"] = seed
-    return detector(**parameters)
+def __dir__() -> list[str]:
+    return __all__

@@ -9,10 +9,10 @@ from typing import Any, Literal, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from models import DETECTORS
 from models.artifacts import Model
 from models.calibration import Calibration
 from models.detector import Detector, Floats
+from models.detectors import DETECTORS
 from models.gate import DEFAULT, Gate, Outcome, judge
 from models.training import stored, train
 

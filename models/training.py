@@ -12,9 +12,9 @@ import numpy as np
 import sklearn
 from numpy.typing import NDArray
 
-from models import make
 from models.artifacts import Model
 from models.detector import Floats
+from models.detectors import make
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 """Larger values are stored as this: an infinite one could never be trained on again."""

@@ -11,8 +11,7 @@ import typer
 from confluent_kafka import KafkaError, KafkaException
 
 import schemas
-from models.evaluation import RecordingError
-from processor import cli_backtest, cli_models, cli_tools, process, topics
+from processor import cli_backtest, cli_models, cli_tools, topics
 from processor.names import Topics
 from processor.options import CLIENT, with_settings
 from processor.settings import Settings, SettingsError
@@ -36,21 +35,28 @@ app.add_typer(cli_models.app)
 @with_settings(show=True)
 def score(settings: Settings) -> None:
     """Run the scorer: a verdict on every telemetry record."""
-    raise typer.Exit(process.main(settings, ["scorer"]))
+    raise typer.Exit(_roles(settings, ["scorer"]))
 
 
 @app.command()
 @with_settings(show=True)
 def retrain(settings: Settings) -> None:
     """Run the retrainer: better models from what was accepted as normal."""
-    raise typer.Exit(process.main(settings, ["retrainer"]))
+    raise typer.Exit(_roles(settings, ["retrainer"]))
 
 
 @app.command()
 @with_settings(show=True)
 def run(settings: Settings) -> None:
     """Run the scorer and the retrainer in one process with one port."""
-    raise typer.Exit(process.main(settings, ["scorer", "retrainer"]))
+    raise typer.Exit(_roles(settings, ["scorer", "retrainer"]))
+
+
+def _roles(settings: Settings, roles: list[str]) -> int:
+    # Commands that need no model do not wait until scikit-learn and numba are imported.
+    from processor import process
+
+    return process.main(settings, roles)
 
 
 @topics_app.command("create")
@@ -93,7 +99,7 @@ def main() -> None:
     """Entry point: errors are one readable line on standard error."""
     try:
         app()
-    except (SettingsError, ToolError, RecordingError) as error:
+    except (SettingsError, ToolError) as error:
         _fail(str(error))
     except KafkaException as error:
         reason = error.args[0]

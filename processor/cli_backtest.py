@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import time_ns
-from typing import IO, Annotated, Any
+from typing import Annotated
 
-import orjson
 import typer
 
 from models.features import KINDS
-from processor.backtest import Summary, backtest
-from processor.backtest_compare import Plan
-from processor.backtest_report import Report
-from processor.backtest_retrain import Retraining
-from processor.backtest_topic import Range, compare
-from processor.backtest_view import show_report, show_summary
 from processor.cli_kind import Kind
 from processor.cli_time import moment_of
 from processor.names import Topics
 from processor.options import CLIENT, with_settings
-from processor.produce import lines_of
 from processor.settings import Settings
 
 LEARNING = (
@@ -93,6 +82,9 @@ def backtest_command(
     the profiles learn anew from the topic's telemetry: what would have been said. One of the
     retrainer's (--retrain-samples, …) has them retrained on the way, too.
     """
+    # Here, not above: the other commands need not wait until scikit-learn is imported.
+    from processor.backtest_run import Plan, Range, of_file, of_topic
+
     now = time_ns() // 1_000_000
     whole = topic_of(source, topic, settings)
     retrain = any(given(context, name) for name in RETRAINING)
@@ -150,77 +142,3 @@ def topic_of(source: str | None, option: str | None, settings: Settings) -> str 
     if option is not None:
         raise typer.BadParameter(f"expected one of {', '.join(known)}", param_hint="--topic")
     return None
-
-
-def of_file(
-    settings: Settings,
-    file: str,
-    kind: str,
-    now: int,
-    verdicts: Path | None,
-    json: bool,
-    retrain: bool,
-) -> None:
-    """Print what a file comes to; exit 1 where a line is no telemetry."""
-    summary = Summary()
-    with ExitStack() as stack:
-        write = writer(stack, verdicts)
-        retraining = None
-        if retrain:
-            directory = Path(stack.enter_context(TemporaryDirectory(prefix="telltale-")))
-            retraining = Retraining(settings, directory, summary.retrained)
-        lines = stack.enter_context(lines_of(file))
-        for verdict in backtest(lines, kind, settings, now, summary, retraining):
-            write(verdict)
-    if json:
-        plain = {
-            "profiles": {name: dict(counts) for name, counts in summary.profiles.items()},
-            "dead_letters": dict(summary.dead_letters),
-            "skipped": summary.skipped,
-            "retrained": dict(summary.retrained),
-        }
-        typer.echo(orjson.dumps(plain).decode())
-    else:
-        show_summary(summary)
-    if summary.skipped:
-        typer.echo(f"{len(summary.skipped)} lines are no telemetry", err=True)
-        raise typer.Exit(1)
-
-
-def of_topic(
-    settings: Settings,
-    wanted: Range,
-    plan: Plan,
-    now: int,
-    verdicts: Path | None,
-    differences: Path | None,
-    json: bool,
-    check: bool,
-) -> None:
-    """Print how the verdicts compare; with ``check``, exit 1 where one changed or none could be."""
-    report = Report()
-    with ExitStack() as stack:
-        write_verdict, write_difference = writer(stack, verdicts), writer(stack, differences)
-        for outcome in compare(settings, wanted, plan, now, report):
-            if isinstance(outcome.now, dict):
-                write_verdict(outcome.now)
-            if differences is not None and outcome.result != "same":
-                write_difference(outcome.plain())
-    if json:
-        typer.echo(orjson.dumps(report.plain()).decode())
-    else:
-        show_report(report, wanted.topic, plan)
-    if check and report.count("changed"):
-        typer.echo(f"{report.count('changed')} verdicts changed", err=True)
-        raise typer.Exit(1)
-    if check and not report.count("same"):
-        typer.echo("nothing could be compared", err=True)
-        raise typer.Exit(1)
-
-
-def writer(stack: ExitStack, path: Path | None) -> Callable[[dict[str, Any]], object]:
-    """Writes a JSON line to a file, or nothing where there is none."""
-    if path is None:
-        return lambda _: None
-    file: IO[bytes] = stack.enter_context(path.open("wb"))
-    return lambda value: file.write(orjson.dumps(value) + b"\n")

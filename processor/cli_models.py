@@ -12,8 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from models import evaluation
-from models.evaluation import retraining, retraining_report
+from processor.tools import ToolError
 
 app = typer.Typer()
 evaluate_app = typer.Typer(invoke_without_command=True)
@@ -48,7 +47,10 @@ def evaluate(
     """Measure the detectors on real recordings, beside scikit-learn's own forest."""
     if context.invoked_subcommand is not None:
         return
-    with _progress() as advance:
+    # Here, not above: the other commands need not wait until scikit-learn is imported.
+    from models import evaluation
+
+    with _recordings(), _progress() as advance:
         results = evaluation.run(
             data,
             detectors=detector,
@@ -70,10 +72,23 @@ def evaluate_retraining(
     json: JsonFile = None,
 ) -> None:
     """Measure what learning on does to errors and false alarms, and what attackers gain by it."""
-    with _progress() as advance:
+    from models.evaluation import retraining, retraining_report
+
+    with _recordings(), _progress() as advance:
         results = retraining.run(data, detector=detector, seed=seed, quick=quick, progress=advance)
     text = retraining_report.to_markdown(results)
     _tell(text, retraining_report.to_json(results), markdown, json)
+
+
+@contextmanager
+def _recordings() -> Iterator[None]:
+    """Recordings that cannot be read are an error of one line."""
+    from models.evaluation import RecordingError
+
+    try:
+        yield
+    except RecordingError as error:
+        raise ToolError(str(error)) from None
 
 
 @contextmanager

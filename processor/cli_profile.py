@@ -15,7 +15,6 @@ from processor.cli_kind import Kind
 from processor.cli_time import moment_of
 from processor.names import Topics
 from processor.options import CLIENT, with_settings
-from processor.profile_accept import accept
 from processor.profile_command import QUEUED, Request, carry_out, halves
 from processor.settings import Settings
 
@@ -135,6 +134,9 @@ def accept_command(
     verdict_id: Annotated[str, typer.Argument(metavar="VERDICT_ID", help="As the verdict has it.")],
 ) -> None:
     """Say that a verdict was a false alarm: its record becomes a sample of normal."""
+    # Here, not above: the other commands need not wait until scikit-learn is imported.
+    from processor.profile_accept import accept
+
     sample = accept(settings, verdict_id)
     known = [p for p in sample.p_values if p is not None]
     told = f", least p-value {min(known):.3g}" if known else ""

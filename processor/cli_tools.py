@@ -16,10 +16,9 @@ from confluent_kafka import Producer
 from rich.console import Console
 
 from models.features import KINDS
-from processor import cli_dead_letter, cli_profile, demo, kafka, simulate, tail
+from processor import cli_dead_letter, cli_profile, kafka, simulate, tail
 from processor.cli_kind import Kind
 from processor.cli_profile import COLD_STARTS
-from processor.demo_view import View
 from processor.names import Topics
 from processor.options import CLIENT, with_settings
 from processor.produce import Sent, lines_of, produce
@@ -197,6 +196,10 @@ def demo_command(
     ] = False,
 ) -> None:
     """Show the main job at work: broker, both roles and simulated profiles in this process."""
+    # Here, not above: the other commands need not wait until scikit-learn is imported.
+    from processor import demo
+    from processor.demo_view import View
+
     console = Console()
     script = demo.Script(seconds=seconds, profiles=profiles, rate=20.0 * profiles, seed=seed)
     demo.run(script, settings, View(console, plain or not console.is_terminal))

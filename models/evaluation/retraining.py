@@ -117,6 +117,8 @@ def run(
     detector: str = "blend",
     recordings: Sequence[str] | None = None,
     attacks: Sequence[str] | None = None,
+    budgets: Sequence[float] = BUDGETS,
+    stride: int = 1,
     seed: int = 0,
     quick: bool = False,
     progress: Progress | None = None,
@@ -128,8 +130,11 @@ def run(
         detector: name in ``models.DETECTORS``.
         recordings: names in ``RECORDINGS`` that are judged by their error rate; all by default.
         attacks: names in ``ATTACKS``; all by default.
+        budgets: alert budgets, 0–1.
+        stride: every so many-th pair of an attack is followed.
         seed: of everything random.
-        quick: only the first profiles of each recording, and few pairs of each attack.
+        quick: only the first profiles of each recording, and at most every ``QUICK_STRIDE``-th
+            pair of an attack.
         progress: told what is followed, how much of it is done, and of how much.
 
     Raises:
@@ -150,7 +155,7 @@ def run(
         except RecordingError as error:
             skipped.append((name, str(error)))
             continue
-        cases = list(product(BUDGETS, LEARNINGS))
+        cases = list(product(budgets, LEARNINGS))
         for done, (budget, learning) in enumerate(cases):
             tell(name, done, len(cases))
             rows.append(_recording(tasks, budget, learning, detector, seed))
@@ -163,9 +168,9 @@ def run(
     except RecordingError as error:
         skipped.append(("attacks", str(error)))
         fought, typists = [], {}
-    stride = QUICK_STRIDE if quick else 1
-    for done, (attack, budget) in enumerate(product(fought, BUDGETS)):
-        tell("attacks", done, len(fought) * len(BUDGETS))
+    stride = max(stride, QUICK_STRIDE if quick else 1)
+    for done, (attack, budget) in enumerate(product(fought, budgets)):
+        tell("attacks", done, len(fought) * len(budgets))
         attacked.extend(_attack(typists, attack, stride, budget, detector, seed))
     tell("attacks", len(attacked), len(attacked))
     return Retrained(tuple(rows), tuple(attacked), tuple(skipped), detector, seed)

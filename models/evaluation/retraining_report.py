@@ -114,7 +114,7 @@ def _verdicts(results: Retrained) -> str:
         )
         if "cmu_200" in names:
             before, after = found["cmu_200", budget, off], found["cmu_200", budget, full]
-            better = 1.0 - after.error_rate / before.error_rate
+            better = (before.error_rate - after.error_rate) / max(before.error_rate, 1e-9)
             lines.append(
                 f"| EER on `cmu_200` at least {LEAST_BETTER:.0%} lower, {budget:.0%} | "
                 f"{better:.1%} | {_said(better >= LEAST_BETTER)} |"

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models import DETECTORS
+from models.detectors import DETECTORS
 from models.evaluation import measures
 from models.evaluation.recordings import RECORDINGS, Recording
 from models.evaluation.results import BUDGETS, PEER, Results, Row

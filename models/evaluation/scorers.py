@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.ensemble import IsolationForest
 
-from models import make
+from models.detectors import make
 from models.evaluation.results import PEER
 from models.evaluation.tasks import Floats
 

@@ -17,7 +17,7 @@ from processor.simulate_kinds import SIMULATIONS, Make, Moment
 RECORDS_OF_A_PROFILE = 120
 BAD = 0.03
 ANOMALOUS = 0.04
-FLUSH_SECONDS = 60.0
+FLUSH_SECONDS = 150.0
 
 
 class Profile:
@@ -94,6 +94,8 @@ class Load:
                 "linger.ms": 5,
                 # It waits for a broker that is away, however long.
                 "message.timeout.ms": 0,
+                # A request that a frozen broker never answers is sent again, and told apart there.
+                "socket.timeout.ms": 10_000,
                 "reconnect.backoff.max.ms": 1000,
                 "log_level": 0,
             }

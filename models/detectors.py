@@ -1,0 +1,40 @@
+"""The detectors by the names that settings have for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.blend import Blend
+from models.detector import Detector
+from models.deviation import Deviation
+from models.forest import Forest
+from models.gaussian import Gaussian
+from models.neighbors import Neighbors
+
+DETECTORS: dict[str, type[Detector]] = {
+    "blend": Blend,
+    "deviation": Deviation,
+    "forest": Forest,
+    "gaussian": Gaussian,
+    "neighbors": Neighbors,
+}
+
+
+def make(name: str, *, alert_budget: float = 0.01, seed: int = 0) -> Detector:
+    """An unfitted detector by its name in ``DETECTORS``.
+
+    Args:
+        name: see ``DETECTORS``.
+        alert_budget: share of normal samples that may be called anomalous, 0–1.
+        seed: of everything random in it, 0 to 2³² − 1.
+
+    Raises:
+        ValueError: no detector has that name.
+    """
+    if name not in DETECTORS:
+        raise ValueError(f"detector {name!r} is unknown: {', '.join(sorted(DETECTORS))}")
+    detector = DETECTORS[name]
+    parameters: dict[str, Any] = {"alert_budget": alert_budget}
+    if "random_state" in detector._get_param_names():
+        parameters["random_state"] = seed
+    return detector(**parameters)
