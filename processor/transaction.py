@@ -14,7 +14,7 @@ from processor.access import denied
 from processor.records import Outgoing
 from processor.records import TopicPartition as Place
 
-UNTIL_TRANSACTION_TIMEOUT = -1.0
+TWICE_THE_TRANSACTION_TIMEOUT = -1.0
 RETRY_SECONDS = 60.0
 
 T = TypeVar("T")
@@ -47,6 +47,8 @@ class Transactions:
 
     def __init__(self, config: Mapping[str, Any], turned: Callable[[], None]) -> None:
         self._config = dict(config)
+        # Never -1: librdkafka (2.16) takes it for "without end" when it commits or aborts.
+        self._seconds = self._config["transaction.timeout.ms"] / 1000.0
         self._turned = turned
         self._producer: Producer | None = None
         self._undelivered: KafkaError | None = None
@@ -64,7 +66,7 @@ class Transactions:
             return
         producer = Producer(self._config)
         try:
-            self._call(lambda: producer.init_transactions(UNTIL_TRANSACTION_TIMEOUT))
+            self._call(lambda: producer.init_transactions(TWICE_THE_TRANSACTION_TIMEOUT))
         except Aborted as error:
             raise Lost(str(error)) from error
         self._producer = producer
@@ -103,7 +105,7 @@ class Transactions:
                     )
                 )
             )
-            self._call(lambda: producer.commit_transaction(UNTIL_TRANSACTION_TIMEOUT))
+            self._call(lambda: producer.commit_transaction(self._seconds))
         except Aborted as error:
             self._abort(producer)
             reasons = (self._undelivered, *_reasons(error.__cause__))
@@ -146,8 +148,10 @@ class Transactions:
         return "" if self._undelivered is None else f" ({self._where}: {self._undelivered.str()})"
 
     def _abort(self, producer: Producer) -> None:
+        # It waits for requests in flight, which need not come back after a restart of the broker:
+        # one try, for by then the broker has aborted the transaction itself.
         try:
-            self._call(lambda: producer.abort_transaction(UNTIL_TRANSACTION_TIMEOUT))
+            self._call(lambda: producer.abort_transaction(self._seconds), self._seconds)
         except Aborted as error:
             raise Lost(f"the abort failed: {error}") from error
 
@@ -167,7 +171,7 @@ class Transactions:
                 outcome.put((None, error))
 
         Thread(target=run, daemon=True).start()
-        deadline = monotonic() + self._config["transaction.timeout.ms"] / 1000.0
+        deadline = monotonic() + self._seconds
         while True:
             try:
                 value, error = outcome.get(timeout=1.0)
@@ -180,9 +184,9 @@ class Transactions:
                 raise error
             return cast(T, value)
 
-    def _call(self, function: Callable[[], T]) -> T:
+    def _call(self, function: Callable[[], T], patience: float = RETRY_SECONDS) -> T:
         """Call, and repeat the identical call while its error is retriable."""
-        deadline = monotonic() + RETRY_SECONDS
+        deadline = monotonic() + patience
         while True:
             try:
                 return function()
@@ -191,7 +195,7 @@ class Transactions:
                 if not error.args[0].retriable() or error.args[0].fatal():
                     raise _translated(error) from error
                 if monotonic() > deadline:
-                    raise Lost(f"no answer for {RETRY_SECONDS:.0f} s: {_text(error)}") from error
+                    raise Lost(f"no answer for {patience:.0f} s: {_text(error)}") from error
 
 
 def _reasons(error: BaseException | None) -> tuple[KafkaError, ...]:
