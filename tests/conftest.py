@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import uuid
 from collections.abc import Iterator
 
@@ -10,6 +11,12 @@ import pytest
 from tests.kafka import docker
 from tests.kafka.broker import BrokerError, JvmBroker
 from tests.kafka.jars import BrokerUnavailableError
+
+
+def pytest_configure() -> None:
+    """Begun in the background of a script, the suite ignores Ctrl-C; what it starts must not."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

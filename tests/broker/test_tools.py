@@ -107,7 +107,10 @@ def test_tail_ends_with_0_on_ctrl_c_and_when_nobody_reads_on(
         assert interrupted.stdout is not None
         assert interrupted.stdout.readline()
         interrupted.send_signal(signal.SIGINT)
-        _, told = interrupted.communicate(timeout=20)
+        try:
+            _, told = interrupted.communicate(timeout=20)
+        finally:
+            interrupted.kill()
     with subprocess.Popen(
         command,
         env=os.environ | running.environment,

@@ -35,6 +35,7 @@ class Life:
     provoked: str | None = None
     terminated: float | None = None
     told_to_end: bool = False
+    frozen: int = 0
 
     @property
     def name(self) -> str:
@@ -93,12 +94,14 @@ class Cast:
         with self._lock:
             life = self._live.get(slot)
             if life is not None:
+                life.frozen += 1
                 life.process.send_signal(signal.SIGSTOP)
             return life
 
     def thaw(self, life: Life) -> None:
         """SIGCONT; one that was told to end meanwhile is given its time from now on."""
         with self._lock:
+            life.frozen -= 1
             if life.terminated is not None:
                 life.terminated = monotonic()
             life.process.send_signal(signal.SIGCONT)
@@ -176,8 +179,10 @@ class Cast:
         """Whether a process has ended; how it did is noted."""
         code = life.process.poll()
         if code is None:
-            late = life.terminated is not None and (
-                monotonic() - life.terminated > STOP_SECONDS + GRACE_SECONDS
+            late = (
+                life.terminated is not None
+                and not life.frozen
+                and monotonic() - life.terminated > STOP_SECONDS + GRACE_SECONDS
             )
             if late:
                 self.problems.append(f"{life.name} did not end within {STOP_SECONDS:.0f} s")
