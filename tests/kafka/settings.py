@@ -26,7 +26,7 @@ SETTINGS = {
     # Kafka 4.2 and 4.3 apply the end of an older load of a group to the newer one, after kill -9
     # and where loading takes longer than an election: committed offsets are then those of long ago.
     # A small topic is loaded before that.
-    "offsets.topic.segment.bytes": str(256 << 10),
+    "offsets.topic.segment.bytes": str(1 << 20),
     "log.cleaner.backoff.ms": "200",
     "log.cleaner.threads": "1",
     "log.cleaner.dedupe.buffer.size": str(16 << 20),
