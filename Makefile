@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 SOURCES := processor schemas models tests benchmarks deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench chaos audit sbom lock clean
+.PHONY: help install demo test check format bench chaos audit sbom fuzz lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -39,10 +39,17 @@ format: $(STAMP) ## put the sources into their format
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-bench: $(STAMP) ## the benchmarks, each beside its peer in one run
+bench: $(STAMP) build/peers-venv/.installed ## the benchmarks, each beside its peer; QUICK=1 for a short look
 	@$(BIN)/pip install --quiet --disable-pip-version-check "isotree==0.6.1.post10" "pandas>=2" \
 	  || echo "isotree, a peer, could not be built: its rows say so"
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+
+# Quix Streams asks for older versions of the Kafka client and of pydantic than ours.
+build/peers-venv/.installed: $(STAMP)
+	@$(PYTHON) -m venv --clear build/peers-venv
+	@build/peers-venv/bin/pip install --quiet --disable-pip-version-check "quixstreams==3.28.1" \
+	  $$($(BIN)/pip freeze | grep -iE '^(scikit-learn|joblib|numpy)==') \
+	  && touch $@ || echo "Quix Streams, a peer, could not be installed: its rows are left out"
 
 chaos: $(STAMP) ## rounds of faults on a real Kafka: ROUNDS=10 SEED=1 BROKERS=1
 	$(BIN)/python -m tests.chaos.run --rounds $(or $(ROUNDS),10) --seed $(or $(SEED),1) \

@@ -28,6 +28,8 @@ import numpy as np
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from benchmarks import report
+from benchmarks.report import Figure
 from models import artifacts
 from models.artifacts import Artifact
 from models.training import train
@@ -86,8 +88,11 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.restart", description=__doc__)
     parser.add_argument("--repeat", type=int, default=3, help="restarts of each case")
     parser.add_argument("--only", type=int, help="only this case, 0 to 2")
+    parser.add_argument("--quick", action="store_true", help="a short look: the smallest case")
     given = parser.parse_args(arguments)
     cases = CASES if given.only is None else CASES[given.only : given.only + 1]
+    if given.quick:
+        cases, given.repeat = cases[:1], 1
     late = False
     with ExitStack() as stack:
         bootstrap = os.environ.get("KAFKA_BOOTSTRAP")
@@ -95,6 +100,7 @@ def main(arguments: Sequence[str]) -> int:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             broker = stack.enter_context(JvmBroker(directory, heap="1g"))
             bootstrap = broker.bootstrap
+        figures = []
         print("| case | ready s | first verdict s | restore s | resident MB |")
         print("|---|---|---|---|---|", flush=True)
         for case in cases:
@@ -107,6 +113,17 @@ def main(arguments: Sequence[str]) -> int:
                 f"| {max(r.memory for r in runs) / 2**20:.0f} |",
                 flush=True,
             )
+            figures += [
+                report.several(f"{case.name}: restart to ready", "s", [r.ready for r in runs]),
+                report.several(
+                    f"{case.name}: restart to first verdict",
+                    "s",
+                    [r.answered for r in runs],
+                    f"≤ {LIMIT_SECONDS:.0f}",
+                ),
+                Figure(f"{case.name}: resident", max(r.memory for r in runs) / 2**20, "MiB"),
+            ]
+    report.save("restart", figures)
     return int(late)
 
 

@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from models.arena import Arena, warm_up
     from models.artifacts import ArtifactError, load_detector
     from models.blend import Blend
     from models.detector import Detector
@@ -18,11 +17,11 @@ if TYPE_CHECKING:
     from models.deviation import Deviation
     from models.forest import Forest, IsolationForest
     from models.gaussian import Gaussian
+    from models.judging import warm_up
     from models.neighbors import Neighbors
 
 __all__ = [
     "DETECTORS",
-    "Arena",
     "ArtifactError",
     "Blend",
     "Detector",
@@ -38,7 +37,6 @@ __all__ = [
 
 _MODULES = {
     "DETECTORS": "detectors",
-    "Arena": "arena",
     "ArtifactError": "artifacts",
     "Blend": "blend",
     "Detector": "detector",
@@ -49,7 +47,7 @@ _MODULES = {
     "Neighbors": "neighbors",
     "load_detector": "artifacts",
     "make": "detectors",
-    "warm_up": "arena",
+    "warm_up": "judging",
 }
 
 

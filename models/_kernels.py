@@ -19,7 +19,9 @@ kernel's own file, so kernels of different files never call one another.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import carray, njit, types
+from numba.extending import intrinsic
 
 FOREST, GAUSSIAN, DEVIATION, NEIGHBORS, EXTREMES = 0, 1, 2, 3, 4
 HEADER_WORDS = 4
@@ -385,10 +387,10 @@ def _extremes(f64, data, row, width):
 
 
 @njit(nogil=True, cache=True)
-def _standardise(i64, f64, base, values, at, width, row):
+def _standardise(i64, f64, values, at, width, row):
     """A row as the model sees it; how many of its features can be used."""
-    scaled = i64[base + 2] == 1
-    centre = base + HEADER_WORDS
+    scaled = i64[2] == 1
+    centre = HEADER_WORDS
     used = 0
     for feature in range(width):
         value = values[at + feature]
@@ -420,73 +422,120 @@ def _views(words):
     )
 
 
+@intrinsic
+def _pointer(typing, address):
+    """An address, as an integer, as what ``carray`` takes."""
+    del typing
+
+    def generate(context, builder, signature, arguments):
+        del context, signature
+        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+
+    return types.voidptr(address), generate
+
+
 @njit(nogil=True, cache=True)
-def _scratch(i64, starts):
-    """Widest row and most neighbours among the models of a call."""
-    width = samples = 1
-    for start in starts:
-        width = max(width, i64[start])
-        parts = start + HEADER_WORDS + (3 * i64[start] if i64[start + 2] == 1 else 0)
-        for p in range(i64[start + 1]):
-            if i64[parts + p * PART_WORDS] == NEIGHBORS:
-                samples = max(samples, i64[parts + p * PART_WORDS + 5])
+def at_address(address, size):
+    """The words of an array elsewhere in this process; whoever calls keeps it alive."""
+    return carray(_pointer(address), (size,), np.uint64)
+
+
+@njit(nogil=True, cache=True)
+def _scratch(i64):
+    """Width of the rows and most neighbours of a model."""
+    width = i64[0]
+    samples = np.int64(1)
+    parts = HEADER_WORDS + (3 * width if i64[2] == 1 else 0)
+    for p in range(i64[1]):
+        if i64[parts + p * PART_WORDS] == NEIGHBORS:
+            samples = max(samples, i64[parts + p * PART_WORDS + 5])
     return width, samples
 
 
 @njit(nogil=True, cache=True)
-def score_groups(words, starts, counts, values, out):
-    """Score rows of many models: ``counts[g]`` rows by the block that begins at ``starts[g]``.
+def _room(widest, samples):
+    """Scratch space for a chunk of rows."""
+    return (
+        np.empty((CHUNK, widest)),
+        np.empty(widest),
+        np.empty(CHUNK, dtype=np.int64),
+        np.empty(CHUNK),
+        np.empty(CHUNK),
+        np.empty(CHUNK),
+        np.empty(samples, dtype=np.float32),
+        np.empty(samples, dtype=np.float32),
+    )
 
-    ``values`` are all rows one after another, each as wide as its model; ``out`` has one score a
-    row. A row's score never depends on the other rows of the call.
-    """
+
+@njit(nogil=True, cache=True)
+def _score_rows(words, count, values, at, out, done, room):
+    """Score ``count`` rows that begin at ``values[at]`` by one model, into ``out[done:]``."""
+    z, seen, used, scores, total, weights, distances, shared = room
     views = _views(words)
     i64, f64 = views[4], views[5]
-    widest, samples = _scratch(i64, starts)
-    z, seen = np.empty((CHUNK, widest)), np.empty(widest)
-    used = np.empty(CHUNK, dtype=np.int64)
-    scores, total, weights = np.empty(CHUNK), np.empty(CHUNK), np.empty(CHUNK)
-    distances = np.empty(samples, dtype=np.float32)
-    shared = np.empty(samples, dtype=np.float32)
-    at = done = 0
-    for g in range(starts.size):
-        base = starts[g]
-        width = i64[base]
-        scaled = i64[base + 2] == 1
-        parts = base + HEADER_WORDS + (3 * width if scaled else 0)
-        left = counts[g]
-        while left > 0:
-            rows = min(left, CHUNK)
-            for r in range(rows):
-                used[r] = _standardise(i64, f64, base, values, at, width, z[r])
-                at += width
-                total[r] = 0.0
-                weights[r] = 0.0
-            for p in range(i64[base + 1]):
-                part = parts + p * PART_WORDS
-                kind, data = i64[part], base + i64[part + 1]
-                if kind == FOREST:
-                    _forest(views, part, data, z, used, rows, width, scores)
-                elif kind == NEIGHBORS:
-                    _neighbors(
-                        views, part, data, z, used, rows, width, scores, seen, distances, shared
-                    )
-                elif kind == EXTREMES:
-                    for r in range(rows):
-                        scores[r] = _extremes(f64, data, z[r], width)
-                else:
-                    for r in range(rows):
-                        scores[r] = _deviations(z[r], width, f64[part + 5], kind == GAUSSIAN)
-                mean, inverse, weight = f64[part + 2], f64[part + 3], f64[part + 4]
+    width = i64[0]
+    scaled = i64[2] == 1
+    parts = HEADER_WORDS + (3 * width if scaled else 0)
+    left = count
+    while left > 0:
+        rows = min(left, CHUNK)
+        for r in range(rows):
+            used[r] = _standardise(i64, f64, values, at, width, z[r])
+            at += width
+            total[r] = 0.0
+            weights[r] = 0.0
+        for p in range(i64[1]):
+            part = parts + p * PART_WORDS
+            kind, data = i64[part], i64[part + 1]
+            if kind == FOREST:
+                _forest(views, part, data, z, used, rows, width, scores)
+            elif kind == NEIGHBORS:
+                _neighbors(views, part, data, z, used, rows, width, scores, seen, distances, shared)
+            elif kind == EXTREMES:
                 for r in range(rows):
-                    if scores[r] == scores[r]:
-                        total[r] += weight * ((scores[r] - mean) * inverse)
-                        weights[r] += weight
+                    scores[r] = _extremes(f64, data, z[r], width)
+            else:
+                for r in range(rows):
+                    scores[r] = _deviations(z[r], width, f64[part + 5], kind == GAUSSIAN)
+            mean, inverse, weight = f64[part + 2], f64[part + 3], f64[part + 4]
             for r in range(rows):
-                evidence = weights[r] > 0.0 and (used[r] > 0 or not scaled)
-                out[done + r] = total[r] / weights[r] if evidence else np.nan
-            done += rows
-            left -= rows
+                if scores[r] == scores[r]:
+                    total[r] += weight * ((scores[r] - mean) * inverse)
+                    weights[r] += weight
+        for r in range(rows):
+            evidence = weights[r] > 0.0 and (used[r] > 0 or not scaled)
+            out[done + r] = total[r] / weights[r] if evidence else np.nan
+        done += rows
+        left -= rows
+
+
+@njit(nogil=True, cache=True)
+def score_block(words, values, rows, out):
+    """Score rows by the model that a block holds: one after another in ``values``, one score each.
+
+    A row's score never depends on the other rows of the call.
+    """
+    width, samples = _scratch(words.view(np.int64))
+    _score_rows(words, rows, values, 0, out, 0, _room(width, samples))
+
+
+@njit(nogil=True, cache=True)
+def score_models(addresses, sizes, counts, values, out):
+    """The same for many models: ``counts[g]`` rows by the block at ``addresses[g]``.
+
+    Addresses and not one array of all models, so that none is ever copied or moved.
+    """
+    widest = samples = np.int64(1)
+    for g in range(addresses.size):
+        width, most = _scratch(at_address(addresses[g], sizes[g]).view(np.int64))
+        widest, samples = max(widest, width), max(samples, most)
+    room = _room(widest, samples)
+    at = done = 0
+    for g in range(addresses.size):
+        words = at_address(addresses[g], sizes[g])
+        _score_rows(words, counts[g], values, at, out, done, room)
+        at += counts[g] * np.int64(words[0])
+        done += counts[g]
 
 
 @njit(nogil=True, cache=True)
@@ -605,58 +654,55 @@ def _explain_neighbors(views, part, data, row, used, width, shares, seen, total,
 
 
 @njit(nogil=True, cache=True)
-def explain_groups(words, starts, counts, values, out):
+def explain_block(words, values, rows, out):
     """Share of each feature in the abnormality of each row, laid out as ``values``.
 
     The parts of a blend count by their weight and by how abnormal they find the row.
     """
     views = _views(words)
     i64, f64 = views[4], views[5]
-    widest, samples = _scratch(i64, starts)
-    row, shares, seen = np.empty(widest), np.empty(widest), np.empty(widest)
+    width, samples = _scratch(i64)
+    row, shares, seen = np.empty(width), np.empty(width), np.empty(width)
     distances = np.empty(samples, dtype=np.float32)
     shared = np.empty(samples, dtype=np.float32)
+    parts = HEADER_WORDS + (3 * width if i64[2] == 1 else 0)
     at = 0
-    for g in range(starts.size):
-        base = starts[g]
-        width = i64[base]
-        parts = base + HEADER_WORDS + (3 * width if i64[base + 2] == 1 else 0)
-        for _ in range(counts[g]):
-            used = _standardise(i64, f64, base, values, at, width, row)
-            out[at : at + width] = 0.0
-            for p in range(i64[base + 1]):
-                part = parts + p * PART_WORDS
-                kind, data = i64[part], base + i64[part + 1]
-                shares[:width] = 0.0
-                if kind == FOREST:
-                    score = _explain_forest(views, part, data, row, shares)
-                elif kind == NEIGHBORS:
-                    score = _explain_neighbors(
-                        views, part, data, row, used, width, shares, seen, distances, shared
-                    )
-                elif kind == EXTREMES:
-                    score = _extremes(f64, data, row, width)
-                    for feature in range(width):
-                        z = abs(row[feature])
-                        if z == z:
-                            shares[feature] = max(z * f64[data + feature] - 1.0, 0.0)
-                else:
-                    cap, worst_only = f64[part + 5], kind == GAUSSIAN
-                    score = _deviations(row, width, cap, worst_only)
-                    for feature in range(width):
-                        z = abs(row[feature])
-                        if z == z:
-                            shares[feature] = z * z if worst_only else min(z, cap)
-                whole = shares[:width].sum()
-                if whole > 0.0 and score == score:
-                    abnormal = (f64[part + 2] - score) * f64[part + 3]
-                    weight = f64[part + 4] * (max(abnormal, 0.0) + LEAST_WEIGHT)
-                    for feature in range(width):
-                        out[at + feature] += weight * shares[feature] / whole
-            whole = out[at : at + width].sum()
-            for feature in range(width):
-                if whole > 0.0:
-                    out[at + feature] /= whole
-                elif row[feature] == row[feature]:
-                    out[at + feature] = 1.0 / used
-            at += width
+    for _ in range(rows):
+        used = _standardise(i64, f64, values, at, width, row)
+        out[at : at + width] = 0.0
+        for p in range(i64[1]):
+            part = parts + p * PART_WORDS
+            kind, data = i64[part], i64[part + 1]
+            shares[:width] = 0.0
+            if kind == FOREST:
+                score = _explain_forest(views, part, data, row, shares)
+            elif kind == NEIGHBORS:
+                score = _explain_neighbors(
+                    views, part, data, row, used, width, shares, seen, distances, shared
+                )
+            elif kind == EXTREMES:
+                score = _extremes(f64, data, row, width)
+                for feature in range(width):
+                    z = abs(row[feature])
+                    if z == z:
+                        shares[feature] = max(z * f64[data + feature] - 1.0, 0.0)
+            else:
+                cap, worst_only = f64[part + 5], kind == GAUSSIAN
+                score = _deviations(row, width, cap, worst_only)
+                for feature in range(width):
+                    z = abs(row[feature])
+                    if z == z:
+                        shares[feature] = z * z if worst_only else min(z, cap)
+            whole = shares[:width].sum()
+            if whole > 0.0 and score == score:
+                abnormal = (f64[part + 2] - score) * f64[part + 3]
+                weight = f64[part + 4] * (max(abnormal, 0.0) + LEAST_WEIGHT)
+                for feature in range(width):
+                    out[at + feature] += weight * shares[feature] / whole
+        whole = out[at : at + width].sum()
+        for feature in range(width):
+            if whole > 0.0:
+                out[at + feature] /= whole
+            elif row[feature] == row[feature]:
+                out[at + feature] = 1.0 / used
+        at += width

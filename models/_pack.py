@@ -146,16 +146,12 @@ def flat(X: Floats) -> Floats:
 def score(block: Words, X: Floats) -> Floats:
     """Scores of rows (n, d) by one block, (n,): the same numbers as in any larger batch."""
     out = np.empty(X.shape[0])
-    _kernels.score_groups(np.require(block, requirements="W"), *_alone(X), flat(X), out)
+    _kernels.score_block(np.require(block, requirements="W"), flat(X), X.shape[0], out)
     return out
 
 
 def explain(block: Words, X: Floats) -> Floats:
     """Share of each feature in each row's abnormality, (n, d): rows sum to 1, or 0 without any."""
     out = np.empty(X.size)
-    _kernels.explain_groups(np.require(block, requirements="W"), *_alone(X), flat(X), out)
+    _kernels.explain_block(np.require(block, requirements="W"), flat(X), X.shape[0], out)
     return out.reshape(X.shape)
-
-
-def _alone(X: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    return np.zeros(1, dtype=np.int64), np.array([X.shape[0]], dtype=np.int64)

@@ -9,6 +9,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,8 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.detector import Detector
+from models.judging import Bench
 
 FORMAT = 1
+GATE = "gate"
+"""Where an artefact's provenance keeps what the gate measured on the candidate."""
 
 
 class ArtifactError(Exception):
@@ -45,6 +49,11 @@ class Model:
     features: tuple[str, ...]
     samples: NDArray[np.float32]
     provenance: Mapping[str, Any]
+
+    @cached_property
+    def bench(self) -> Bench:
+        """The detector as a batch is judged by it."""
+        return Bench(self.detector)
 
     @property
     def nbytes(self) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
+
+from models import _kernels_calibration
 
 Floats = NDArray[np.float64]
 HeldOut = Callable[[NDArray[np.int64]], Floats]
@@ -31,7 +32,7 @@ FOLDS = 5
 TAIL_SHARE = 0.25
 """Share of the samples, the most abnormal, from which the tail's scale is learnt."""
 
-TINY = float(np.finfo(np.float64).tiny)
+TINY = _kernels_calibration.TINY
 
 # Differences below this share of a score are rounding.
 NOISE = 1e-9
@@ -134,64 +135,39 @@ class Calibration:
 
         Never rises when the budget falls.
         """
-        n = self.scores.size
-        if n < FEW:
+        if self.scores.size < FEW:
             freedom, scale = self._prediction()
             return self.mean + scale * float(special.stdtrit(freedom, budget))
-        position = budget * (n + 1)
-        if position >= 1:
-            return float(np.interp(position, np.arange(1, n + 1), self.scores))
-        first = self.origin - float(self.scores[0]) + self.excess
-        beyond = first * float(np.expm1(-np.log(position) / self.order))
-        return float(self.scores[0]) - beyond
+        return float(_kernels_calibration.offset(*self._tail(), budget))
 
     def p_values(self, scores: Floats) -> Floats:
         """Share of normal samples at least as abnormal as each score, same shape, in (0, 1].
 
         NaN for NaN.
         """
-        scores = np.asarray(scores, dtype=np.float64)
-        n = self.scores.size
-        if n < FEW:
-            freedom, scale = self._prediction()
-            with np.errstate(over="ignore"):
-                shares = special.stdtr(freedom, (scores - self.mean) / scale)
-        else:
-            shares = self._ranked(scores)
+        asked = np.array(scores, dtype=np.float64)
+        if self.scores.size >= FEW:
+            shares = np.empty_like(asked)
+            _kernels_calibration.p_values(*self._tail(), asked.reshape(-1), shares.reshape(-1))
+            return shares
+        freedom, scale = self._prediction()
+        with np.errstate(over="ignore"):
+            shares = special.stdtr(freedom, (asked - self.mean) / scale)
         return np.asarray(np.clip(shares, TINY, 1.0), dtype=np.float64)
 
-    def p_value(self, score: float) -> float:
-        """The p-value of one score, many times faster than of an array of one."""
-        n = self.scores.size
-        if n < FEW or score != score:
-            return float(self.p_values(np.array([score]))[0])
-        rank = int(self.scores.searchsorted(score, side="right"))
-        if rank == 0:
-            least = float(self.scores[0])
-            first = self.origin - least + self.excess
-            share = math.exp(-self.order * math.log1p((least - score) / first))
-            return max(share / (n + 1.0), TINY)
-        below = float(self.scores[rank - 1])
-        if rank == n:
-            return 1.0 if score > below else n / (n + 1.0)
-        return (rank + (score - below) / (float(self.scores[rank]) - below)) / (n + 1.0)
+    def table(self) -> Floats:
+        """What the kernels need of it in one array; empty where the scores are too few for them."""
+        if self.scores.size < FEW:
+            return np.empty(0)
+        head = (self.order, self.excess, self.origin, 0.0)
+        return np.concatenate([head, self.scores])
+
+    def _tail(self) -> tuple[Floats, float, float, int]:
+        return self.scores, self.excess, self.origin, self.order
 
     def _prediction(self) -> tuple[int, float]:
         n = self.scores.size
         return max(n - 1, 1), self.spread * float(np.sqrt(1.0 + 1.0 / max(n, 1)))
-
-    def _ranked(self, scores: Floats) -> Floats:
-        n = self.scores.size
-        rank = np.searchsorted(self.scores, scores, side="right")
-        below = self.scores[np.clip(rank - 1, 0, n - 1)]
-        above = self.scores[np.clip(rank, 0, n - 1)]
-        gap = above - below
-        part = np.divide(scores - below, gap, out=np.zeros_like(scores), where=gap > 0)
-        within = np.where(rank >= n, np.where(scores > below, n + 1.0, n), rank + part)
-        beyond = np.maximum(self.scores[0] - scores, 0.0)
-        first = self.origin - self.scores[0] + self.excess
-        tail = np.exp(-self.order * np.log1p(beyond / first))
-        return np.where(np.isnan(scores), np.nan, np.where(rank == 0, tail, within) / (n + 1.0))
 
 
 @dataclass(frozen=True)
@@ -230,12 +206,6 @@ class StudentCalibration(Calibration):
             return super().offset(budget)
         each = sample_budget(budget, self.features)
         return float(special.stdtrit(max(self.count - 1, 1), each / 2.0))
-
-    def p_value(self, score: float) -> float:
-        """The p-value of one score."""
-        if self.scores.size >= FEW:
-            return super().p_value(score)
-        return float(self.p_values(np.array([score]))[0])
 
     def p_values(self, scores: Floats) -> Floats:
         """Chance that a normal sample lies at least as far from the mean, same shape."""

@@ -7,12 +7,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from models import artifacts
-from models.artifacts import ArtifactError, Model, profile_directory
+from models.artifacts import GATE, ArtifactError, Model, profile_directory
 from models.features import KINDS
+from models.quality import constant_features
 from models.training import seed_of, train
 from processor import ring
+from processor.decode import dead_letter
 from processor.draft import Draft
-from processor.records import Incoming, Outgoing, ProfileKey
+from processor.records import DeadLetter, Incoming, Outgoing, ProfileKey
 from processor.ring import Ring
 from processor.state import Active
 from schemas import (
@@ -22,10 +24,14 @@ from schemas import (
     Mark,
     MarkName,
     ModelRecord,
+    explain,
     parse_object,
 )
+from schemas.model_record import KNOWN_TRIGGERS
 
 HISTORY = 5
+CONSTANT_NAMED, MAX_NAME = 20, 100
+"""Constant features that are named, and of each name so much; of more there is the number."""
 
 
 def lifecycle(draft: Draft, key: ProfileKey, event: str, detail: str, **fields: Any) -> None:
@@ -131,6 +137,8 @@ def first_version(
     announce(draft, key, announced)
     draft.step.outputs += ring.tombstones(draft.rules.topics.cold_start, key, stored)
     draft.step.count("trainings", kind, "cold-start", "trained")
+    constant = constant_features(samples, complete.names)
+    draft.step.count("constant_features", kind, by=len(constant))
     lifecycle(
         draft,
         key,
@@ -138,6 +146,12 @@ def first_version(
         f"version 1, {name}, on {samples.shape[0]} samples",
         generation=complete.generation,
         version=1,
+        figures={
+            "samples": int(samples.shape[0]),
+            "features": len(complete.names),
+            "constant_features": len(constant),
+            "constant": [feature[:MAX_NAME] for feature in constant[:CONSTANT_NAMED]],
+        },
     )
 
 
@@ -156,14 +170,15 @@ def not_written(draft: Draft, key: ProfileKey, generation: int, retry_at: int) -
 
 def adopt(draft: Draft, record: Incoming) -> None:
     """Give a candidate its version and switch to it, or refuse it."""
-    try:
-        candidate = ModelRecord.model_validate(parse_object(record.value or b""))
-    except (InvalidJson, ValidationError):
-        candidate = None
-    if candidate is None or candidate.kind not in KINDS:
-        draft.step.count("dead_letters", "invalid_candidate")
+    candidate = read_candidate(record)
+    if isinstance(candidate, DeadLetter):
+        draft.step.count("dead_letters", candidate.reason)
+        topic = draft.rules.topics.dead_letter
+        draft.step.outputs.append(dead_letter(record, candidate, topic))
         return
     key = (record.partition, candidate.kind, candidate.profile_id)
+    # A label's values are bounded, whatever a later release may call its triggers.
+    trigger = candidate.trigger if candidate.trigger in KNOWN_TRIGGERS else "other"
     current = draft.profile(key)
     why = _objection(current, candidate)
     if why is None:
@@ -173,7 +188,7 @@ def adopt(draft: Draft, record: Incoming) -> None:
         else:
             why = str(opened)
     if why is not None or not isinstance(current, Active):
-        draft.step.count("trainings", candidate.kind, candidate.trigger, "refused")
+        draft.step.count("trainings", candidate.kind, trigger, "refused")
         discard(draft, key, candidate)
         lifecycle(
             draft,
@@ -194,7 +209,7 @@ def adopt(draft: Draft, record: Incoming) -> None:
         }
     )
     announce(draft, key, announced)
-    draft.step.count("trainings", candidate.kind, candidate.trigger, "adopted")
+    draft.step.count("trainings", candidate.kind, trigger, "adopted")
     lifecycle(
         draft,
         key,
@@ -204,6 +219,19 @@ def adopt(draft: Draft, record: Incoming) -> None:
         version=announced.version,
         figures=announced.figures,
     )
+
+
+def read_candidate(record: Incoming) -> ModelRecord | DeadLetter:
+    """The candidate that a record holds, or what is wrong with it."""
+    try:
+        candidate = ModelRecord.model_validate(parse_object(record.value or b""))
+    except InvalidJson as error:
+        return DeadLetter("invalid_candidate", f"value: {error}")
+    except ValidationError as error:
+        return DeadLetter("invalid_candidate", explain(error))
+    if candidate.kind not in KINDS:
+        return DeadLetter("invalid_candidate", f"kind: expected one of {', '.join(KINDS)}")
+    return candidate
 
 
 def discard(draft: Draft, key: ProfileKey, candidate: ModelRecord) -> None:
@@ -255,8 +283,8 @@ def return_to(draft: Draft, current: ModelRecord, old: HistoryEntry) -> ModelRec
             "trigger": "rollback",
             "trained_at": old.trained_at,
             "history": [entry(current), *current.history][:HISTORY],
-            "provenance": dict(opened.provenance),
-            "figures": None,
+            "provenance": {k: v for k, v in opened.provenance.items() if k != GATE},
+            "figures": opened.provenance.get(GATE),
         }
     )
 

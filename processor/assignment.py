@@ -120,6 +120,8 @@ class Assignment:
     def fetch(self) -> None:
         """Fetch from the positions on; commands alone until they were read to their end."""
         wanted = self._urgent or self.positions
+        # What was polled and dropped is polled again: an end is one only behind it.
+        self.ends = {}
         self._consumer.assign([TopicPartition(t, p, self.positions[t, p]) for t, p in wanted])
         self.waiting = "reading commands" if self._urgent else None
 
@@ -227,5 +229,8 @@ class Assignment:
         self.restore_seconds = monotonic() - self._began
         read = self._restore.read
         self.close()
+        # Profiles stay: the collector need not look at each of them again and again.
+        gc.collect()
+        gc.freeze()
         self._log.info("restored", records=read, seconds=round(self.restore_seconds, 3))
         self.fetch()

@@ -1,4 +1,4 @@
-"""The commands that judge models without Kafka: evaluate, and evaluate retraining."""
+"""The commands that judge models without Kafka: evaluate, and its retraining and drift."""
 
 from __future__ import annotations
 
@@ -66,6 +66,14 @@ def evaluate(
 def evaluate_retraining(
     data: Data = RECORDED,
     detector: Annotated[str, typer.Option(help="The detector.")] = "blend",
+    budget: Annotated[
+        list[float] | None,
+        typer.Option(
+            min=1e-6,
+            max=0.5,
+            help="Only at this alert budget, 0.01 and 0.05 by default; may be given again.",
+        ),
+    ] = None,
     seed: Seed = 0,
     quick: Quick = False,
     markdown: MarkdownFile = None,
@@ -75,9 +83,33 @@ def evaluate_retraining(
     from models.evaluation import retraining, retraining_report
 
     with _recordings(), _progress() as advance:
-        results = retraining.run(data, detector=detector, seed=seed, quick=quick, progress=advance)
+        results = retraining.run(
+            data,
+            detector=detector,
+            budgets=budget or retraining.BUDGETS,
+            seed=seed,
+            quick=quick,
+            progress=advance,
+        )
     text = retraining_report.to_markdown(results)
     _tell(text, retraining_report.to_json(results), markdown, json)
+
+
+@evaluate_app.command("drift")
+def evaluate_drift(
+    data: Data = RECORDED,
+    seed: Seed = 0,
+    quick: Quick = False,
+    markdown: MarkdownFile = None,
+    json: JsonFile = None,
+) -> None:
+    """Measure how often drift is flagged where none is, and how soon where there is some."""
+    from models.evaluation import drifting
+
+    with _progress() as advance:
+        rows = drifting.run(seed=seed, quick=quick, progress=advance)
+        rows += drifting.recorded(data, quick=quick)
+    _tell(drifting.to_markdown(rows), drifting.to_json(rows), markdown, json)
 
 
 @contextmanager

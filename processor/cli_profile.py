@@ -29,7 +29,7 @@ Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the rec
 
 
 @app.command("show")
-@with_settings(*CLIENT, *COLD_STARTS)
+@with_settings(*CLIENT, *COLD_STARTS, "model_dir")
 def show(
     settings: Settings,
     profile_id: Id,
@@ -37,15 +37,21 @@ def show(
     verdicts: Annotated[int, typer.Option(min=0, help="How many of the last ones.")] = 5,
     json: Annotated[bool, typer.Option("--json", help="As one JSON array.")] = False,
 ) -> None:
-    """Say where a profile stands: learning or active, versions, thresholds, last verdicts."""
+    """Say where a profile stands: learning or active, versions and their making, last verdicts."""
     standings = profile.stand(settings, profile_id, kind, verdicts)
+    from processor.profile_versions import versions
+
+    made = [versions(settings, standing.model) if standing.model else [] for standing in standings]
     if json:
-        plain = [standing.plain() for standing in standings]
+        plain = [
+            standing.plain() | {"versions": [version.plain() for version in known]}
+            for standing, known in zip(standings, made, strict=True)
+        ]
         typer.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode())
         return
     console = Console(highlight=False, soft_wrap=True)
-    for standing in standings:
-        console.print(profile_view.view(standing, verdicts))
+    for standing, known in zip(standings, made, strict=True):
+        console.print(profile_view.view(standing, known, verdicts))
 
 
 @app.command("forget")

@@ -43,6 +43,7 @@ def execute(draft: Draft, record: Incoming) -> bool:
         return True
     kinds = tuple(KINDS) if command.kind is None else (command.kind,)
     keys = [(record.partition, kind, command.profile_id) for kind in kinds]
+    draft.recall(keys)
     held = [key for key in keys if draft.profile(key) or draft.suppression(key)]
     if command.command == CommandName.FORGET:
         return forgetting.forget(draft, record, command, keys, held)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from models.features import KINDS, Extracted, Kind
+from models.features import KINDS, Extracted, Kind, extract_plain, plain
 from processor.names import DEAD_LETTER_LIMIT
 from processor.records import DeadLetter, Headers, Incoming, Outgoing
 from schemas import InvalidJson, explain, parse_object
@@ -28,8 +29,7 @@ class Limits:
     samples: int
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """Telemetry as the pipeline needs it.
 
     Attributes:
@@ -62,6 +62,65 @@ def profile_id(key: bytes | None) -> str | DeadLetter:
             found = f"U+{ord(character):04X} at character {position}"
             return DeadLetter("invalid_key", f"key: control character {found}")
     return text
+
+
+def decode_all(
+    records: Sequence[Incoming], kinds: Mapping[str, str], limits: Limits
+) -> list[Decoded | DeadLetter]:
+    """Check a batch of telemetry records; what ``decode`` gives for each, in less time.
+
+    Args:
+        records: in any order.
+        kinds: kind of each topic.
+        limits: bounds of a record.
+    """
+    found: list[Decoded | DeadLetter | None] = []
+    vectors: dict[int, list[tuple[int, Vector]]] = {}
+    for position, record in enumerate(records):
+        kind = kinds[record.topic]
+        vector = _vector(record, limits) if kind == "features" else None
+        if vector is None:
+            found.append(decode(record, kind, limits))
+        else:
+            found.append(None)
+            vectors.setdefault(len(vector.numbers), []).append((position, vector))
+    for alike in vectors.values():
+        extracted = extract_plain([v.values for _, v in alike], [v.numbers for _, v in alike])
+        for (position, vector), rows in zip(alike, extracted, strict=True):
+            found[position] = Decoded("features", vector.profile_id, vector.observed_at, rows)
+    return [value for value in found if value is not None]
+
+
+class Vector(NamedTuple):
+    """A `features` record whose checks are done, but for making an array of its numbers."""
+
+    profile_id: str
+    observed_at: int
+    values: dict[str, float | None] | list[float | None]
+    numbers: list[float | None]
+
+
+def _vector(record: Incoming, limits: Limits) -> Vector | None:
+    """A record that is plainly a valid vector; None where ``decode`` has to look closer."""
+    identity, value = profile_id(record.key), record.value
+    if type(identity) is not str or value is None or len(value) > limits.record_bytes:
+        return None
+    try:
+        parsed = parse_object(value)
+    except InvalidJson:
+        return None
+    numbers = plain(parsed.get("values"))
+    if numbers is None or len(numbers) > limits.features:
+        return None
+    observed_at = parsed.get("observed_at")
+    if observed_at is None:
+        observed_at = min(max(0, record.timestamp), MAX_EPOCH_MS)
+    elif type(observed_at) is not int or not 0 <= observed_at <= MAX_EPOCH_MS:
+        return None
+    told = parsed.get("profile_id", identity), parsed.get("kind", "features")
+    if told != (identity, "features"):
+        return None
+    return Vector(identity, observed_at, parsed["values"], numbers)
 
 
 def decode(record: Incoming, kind: str, limits: Limits) -> Decoded | DeadLetter:

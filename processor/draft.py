@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,10 @@ Floats = NDArray[np.float64]
 OpenModels = Callable[[Iterable[ModelRecord]], Mapping[str, Model | ArtifactError]]
 Erase = Callable[[str, int], list[str]]
 """Deletes what a directory holds of a generation and those before it; names of what it held."""
+Recall = Callable[[Iterable[ProfileKey]], Mapping[ProfileKey, Learning]]
+"""Those of some profiles that learn and are not in memory."""
+Silent = Callable[[int], Iterable[ProfileKey]]
+"""At most so many of the profiles that were silent for longer than one may be."""
 Retention = Callable[[], Mapping[str, int | None]]
 """Milliseconds that each topic which only ages out keeps its records; None where unknown."""
 
@@ -28,6 +35,16 @@ Retention = Callable[[], Mapping[str, int | None]]
 def erase_nothing(_directory: str, _generation: int) -> list[str]:
     """For a Step that writes nothing."""
     return []
+
+
+def nothing_spilled(_keys: Iterable[ProfileKey]) -> Mapping[ProfileKey, Learning]:
+    """For a Step whose state is all in memory."""
+    return {}
+
+
+def never_silent(_most: int) -> Iterable[ProfileKey]:
+    """For a Step that forgets only what it is told to."""
+    return ()
 
 
 def unknown_retention() -> Mapping[str, int | None]:
@@ -43,6 +60,8 @@ class Rules:
         open_models: the models of announcements, by SHA-256.
         erase: deletes a forgotten profile's artefacts; doing so again does no harm.
         retention: how long topics that only age out keep a forgotten profile's records.
+        recall: reads back profiles that learn and whose rings wait on the local disk.
+        silent: profiles to be forgotten because nothing came from them for so long.
     """
 
     settings: Settings
@@ -50,6 +69,8 @@ class Rules:
     open_models: OpenModels
     erase: Erase = erase_nothing
     retention: Retention = unknown_retention
+    recall: Recall = nothing_spilled
+    silent: Silent = never_silent
 
     @property
     def limits(self) -> Limits:
@@ -57,8 +78,7 @@ class Rules:
         return Limits(settings.max_record_bytes, settings.max_features, settings.max_samples)
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(NamedTuple):
     """A record of an active profile that waits for the scores of the batch."""
 
     record: Incoming
@@ -80,10 +100,45 @@ class Draft:
     step: Step[Profile] = field(default_factory=lambda: Step[Profile]())
     answers: list[list[Outgoing] | Pending] = field(default_factory=list)
     models: dict[str, Model] = field(default_factory=dict)
+    told: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Verdicts by kind, status and severity."""
     trainings: int = 0
+    trained_samples: int = 0
+    recalled: dict[ProfileKey, Learning] = field(default_factory=dict)
+    rows: dict[str, list[Floats]] = field(default_factory=dict)
+    """Samples by kind, for what is counted of the whole batch."""
+
+    @cached_property
+    def windows(self) -> bool:
+        """Whether the state holds any maintenance window."""
+        return any(self.state.suppressions.values())
 
     def profile(self, key: ProfileKey) -> Profile | None:
-        return self.step.profiles[key] if key in self.step.profiles else self.state.profile(key)
+        if key in self.step.profiles:
+            return self.step.profiles[key]
+        return self.state.profile(key) or self.recalled.get(key)
+
+    def recall(self, keys: Iterable[ProfileKey]) -> None:
+        """Have at hand those of some profiles that are not in memory."""
+        missing = [key for key in set(keys) if self.profile(key) is None]
+        if missing:
+            found = self.rules.recall(missing)
+            self.recalled |= found
+            for _, kind, _ in found:
+                self.step.count("recalled", kind)
+
+    def may_train(self, samples: int) -> bool:
+        """Count one more training; False where the Step has to end before it."""
+        settings = self.rules.settings
+        trained = self.trained_samples + samples
+        if self.trainings and (
+            self.trainings >= settings.trainings_per_step
+            or trained > settings.training_samples_per_step
+        ):
+            return False
+        self.trainings += 1
+        self.trained_samples = trained
+        return True
 
     def generation(self, key: ProfileKey) -> int | None:
         profile = self.profile(key)
@@ -100,5 +155,7 @@ class Draft:
         return delta[key] if key in delta else self.state.forgetting(key)
 
     def suppressed(self, key: ProfileKey) -> bool:
+        if not self.windows and not self.step.suppressions:
+            return False
         window = self.suppression(key)
         return window is not None and window.until > self.now

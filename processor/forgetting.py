@@ -5,6 +5,9 @@ notes in ``profiles`` what was cleared; the command's offset stays where it is. 
 read again, by this process or by the next, before any telemetry of its partition: the artefacts
 are deleted, and the second transaction commits that offset together with the receipt and clears
 the note.
+
+A profile that was silent for ``TELLTALE_PROFILE_TTL_DAYS`` goes the same way without a command: the
+note alone says what is to be done, and the next Step, whatever it is for, does it first.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from processor.state import Active, Forgetting, Learning
 from schemas import Command
 
 FORMAT = 1
+SILENT_AT_A_TIME = 20
+"""Profiles forgotten in one Step for their silence: their artefacts may lie far away."""
 
 
 def forget(
@@ -43,7 +48,7 @@ def forget(
     """
     if held:
         for key in held:
-            clear(draft, key, command, record.offset)
+            clear(draft, key, "command", command.command_id, record.offset)
         return False
     for key in keys:
         begun = draft.forgetting(key)
@@ -52,8 +57,34 @@ def forget(
     return True
 
 
-def clear(draft: Draft, key: ProfileKey, command: Command, command_offset: int) -> None:
-    """The first turn: clear the keys, tell the retrainer, note what is still to be done."""
+def finish_silent(draft: Draft) -> None:
+    """The second turn of whatever was forgotten for its silence, before all else."""
+    for partition, begun in draft.state.forgettings.items():
+        for (kind, profile_id), note in begun.items():
+            if note.command_offset is None:
+                finish(draft, (partition, kind, profile_id), note)
+
+
+def forget_silent(draft: Draft) -> None:
+    """The first turn for some of those that are silent for too long, unless the batch has them."""
+    silent = [key for key in draft.rules.silent(SILENT_AT_A_TIME) if key not in draft.step.heard]
+    draft.recall(silent)
+    for key in silent:
+        if draft.profile(key) is not None:
+            partition, kind, _ = key
+            # What was learnt from where: no two learnings of a partition have it in common.
+            clear(draft, key, "ttl", f"ttl-{kind}-{partition}-{draft.generation(key)}", None)
+
+
+def clear(
+    draft: Draft, key: ProfileKey, trigger: str, command_id: str, command_offset: int | None
+) -> None:
+    """The first turn: clear the keys, tell the retrainer, note what is still to be done.
+
+    Args:
+        trigger: ``command`` or ``ttl``.
+        command_offset: where the command stands; None where there is none.
+    """
     partition, kind, profile_id = key
     topics, outputs = draft.rules.topics, draft.step.outputs
     profile = draft.profile(key)
@@ -64,11 +95,12 @@ def clear(draft: Draft, key: ProfileKey, command: Command, command_offset: int) 
     announced = [] if active is None else [(active.version, active.sha256)]
     announced += [] if active is None else [(old.version, old.sha256) for old in active.history]
     begun = Forgetting(
-        command.command_id,
+        command_id,
         command_offset,
         draft.generation(key) or 0,
         None if active is None else active.version,
         {
+            "trigger": trigger,
             "cold_start_slots": len(slots),
             "versions": [{"version": version, "sha256": digest} for version, digest in announced],
             "last_learnt_offset": None if active is None else active.source_offset,
@@ -76,7 +108,7 @@ def clear(draft: Draft, key: ProfileKey, command: Command, command_offset: int) 
             "command_offset": command_offset,
         },
     )
-    outputs.append(mark(draft, key, "forget", command_id=command.command_id))
+    outputs.append(mark(draft, key, "forget", command_id=command_id))
     # A profile that learns anew after its model was lost still has an announcement.
     outputs.append(Outgoing(topics.models, partition, f"{kind}:{profile_id}".encode(), None))
     outputs += slots
@@ -91,12 +123,13 @@ def finish(draft: Draft, key: ProfileKey, begun: Forgetting) -> None:
     partition, kind, profile_id = key
     directory = profile_directory(kind, profile_id, partition)
     deleted = draft.rules.erase(directory, begun.generation)
+    why = "silent for too long: " if begun.command_offset is None else ""
     lifecycle(
         draft,
         key,
         "forgotten",
-        f"{len(begun.figures['versions'])} versions, {begun.figures['cold_start_slots']} learning "
-        f"samples and {len(deleted)} files are deleted; other topics age out",
+        f"{why}{len(begun.figures['versions'])} versions, {begun.figures['cold_start_slots']} "
+        f"learning samples and {len(deleted)} files are deleted; other topics age out",
         command_id=begun.command_id,
         generation=begun.generation,
         version=begun.version,
@@ -108,7 +141,9 @@ def finish(draft: Draft, key: ProfileKey, begun: Forgetting) -> None:
     )
     draft.step.outputs.append(profile_record(draft, key, None))
     draft.step.forgettings[key] = None
-    draft.step.count("commands", "forget", "done")
+    draft.step.count("forgotten", kind, "command" if why == "" else "ttl")
+    if begun.command_offset is not None:
+        draft.step.count("commands", "forget", "done")
 
 
 def encode(begun: Forgetting) -> bytes:
@@ -135,7 +170,7 @@ def decode(note: dict[str, Any]) -> Forgetting:
     """
     return Forgetting(
         str(note["command_id"]),
-        int(note["command_offset"]),
+        None if note["command_offset"] is None else int(note["command_offset"]),
         int(note["generation"]),
         note["version"],
         dict(note["figures"]),

@@ -13,7 +13,6 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
-LIVE_SECONDS = 60.0
 BROKER_SECONDS = 15.0
 
 
@@ -26,19 +25,21 @@ class Health:
         waiting: why the role is not ready, or None.
         fatal: the error after which the role is never healthy again.
         broker_seen: monotonic time at which the broker last answered.
+        live_seconds: how long a turn may take.
     """
 
     turned: float = field(default_factory=monotonic)
     waiting: str | None = "starting"
     fatal: str | None = None
     broker_seen: float = field(default_factory=monotonic)
+    live_seconds: float = 60.0
 
     def live(self) -> str | None:
         """Why the role is not alive, or None."""
         if self.fatal is not None:
             return f"fatal: {self.fatal}"
         silent = monotonic() - self.turned
-        return f"the loop has not turned for {silent:.0f} s" if silent > LIVE_SECONDS else None
+        return f"the loop has not turned for {silent:.0f} s" if silent > self.live_seconds else None
 
     def ready(self) -> str | None:
         """Why the role is not ready, or None."""

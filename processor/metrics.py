@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 import confluent_kafka
+import numpy as np
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client import Counter as PrometheusCounter
 
+from models.features import KINDS
+from processor.latency import BatchHistogram
+from processor.series import series
+from processor.settings import Settings
 from processor.step import Count
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -23,6 +28,16 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "verdicts": ("Verdicts written.", ("kind", "status", "severity")),
     "unknown_features": ("Features ignored, as their profile does not have them.", ("kind",)),
     "models_lost": ("Announced models whose artefact could not be opened.", ("kind",)),
+    "values": ("Values expected in the samples of valid records.", ("kind",)),
+    "missing_values": ("Those of them that were absent.", ("kind",)),
+    "constant_features": ("Features that never vary in the samples of a training.", ("kind",)),
+    "drifts": (
+        "Profiles whose normal has moved away from their model, as often as told.",
+        ("kind",),
+    ),
+    "recalled": ("Learning profiles read back from the local file.", ("kind",)),
+    "spill_failures": ("Times that the local file took no learning profile.", ()),
+    "forgotten": ("Profiles forgotten, by what asked for it.", ("kind", "trigger")),
     "commands": ("Commands of operators by what became of them.", ("command", "outcome")),
 }
 
@@ -42,12 +57,11 @@ class Metrics:
             buckets=SECONDS,
             registry=registry,
         )
-        self.end_to_end_seconds = Histogram(
+        self.end_to_end_seconds = BatchHistogram(
             "telltale_end_to_end_seconds",
             "From a telemetry record's timestamp to the commit of its verdict.",
-            ("role",),
-            buckets=SECONDS,
-            registry=registry,
+            SECONDS,
+            registry,
         )
         self.consumer_lag = Gauge(
             "telltale_consumer_lag",
@@ -57,6 +71,33 @@ class Metrics:
         )
         self.profiles = Gauge(
             "telltale_profiles", "Profiles held.", ("role", "kind", "state"), registry=registry
+        )
+        self.drifting_profiles = Gauge(
+            "telltale_drifting_profiles",
+            "Active profiles whose normal has moved away from their model.",
+            ("role", "kind"),
+            registry=registry,
+        )
+        self.silent_profiles = Gauge(
+            "telltale_silent_profiles",
+            "Active profiles not heard for longer than is usual for them.",
+            ("role", "kind"),
+            registry=registry,
+        )
+        self.spilled_profiles = Gauge(
+            "telltale_spilled_profiles",
+            "Learning profiles that wait in the local file, beyond the limit of memory.",
+            ("role", "kind"),
+            registry=registry,
+        )
+        self.spill_bytes = Gauge(
+            "telltale_spill_bytes", "Size of that file.", ("role",), registry=registry
+        )
+        self.spill_limit_bytes = Gauge(
+            "telltale_spill_limit_bytes",
+            "What it may have: TELLTALE_SPILL_BYTES.",
+            ("role",),
+            registry=registry,
         )
         self.refused_profiles = Gauge(
             "telltale_refused_profiles",
@@ -73,6 +114,18 @@ class Metrics:
             ("role",),
             registry=registry,
         )
+        self.alert_budget = Gauge(
+            "telltale_alert_budget",
+            "Share of a profile's normal records that may be anomalies: TELLTALE_ALERT_BUDGET.",
+            ("role", "kind"),
+            registry=registry,
+        )
+        self.cold_start_samples = Gauge(
+            "telltale_cold_start_samples",
+            "Samples before the first training: TELLTALE_COLD_START_SAMPLES.",
+            ("role", "kind"),
+            registry=registry,
+        )
         self.restore_seconds = Gauge(
             "telltale_restore_seconds",
             "How long the last restore took.",
@@ -87,7 +140,7 @@ class Metrics:
         )
         self.ready = Gauge(
             "telltale_ready",
-            "1 while the role has its partitions restored and the broker answers.",
+            "1 while /health/ready says yes, asked at each scrape: a loop that hangs sets none.",
             ("role",),
             registry=registry,
         )
@@ -98,23 +151,29 @@ class Metrics:
             registry=registry,
         )
 
-    def start(self, role: str, model_memory: int) -> None:
-        """Set what stays as it is for the life of a role."""
+    def start(self, role: str, settings: Settings) -> None:
+        """Set what stays as it is for the life of a role, and counters of known labels to 0."""
         librdkafka = confluent_kafka.libversion()[0]
         self._build_info.labels(
             role, version("telltale"), platform.python_version(), librdkafka
         ).set(1)
-        self.model_memory_limit_bytes.labels(role).set(model_memory)
+        self.model_memory_limit_bytes.labels(role).set(settings.model_memory)
+        for kind in KINDS:
+            self.alert_budget.labels(role, kind).set(settings.alert_budget)
+            self.cold_start_samples.labels(role, kind).set(settings.cold_start(kind))
+        self.batch_seconds.labels(role)
+        if role == "scorer":
+            self.spill_limit_bytes.labels(role).set(settings.spill_bytes)
+            self.end_to_end_seconds.begin(role)
+        for name, labels in series(role):
+            self.counters[name].labels(role, *labels)
 
     def count(self, role: str, counts: Counter[Count]) -> None:
         """Let the counters grow by what a committed Step says."""
         for (name, labels), by in counts.items():
             self.counters[name].labels(role, *labels).inc(by)
 
-    def observe_latencies(self, role: str, timestamps: Iterable[int], now_ms: int) -> None:
-        """Count the time from each record's timestamp to now; records of one time go together."""
-        histogram = self.end_to_end_seconds.labels(role)
-        for timestamp, times in Counter(timestamps).items():
-            seconds = max(0.0, (now_ms - timestamp) / 1000.0)
-            for _ in range(times):
-                histogram.observe(seconds)
+    def observe_latencies(self, role: str, timestamps: Sequence[int], now_ms: int) -> None:
+        """Count the time from each record's timestamp, epoch milliseconds, to now."""
+        seconds = (now_ms - np.array(timestamps, dtype=np.float64)) / 1000.0
+        self.end_to_end_seconds.observe(role, np.maximum(seconds, 0.0))

@@ -79,13 +79,11 @@ def read_head(value: bytes) -> dict[str, Any]:
         found = orjson.loads(value)
         if found["format"] != FORMAT:
             raise SlotError(f"pool head of format {found['format']}, expected {FORMAT}")
-        asked = found["asked"]
+        asked = found.get("asked")
         return {
             "asked": None if asked is None else str(asked),
-            **{
-                name: int(found[name])
-                for name in ("generation", "accepted", "offset", "tried", "tried_at", "refused")
-            },
+            **{name: int(found[name]) for name in ("generation", "accepted", "offset")},
+            **{name: int(found.get(name, 0)) for name in ("tried", "tried_at", "refused")},
         }
     except (ValueError, TypeError, KeyError) as error:
         if isinstance(error, SlotError):

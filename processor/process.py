@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -23,6 +24,7 @@ from processor.storage import storage
 from processor.worker import Worker
 
 SHUTDOWN_SECONDS = 9.0
+COLLECT_AFTER = 100_000
 PORTS = {"scorer": 9464, "retrainer": 9465}
 ROLES: dict[str, Callable[[Settings, ModelStore, Metrics, Any], Role]] = {
     "scorer": ScorerRole,
@@ -45,6 +47,8 @@ def main(settings: Settings, roles: Sequence[str]) -> int:
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     models.warm_up()
+    # A batch makes and drops tens of thousands of small objects, hardly one of them in a cycle.
+    gc.set_threshold(COLLECT_AFTER, 20, 100)
     workers = build(settings, roles, Metrics(registry))
     port = PORTS[roles[0]] if settings.http_port is None else settings.http_port
     health = {name: worker.health for name, worker in workers.items()}
@@ -67,7 +71,7 @@ def build(settings: Settings, roles: Sequence[str], metrics: Metrics) -> dict[st
     for name in roles:
         log = logs.logger(name)
         store = ModelStore(storage(settings), settings.model_memory)
-        metrics.start(name, settings.model_memory)
+        metrics.start(name, settings)
         role = ROLES[name](settings, store, metrics, log)
         workers[name] = Worker(role, settings, metrics, log)
     return workers

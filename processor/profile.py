@@ -120,11 +120,16 @@ def search(settings: Settings, topics: Topics, profile_id: str, kinds: tuple[str
             newest[record.topic, record.partition, key] = record.value
     found = Found({}, {}, {})
     for (topic, partition, key), value in newest.items():
-        _keep(found, topics, topic, (partition, key), value)
+        keep(found, topics, topic, (partition, key), value)
     return found
 
 
-def _keep(found: Found, topics: Topics, topic: str, place: tuple[int, bytes], value: bytes) -> None:
+def keep(found: Found, topics: Topics, topic: str, place: tuple[int, bytes], value: bytes) -> None:
+    """Note what a compacted topic holds under a key; what is being forgotten is nothing to show.
+
+    Raises:
+        ToolError: it cannot be read.
+    """
     partition, raw = place
     try:
         if topic == topics.cold_start:
@@ -136,9 +141,10 @@ def _keep(found: Found, topics: Topics, topic: str, place: tuple[int, bytes], va
         if topic == topics.models:
             found.models[key] = ModelRecord.model_validate(orjson.loads(value))
         else:
-            window = orjson.loads(value)
-            found.windows[key] = Suppression(window["until"], window.get("reason"))
-    except (SlotError, ValidationError, orjson.JSONDecodeError, KeyError) as error:
+            kept = orjson.loads(value)
+            if "forgetting" not in kept:
+                found.windows[key] = Suppression(kept["until"], kept.get("reason"))
+    except (SlotError, ValidationError, orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise ToolError(f"{topic} [{partition}]: {raw!r} cannot be read: {error}") from None
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from time import time_ns
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
 from rich.console import Group
@@ -11,14 +13,19 @@ from rich.text import Text
 
 from processor import tail
 from processor.profile import VERDICTS_READ, Standing
-from schemas import ModelRecord
+
+if TYPE_CHECKING:
+    # What opens artefacts takes a second to import, which other commands need not wait for.
+    from processor.profile_versions import Version
 
 
-def view(standing: Standing, verdicts: int) -> Group:
+def view(standing: Standing, versions: Sequence[Version], verdicts: int) -> Group:
     """A profile's standing as tables, ``verdicts`` being how many were looked for."""
     parts: list[Table | Text] = [_facts(standing)]
-    if standing.model is not None:
-        parts.append(_versions(standing.model))
+    if versions:
+        parts.append(_versions(versions))
+        parts += [part for version in versions for part in _making(version)]
+        parts += _unopened(versions)
     if standing.verdicts:
         parts.append(Text("last verdicts", "bold"))
         parts += [tail.line(verdict) for verdict in standing.verdicts]
@@ -29,7 +36,7 @@ def view(standing: Standing, verdicts: int) -> Group:
 
 def _facts(standing: Standing) -> Table:
     table = Table.grid(padding=(0, 2))
-    table.add_row("[bold]profile[/bold]", f"[bold]{standing.profile_id}[/bold]")
+    table.add_row("[bold]profile[/bold]", Text(standing.profile_id, "bold"))
     table.add_row("kind", f"{standing.kind}, partition {standing.partition}")
     if standing.model is None:
         table.add_row("state", f"learning {standing.seen} of {standing.needed}")
@@ -40,29 +47,69 @@ def _facts(standing: Standing) -> Table:
         table.add_row("detector", f"{model.detector}, {len(model.features)} features")
         offset = "" if model.decision_offset is None else f", score {model.decision_offset:.4g}"
         table.add_row("threshold", f"budget {model.alert_budget:.2%}{offset}")
-        table.add_row("artefact", model.artifact)
+        table.add_row("artefact", Text(model.artifact))
     window = standing.suppression
     if window is not None and window.until > time_ns() // 1_000_000:
         why = window.reason or "no reason given"
-        table.add_row("suppressed", f"until {tail.moment(window.until)} ({why})")
+        table.add_row("suppressed", Text(f"until {tail.moment(window.until)} ({why})"))
     return table
 
 
-def _versions(model: ModelRecord) -> Table:
+def _versions(versions: Sequence[Version]) -> Table:
     table = Table(box=SIMPLE, pad_edge=False)
-    for name in ("version", "trained at", "trigger", "trained on", "threshold"):
-        table.add_column(name, justify="right" if name != "trained at" else "left")
-    table.add_row(
-        str(model.version),
-        tail.moment(model.trained_at),
-        model.trigger,
-        f"{model.trained_on} samples",
-        _number(model.decision_offset),
-    )
-    for old in model.history:
-        row = (str(old.version), tail.moment(old.trained_at), "", "", _number(old.decision_offset))
-        table.add_row(*row, style="dim")
+    for name in ("version", "trained at", "trigger", "trained on", "threshold", "sha256"):
+        table.add_column(name, justify="left" if name in ("trained at", "sha256") else "right")
+    for place, version in enumerate(versions):
+        table.add_row(
+            str(version.version),
+            tail.moment(version.trained_at),
+            version.trigger or "",
+            "" if version.trained_on is None else f"{version.trained_on} samples",
+            _number(version.decision_offset),
+            version.sha256[:16],
+            style="dim" if place else "",
+        )
     return table
+
+
+def _making(version: Version) -> list[Table | Text]:
+    """What a version was made of: where its samples came from, by what, and how it was judged."""
+    made = version.provenance
+    if made is None:
+        return []
+    table = Table.grid(padding=(0, 2))
+    first, pooled = made.get("cold_start"), made.get("pool", 0)
+    samples = f"{made.get('samples', '?')}, of {first} first and {pooled} pooled ones"
+    told = [f"policy {made['policy']}"] if "policy" in made else []
+    told += [f"from version {made['base_version']}"] if made.get("base_version") else []
+    told += [f"seed {made['seed']}"] if "seed" in made else []
+    if made.get("pool_offset") is not None:
+        told += [f"accepted up to offset {made['pool_offset']} of partition {made['partition']}"]
+    table.add_row("samples", ", ".join([samples, *told]))
+    table.add_row("detector", Text(_pairs(made.get("parameters", {}), made.get("detector", ""))))
+    table.add_row("made by", Text(_pairs(made.get("versions", {}), between=" ")))
+    if version.calibration is not None:
+        table.add_row("calibration", _pairs(version.calibration))
+    table.add_row("gate", _pairs(version.gate) if version.gate else "none: not a candidate")
+    return [Text(f"version {version.version}", "bold"), table]
+
+
+def _unopened(versions: Sequence[Version]) -> list[Text]:
+    """One line about the artefacts that were not opened."""
+    whys = {version.version: version.unopened for version in versions if version.unopened}
+    if not whys:
+        return []
+    said = "; ".join(f"version {number}: {why}" for number, why in whys.items())
+    return [Text(f"artefacts not opened, provenance as announced: {said}", "yellow")]
+
+
+def _pairs(values: Mapping[str, Any], before: str = "", between: str = "=") -> str:
+    said = ", ".join(f"{name}{between}{_plain(value)}" for name, value in values.items())
+    return f"{before}: {said}" if before and said else before or said
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _number(value: float | None) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from models import artifacts
-from models.artifacts import Model
+from models.artifacts import GATE, Model
+from models.quality import constant_features
 from models.retraining import Candidate, retrain
 from models.training import seed_of
 from processor.draft import Rules
@@ -145,8 +146,9 @@ def propose(
     """Write the candidate."""
     partition, kind, profile_id = key
     model, figures = candidate.model, dict(candidate.outcome.figures)
+    judged = replace(model, provenance={**model.provenance, GATE: figures})
     artifact = artifacts.pack(
-        model, kind=kind, profile_id=profile_id, partition=partition, generation=base.generation
+        judged, kind=kind, profile_id=profile_id, partition=partition, generation=base.generation
     )
     record = base.model_copy(
         update={
@@ -173,6 +175,8 @@ def propose(
     work.step.artifacts.append((key, artifact))
     work.step.outputs.append(out)
     work.step.count("trainings", kind, why, "proposed")
+    constant = constant_features(model.samples, model.features)
+    work.step.count("constant_features", kind, by=len(constant))
 
 
 def fail(work: Work, key: ProfileKey, base: ModelRecord, why: str, reason: str) -> None:

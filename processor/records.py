@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -12,8 +13,7 @@ ProfileKey = tuple[int, str, str]
 TopicPartition = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """A record as it was polled.
 
     Attributes:
@@ -29,8 +29,7 @@ class Incoming:
     timestamp: int
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A record to be produced; a value of None is a tombstone.
 
     Attributes:
@@ -47,8 +46,10 @@ class Outgoing:
     @property
     def size(self) -> int:
         """Bytes on the wire before compression, with what a batch of one adds at most."""
-        headers = sum(len(name) + len(value or b"") + 10 for name, value in self.headers)
-        return len(self.key or b"") + len(self.value or b"") + headers + 128
+        size = len(self.key or b"") + len(self.value or b"") + 128
+        for name, value in self.headers:
+            size += len(name) + len(value or b"") + 10
+        return size
 
 
 @dataclass(frozen=True, slots=True)

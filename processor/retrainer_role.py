@@ -131,6 +131,9 @@ class RetrainerRole:
         self._waiting.clear()
         self._loaded = Table()
 
+    def answered(self, until: int) -> None:
+        """Nothing here goes by silence."""
+
     def observe(self) -> None:
         counts = dict.fromkeys(KINDS, 0)
         for _, kind, _ in self._known.pools:

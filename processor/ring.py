@@ -38,6 +38,11 @@ class Ring:
     records: int = 0
     seen: int = 0
 
+    @property
+    def held(self) -> int:
+        """Samples that it holds."""
+        return sum(slot.rows.shape[0] for slot in self.slots.values())
+
     def samples(self) -> Floats:
         """The samples held, oldest first, shape (n, features)."""
         if not self.slots:

@@ -49,6 +49,9 @@ class Role(Protocol):
     def idle(self, now: int) -> Step[Any] | None:
         """The Step of work that no record brings, or None."""
 
+    def answered(self, until: int) -> None:
+        """Note that whatever was sent to the inputs before a time, epoch ms, is answered."""
+
     def observe(self) -> None:
         """Set the gauges of the role."""
 

@@ -5,23 +5,30 @@ Pure but for opening models: the same state, batch, clock and settings give the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from operator import itemgetter
 
 import numpy as np
+from numpy.typing import NDArray
 
+from models import drift
 from models.artifacts import Model
 from models.features import KINDS, Mismatch, align
-from processor import announcements, ring, verdicts
+from processor import announcements, drifts, ring, verdicts
 from processor.commands import execute
-from processor.decode import Decoded, dead_letter, decode
+from processor.decode import Decoded, dead_letter, decode_all
 from processor.draft import Draft, Floats, Pending, Rules
+from processor.forgetting import finish_silent, forget_silent
 from processor.names import OUTPUT_LIMIT
 from processor.records import DeadLetter, Incoming, Outgoing, ProfileKey
 from processor.ring import Ring
 from processor.state import Active, Learning, Profile, State
 from processor.step import Step
-from processor.verdicts import Judge, Judgement
+
+FIRST = np.zeros(1, dtype=np.int64)
+SMALL = OUTPUT_LIMIT // 2
+"""A value up to here fits, whatever its key (256 bytes) and the headers of a verdict add."""
 
 
 def compute(
@@ -41,6 +48,7 @@ def compute(
         refused: profiles whose artefact could not be written: they go on learning.
     """
     draft = Draft(state, rules, now, refused)
+    finish_silent(draft)
     kinds = rules.topics.kinds()
     telemetry = [record for record in batch if record.topic in kinds]
     controls = [record for record in batch if record.topic not in kinds]
@@ -50,15 +58,25 @@ def compute(
             draft.step.rest = [*controls[position:], *telemetry]
             return draft.step
         draft.step.consume(record)
-    limits = rules.limits
-    decoded = [decode(record, kinds[record.topic], limits) for record in telemetry]
-    open_models(draft, telemetry, decoded)
+    decoded = decode_all(telemetry, kinds, rules.limits)
+    profiles = dict.fromkeys(
+        (record.partition, value.kind, value.profile_id)
+        for record, value in zip(telemetry, decoded, strict=True)
+        if isinstance(value, Decoded)
+    )
+    draft.recall(profiles)
+    open_models(draft, profiles)
     for position, (record, value) in enumerate(zip(telemetry, decoded, strict=True)):
         if not route(draft, record, value):
             draft.step.rest = telemetry[position:]
             break
         draft.step.consume(record)
+    count_values(draft)
     score(draft)
+    forget_silent(draft)
+    for (kind, status, severity), answered in draft.told.items():
+        draft.step.count("records", kind, status, by=answered)
+        draft.step.count("verdicts", kind, status, severity, by=answered)
     draft.step.outputs += [out for answer in draft.answers for out in as_outputs(answer)]
     return draft.step
 
@@ -74,17 +92,10 @@ def control(draft: Draft, record: Incoming) -> bool:
     return execute(draft, record)
 
 
-def open_models(
-    draft: Draft, records: Sequence[Incoming], decoded: Sequence[Decoded | DeadLetter]
-) -> None:
+def open_models(draft: Draft, profiles: Iterable[ProfileKey]) -> None:
     """Have every model that the batch needs at hand, or say that it is lost."""
-    needed: dict[ProfileKey, Active] = {}
-    for record, value in zip(records, decoded, strict=True):
-        if isinstance(value, Decoded):
-            key = (record.partition, value.kind, value.profile_id)
-            profile = draft.profile(key)
-            if isinstance(profile, Active):
-                needed[key] = profile
+    found = {key: draft.profile(key) for key in profiles}
+    needed = {key: profile for key, profile in found.items() if isinstance(profile, Active)}
     opened = draft.rules.open_models(active.record for active in needed.values())
     for key, active in needed.items():
         model = opened[active.record.sha256]
@@ -109,20 +120,27 @@ def route(draft: Draft, record: Incoming, value: Decoded | DeadLetter) -> bool:
             reject(draft, record, DeadLetter("feature_mismatch", fitted.detail))
             return True
         rows, names, unknown = fitted.rows, known, fitted.unknown
-    usable = ~np.isnan(rows).all(axis=1)
-    if not usable.any():
+    usable, indices = evident(rows)
+    if not len(usable):
         answer(draft, record, value, "abstained", profile)
     elif isinstance(profile, Active):
-        draft.answers.append(
-            Pending(record, value, key, profile, rows[usable], np.flatnonzero(usable))
-        )
+        draft.answers.append(Pending(record, value, key, profile, usable, indices))
     elif draft.suppressed(key):
         answer(draft, record, value, "learning", profile)
-    elif not learn(draft, record, value, key, names, rows[usable]):
+    elif not learn(draft, record, value, key, names, usable):
         return False
+    draft.rows.setdefault(value.kind, []).append(rows)
     if unknown:
         draft.step.count("unknown_features", value.kind, by=unknown)
     return True
+
+
+def evident(rows: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """The rows that hold any evidence, and their places."""
+    if len(rows) == 1 and rows[0, 0] == rows[0, 0]:
+        return rows, FIRST
+    usable = ~np.isnan(rows).all(axis=1)
+    return rows[usable], np.flatnonzero(usable)
 
 
 def names_of(profile: Profile) -> tuple[str, ...]:
@@ -146,9 +164,8 @@ def learn(
     after = replace(before, ring=grown)
     complete = grown.seen >= max(needed, before.retry_at)
     if complete and key not in draft.refused:
-        if draft.trainings >= draft.rules.settings.trainings_per_step:
+        if not draft.may_train(grown.held):
             return False
-        draft.trainings += 1
         announcements.first_version(draft, record, key, before.ring, grown)
     else:
         if complete:
@@ -164,8 +181,17 @@ def learn(
             return True
         draft.step.outputs.append(stored)
         draft.step.profiles[key] = after
+    draft.step.heard.add(key)
     answer(draft, record, value, "learning", after)
     return True
+
+
+def count_values(draft: Draft) -> None:
+    """Count the values of the batch's samples, and those of them that are absent."""
+    for kind, rows in draft.rows.items():
+        values = np.concatenate(rows, axis=None)
+        draft.step.count("values", kind, by=values.size)
+        draft.step.count("missing_values", kind, by=int(np.isnan(values).sum()))
 
 
 def score(draft: Draft) -> None:
@@ -174,18 +200,19 @@ def score(draft: Draft) -> None:
     for position, pending in enumerate(draft.answers):
         if isinstance(pending, Pending):
             waiting.setdefault(pending.active.record.sha256, []).append((position, pending))
-    judged: dict[int, tuple[Pending, Judgement | None]] = {}
-    for sha256, group in waiting.items():
-        model = draft.models[sha256]
-        scores = model.detector.score_samples(np.concatenate([item.rows for _, item in group]))
-        judge = Judge(model.detector, draft.rules.settings.alert_budget)
-        start = 0
-        for position, item in group:
-            end = start + item.rows.shape[0]
-            judged[position] = (item, judge.judge(item, scores[start:end]))
-            start = end
-    for position in sorted(judged):
-        item, judgement = judged[position]
+    if not waiting:
+        return
+    judged = verdicts.judgements(
+        [[item for _, item in group] for group in waiting.values()],
+        [draft.models[sha256] for sha256 in waiting],
+        draft.rules.settings.alert_budget,
+    )
+    answered = [
+        (position, item, judgement)
+        for group, found in zip(waiting.values(), judged, strict=True)
+        for (position, item), judgement in zip(group, found, strict=True)
+    ]
+    for position, item, judgement in sorted(answered, key=itemgetter(0)):
         if judgement is None:
             draft.answers[position] = abstention(draft, item)
         else:
@@ -196,10 +223,12 @@ def verdict(draft: Draft, pending: Pending, judgement: verdicts.Judgement) -> li
     """The verdict of a scored record, and its accepted sample where it is normal."""
     record, key, topics = pending.record, pending.key, draft.rules.topics
     current = draft.profile(key)
-    since = current.since_anomaly if isinstance(current, Active) else None
+    before = current if isinstance(current, Active) else pending.active
+    since = before.since_anomaly
     since = 0 if judgement.anomaly else None if since is None else since + 1
-    active = replace(pending.active, since_anomaly=since)
     suppressed = draft.suppressed(key)
+    wealth = before.drift if suppressed else drifts.follow(before, judgement, since)
+    active = pending.active.judged(since, wealth)
     said = verdicts.scored(
         pending,
         active,
@@ -211,10 +240,14 @@ def verdict(draft: Draft, pending: Pending, judgement: verdicts.Judgement) -> li
     outputs = [verdicts.verdict_record(record, said, topics.anomalies, draft.now)]
     if not judgement.anomaly and not suppressed:
         outputs.append(verdicts.accepted_record(pending, active, judgement, topics.accepted))
-    if any(out.size > OUTPUT_LIMIT for out in outputs):
+    if any(out.size > OUTPUT_LIMIT for out in outputs if len(out.value or b"") > SMALL):
         why = DeadLetter("unanswerable", f"value: its verdict exceeds {OUTPUT_LIMIT} bytes")
         return rejection(draft, record, why)
+    if drift.due(wealth) and not suppressed:
+        asked, active = drifts.tell(draft, key, active)
+        outputs.append(asked)
     draft.step.profiles[key] = active
+    draft.step.heard.add(key)
     tell(draft, record, said["kind"], said["status"], said["severity"])
     return outputs
 
@@ -262,8 +295,7 @@ def rejection(draft: Draft, record: Incoming, why: DeadLetter) -> list[Outgoing]
 
 
 def tell(draft: Draft, record: Incoming, kind: str, status: str, severity: str) -> None:
-    draft.step.count("records", kind, status)
-    draft.step.count("verdicts", kind, status, severity)
+    draft.told[kind, status, severity] += 1
     draft.step.timestamps.append(record.timestamp)
 
 

@@ -11,6 +11,8 @@ from models.features import KINDS
 from processor import forgetting, ring
 from processor.changelog import Table
 from processor.draft import Rules
+from processor.expiry import Expiry
+from processor.loaded_slots import LoadedSlots
 from processor.metrics import Metrics
 from processor.model_store import ModelStore
 from processor.names import Topics
@@ -19,9 +21,15 @@ from processor.records import TopicPartition as Place
 from processor.retention import retention
 from processor.scorer import compute
 from processor.settings import Settings
+from processor.silence import Silence
+from processor.slots import Slot
+from processor.spill import Spill, make_room
 from processor.state import Active, Forgetting, Learning, Profile, State, Suppression
 from processor.step import Step
 from processor.sweep import Sweep
+
+ROOM_FOR = 500
+"""Profiles restored before the spill takes what is too much."""
 
 
 class ScorerRole:
@@ -46,43 +54,73 @@ class ScorerRole:
         self._store = store
         self._metrics = metrics
         self._log = log
+        self._spill = Spill(settings.spill_bytes, log)
+        self._expiry = Expiry(settings.profile_ttl_days)
         self._rules = Rules(
-            settings, topics, store.open, store.erase, lambda: retention(settings, topics)
+            settings,
+            topics,
+            store.open,
+            store.erase,
+            lambda: retention(settings, topics),
+            self._spill.get,
+            self._silent,
         )
         self._state = State()
         self._sweep = Sweep(self._store.storage)
+        self._silence = Silence()
+        self._now = 0
         self._loaded = Table()
+        self._slots = LoadedSlots(self._settings.spill_bytes, self._log)
         self._newest: dict[Place, int] = {}
 
     def load(self, record: Incoming) -> None:
-        self._loaded.load(record)
+        if record.topic == self._topics.cold_start:
+            self._slots.load(record)
+        else:
+            self._loaded.load(record)
 
     def restored(self, partitions: Iterable[int]) -> None:
         """State of these partitions from their models, rings and maintenance windows."""
         for partition in partitions:
-            rings = self._loaded.rings(self._topics.cold_start, partition, self._log)
             for record in self._loaded.models(self._topics.models, partition, self._log):
                 key = (partition, record.kind, record.profile_id)
                 self._note(record.kind, partition, record.source_offset)
-                held = rings.get((record.kind, record.profile_id), {})
-                if not any(slot.generation > record.generation for slot in held.values()):
-                    rings.pop((record.kind, record.profile_id), None)
-                    self._state.apply({key: Active(record)}, {})
-            for (kind, profile_id), held in rings.items():
-                self._note(kind, partition, max(slot.offset for slot in held.values()))
-                whole = ring.restored(held, self._settings.cold_start(kind))
-                profile = None if whole is None else Learning(whole)
-                self._state.apply({(partition, kind, profile_id): profile}, {})
+                self._state.apply({key: Active(record)}, {})
+                self._expiry.load(key, None)
+            for (kind, profile_id), held, stored in self._slots.rings(partition):
+                self._learns((partition, kind, profile_id), held, stored)
             windows, forgettings = self._kept(partition)
             self._loaded.drop(partition)
             self._state.apply({}, windows, forgettings)
+            self._make_room()
         self._loaded = Table()
+        self._slots.clear()
         counts = self._state.counts
         self._log.info(
             "state",
             active=sum(n for (_, state), n in counts.items() if state == "active"),
-            learning=sum(n for (_, state), n in counts.items() if state == "learning"),
+            learning=sum(n for (_, state), n in counts.items() if state == "learning")
+            + self._spill.counts.total(),
         )
+
+    def _learns(self, key: ProfileKey, held: Mapping[int, Slot], stored: int) -> None:
+        """Take the ring of a profile, unless its model is as new.
+
+        Args:
+            stored: epoch milliseconds of its newest record.
+        """
+        kind, before = key[1], self._state.profile(key)
+        if kind not in KINDS:
+            return
+        newest = max(slot.generation for slot in held.values())
+        if isinstance(before, Active) and before.record.generation >= newest:
+            return
+        self._note(kind, key[0], max(slot.offset for slot in held.values()))
+        whole = ring.restored(held, self._settings.cold_start(kind))
+        self._state.apply({key: None if whole is None else Learning(whole)}, {})
+        self._expiry.load(key, stored)
+        if len(self._state.learning) % ROOM_FOR == 0:
+            self._make_room()
 
     def newest(self) -> dict[Place, int]:
         return self._newest
@@ -90,38 +128,96 @@ class ScorerRole:
     def compute(self, batch: Sequence[Incoming], now: int) -> Step[Profile]:
         """The Step of a batch; a profile whose artefact cannot be written goes on learning."""
 
+        self._now = now
+        self._expiry.turn(now)
+
         def make(refused: frozenset[ProfileKey]) -> Step[Profile]:
             return compute(self._state, batch, now, self._rules, refused)
 
         return self._store.written(make, self._log)
 
     def apply(self, step: Step[Profile]) -> None:
+        failures = self._spill.failures
+        self._spill.drop(key for key in step.profiles if self._state.profile(key) is None)
         self._state.apply(step.profiles, step.suppressions, step.forgettings)
         self._store.keep(step.models)
+        if step.timestamps:
+            active = (key for key in step.heard if isinstance(step.profiles.get(key), Active))
+            self._silence.hear(active, min(max(step.timestamps), self._now))
+        for key in (key for key, profile in step.profiles.items() if profile is None):
+            self._silence.forget(key)
+        self._expiry.hear(step.heard, self._now)
+        self._expiry.forget(key for key, held in step.profiles.items() if held is None)
+        self._make_room()
+        if self._spill.failures > failures:
+            step.count("spill_failures")
         for path in step.discards:
             self._store.discard(path)
 
     def drop(self) -> None:
         self._state = State()
         self._sweep = Sweep(self._store.storage)
+        self._silence = Silence()
+        self._expiry = Expiry(self._settings.profile_ttl_days)
+        self._spill.clear()
         self._loaded = Table()
+        self._slots.clear()
         self._newest.clear()
 
     def idle(self, now: int) -> Step[Profile] | None:
-        """Sweep some orphans; a record brings all else that the scorer does."""
+        """Sweep some orphans, and forget some profiles that are silent for too long."""
         self._sweep.some(self._state, now)
-        return None
+        self._silence.passed(now)
+        step = self.compute([], now) if self._expiry.enabled else None
+        return step if step is not None and step.outputs else None
+
+    def answered(self, until: int) -> None:
+        self._expiry.answered(until)
 
     def observe(self) -> None:
         gauge = self._metrics.profiles.labels
         counts = self._state.counts
+        self._silence.sweep(self._expected)
         for kind in KINDS:
-            for state in ("learning", "active"):
-                gauge(self.name, kind, state).set(counts[kind, state])
+            spilled = self._spill.counts[kind]
+            gauge(self.name, kind, "active").set(counts[kind, "active"])
+            gauge(self.name, kind, "learning").set(counts[kind, "learning"] + spilled)
+            self._metrics.spilled_profiles.labels(self.name, kind).set(spilled)
+            self._metrics.drifting_profiles.labels(self.name, kind).set(counts[kind, "drifting"])
+            silent = self._silence.silent[kind]
+            self._metrics.silent_profiles.labels(self.name, kind).set(silent)
         self._metrics.model_memory_bytes.labels(self.name).set(self._store.nbytes)
+        self._metrics.spill_bytes.labels(self.name).set(self._spill.nbytes)
 
     def close(self) -> None:
-        """Nothing is held beyond memory."""
+        """Let go of the local files."""
+        self._spill.clear()
+        self._slots.clear()
+
+    def _make_room(self) -> None:
+        """Keep no more learning profiles in memory than allowed; the spill takes the coldest."""
+        limit = self._settings.max_learning_profiles
+        self._expiry.forget(make_room(self._state, self._spill, limit, self._expiry.heard))
+
+    def _silent(self, most: int) -> list[ProfileKey]:
+        """Profiles silent for too long, except in a maintenance window, which begins it anew."""
+        until = self._expiry.until
+        if not until:
+            return []
+        cold = self._spill.silent(until, most)
+        found = self._expiry.silent(most - len(cold))
+        quiet = [key for key in (*cold, *found) if self._in_window(key)]
+        self._spill.see(set(quiet).intersection(cold), self._now)
+        self._expiry.hear(set(quiet).intersection(found), self._now)
+        return [key for key in (*cold, *found) if key not in quiet]
+
+    def _in_window(self, key: ProfileKey) -> bool:
+        window = self._state.suppression(key)
+        return window is not None and window.until > self._now
+
+    def _expected(self, key: ProfileKey) -> bool:
+        """Whether something should be heard of a profile."""
+        return not self._in_window(key) and isinstance(self._state.profile(key), Active)
 
     def _note(self, kind: str, partition: int, offset: int | None) -> None:
         place = (self._topics.telemetry(kind), partition)

@@ -130,6 +130,16 @@ class Settings(BaseSettings):
     trainings_per_step: int = Field(
         50, ge=1, le=10_000, description="Trainings between two commits, at most."
     )
+    training_samples_per_step: int = Field(
+        20_000, ge=1, description="Samples trained on between two commits; one training is allowed."
+    )
+    max_learning_profiles: int = Field(
+        5000, ge=1, description="Learning profiles in memory; the others wait in a local file"
+    )
+    spill_bytes: ByteSize = Field(2**30, description="of so many bytes at most.")
+    profile_ttl_days: float = Field(
+        0, ge=0, le=36_500, description="A profile silent so long is forgotten; 0: never."
+    )
 
     lost_offsets: Literal["stop", "earliest", "latest"] = Field(
         "stop", description="What to do when committed offsets, or unread telemetry, are gone."

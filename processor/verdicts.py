@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.artifacts import Model
 from models.calibration import sample_budget
-from models.detector import Detector
+from models.judging import judge
 from models.severity import severity
 from processor.decode import Decoded
 from processor.draft import Pending
@@ -27,7 +30,7 @@ Floats = NDArray[np.float64]
 _JSON = orjson.OPT_SERIALIZE_NUMPY
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Judgement:
     """What the scores of one record's samples come to.
 
@@ -38,56 +41,78 @@ class Judgement:
         p_values: share of normal samples at least as abnormal.
         unit: score from 0 to 1, higher is more abnormal.
         worst: which of them is the most abnormal.
+        anomaly: whether that one is an anomaly, and with it the record.
     """
 
     rows: Floats
     indices: NDArray[np.int64]
-    decisions: Floats
-    p_values: Floats
-    unit: Floats
+    decisions: list[float]
+    p_values: list[float]
+    unit: list[float]
     worst: int
     severity: str
-
-    @property
-    def decision(self) -> float:
-        return float(self.decisions[self.worst])
-
-    @property
-    def anomaly(self) -> bool:
-        return self.decision < 0
+    anomaly: bool
 
 
-class Judge:
-    """Turns the scores of one model into judgements at the budget in force."""
+def judgements(
+    waiting: Sequence[Sequence[Pending]], models: Sequence[Model], budget: float
+) -> list[list[Judgement | None]]:
+    """Judge records that wait, those of each model together; None where all is no evidence."""
+    items = [item for group in waiting for item in group]
+    sizes = [len(item.rows) for item in items]
+    each = {size: sample_budget(budget, size) for size in set(sizes)}
+    judged = judge(
+        [model.bench for model in models],
+        np.array([sum(len(item.rows) for item in group) for group in waiting]),
+        np.concatenate([item.rows for item in items], axis=None),
+        np.repeat([each[size] for size in sizes], sizes),
+    )
+    decisions, p_values, unit = (
+        numbers.tolist() for numbers in (judged.decisions, judged.p_values, judged.unit)
+    )
+    found: list[list[Judgement | None]] = []
+    end = 0
+    for group, model in zip(waiting, models, strict=True):
+        spread = model.detector.calibration_.spread
+        of_model: list[Judgement | None] = []
+        for item in group:
+            begin, end = end, end + len(item.rows)
+            of_model.append(
+                _judgement(
+                    item,
+                    decisions[begin:end],
+                    p_values[begin:end],
+                    unit[begin:end],
+                    each[end - begin],
+                    spread,
+                )
+            )
+        found.append(of_model)
+    return found
 
-    def __init__(self, detector: Detector, budget: float) -> None:
-        self._detector = detector
-        self._calibration = detector.calibration_
-        self._budget = budget
-        self._offsets: dict[int, float] = {}
 
-    def judge(self, pending: Pending, scores: Floats) -> Judgement | None:
-        """Judge a record by the scores of its samples, NaN without evidence; None if all are."""
-        evident = ~np.isnan(scores)
-        rows, indices = pending.rows, pending.indices
-        if not evident.all():
-            rows, indices, scores = rows[evident], indices[evident], scores[evident]
-            if not scores.size:
-                return None
-        budget = sample_budget(self._budget, scores.size)
-        if scores.size not in self._offsets:
-            self._offsets[scores.size] = self._calibration.offset(budget)
-        decisions = scores - self._offsets[scores.size]
-        if scores.size == 1:
-            p_values = np.array([self._calibration.p_value(float(scores[0]))])
-        else:
-            p_values = self._calibration.p_values(scores)
-        worst = int(decisions.argmin())
-        grade = severity(
-            float(p_values[worst]), budget, float(decisions[worst]), self._calibration.spread
+def _judgement(
+    item: Pending,
+    decisions: list[float],
+    p_values: list[float],
+    unit: list[float],
+    budget: float,
+    spread: float,
+) -> Judgement | None:
+    rows, indices = item.rows, item.indices
+    if isnan(sum(decisions)):
+        evident = [at for at, decision in enumerate(decisions) if decision == decision]
+        if not evident:
+            return None
+        rows, indices = rows[evident], indices[evident]
+        decisions, p_values, unit = (
+            [numbers[at] for at in evident] for numbers in (decisions, p_values, unit)
         )
-        unit = self._detector.unit(scores)
-        return Judgement(rows, indices, decisions, p_values, unit, worst, grade)
+    decision = min(decisions)
+    worst = decisions.index(decision)
+    anomaly = decision < 0
+    grade = severity(p_values[worst], budget, decision, spread) if anomaly else "none"
+    return Judgement(rows, indices, decisions, p_values, unit, worst, grade, anomaly)
 
 
 def verdict_id(record: Incoming) -> str:
@@ -150,9 +175,9 @@ def scored(
         "kind": announced.kind,
         "status": "scored",
         "anomaly": judgement.anomaly,
-        "score": float(judgement.unit[worst]),
-        "decision": judgement.decision,
-        "p_value": float(judgement.p_values[worst]),
+        "score": judgement.unit[worst],
+        "decision": judgement.decisions[worst],
+        "p_value": judgement.p_values[worst],
         "severity": judgement.severity,
         "model_version": announced.version,
         "generation": announced.generation,
@@ -165,22 +190,22 @@ def scored(
         "scored_at": now,
     }
     if pending.rows.shape[0] > 1:
-        places = np.flatnonzero(judgement.decisions < 0)
+        places = [at for at, decision in enumerate(judgement.decisions) if decision < 0]
         verdict["samples"] = [
             {
                 "index": int(judgement.indices[place]),
-                "score": float(judgement.unit[place]),
-                "decision": float(judgement.decisions[place]),
+                "score": judgement.unit[place],
+                "decision": judgement.decisions[place],
             }
             for place in places[:MAX_SAMPLE_VERDICTS]
         ]
-        verdict["samples_omitted"] = max(0, int(places.size) - MAX_SAMPLE_VERDICTS)
+        verdict["samples_omitted"] = max(0, len(places) - MAX_SAMPLE_VERDICTS)
     return verdict
 
 
 def reasons(model: Model, row: Floats) -> list[dict[str, Any]]:
     """Why a sample is abnormal: its features by their share in it, the largest first."""
-    shares = model.detector.contributions(row[np.newaxis])[0]
+    shares = model.bench.contributions(row[np.newaxis])[0]
     typical = model.detector.typical_
     found = []
     for column in np.argsort(-shares, kind="stable")[:MAX_REASONS]:
@@ -200,14 +225,20 @@ def reasons(model: Model, row: Floats) -> list[dict[str, Any]]:
 
 def verdict_record(record: Incoming, verdict: dict[str, Any], topic: str, now: int) -> Outgoing:
     """The record for ``anomalies``, on the partition of the telemetry."""
-    headers: Headers = (
-        ("telltale.status", verdict["status"].encode()),
-        ("telltale.anomaly", b"true" if verdict["anomaly"] else b"false"),
-        ("telltale.severity", verdict["severity"].encode()),
-        *traceparent(record.headers),
-    )
+    headers = _headers(verdict["status"], verdict["severity"])
+    if record.headers:
+        headers += traceparent(record.headers)
     value = orjson.dumps(verdict, option=_JSON)
     return Outgoing(topic, record.partition, record.key, value, headers, now)
+
+
+@cache
+def _headers(status: str, severity: str) -> Headers:
+    return (
+        ("telltale.status", status.encode()),
+        ("telltale.anomaly", b"false" if severity == "none" else b"true"),
+        ("telltale.severity", severity.encode()),
+    )
 
 
 def accepted_record(pending: Pending, active: Active, judgement: Judgement, topic: str) -> Outgoing:

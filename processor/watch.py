@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from time import monotonic
+from time import monotonic, time_ns
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -43,7 +43,9 @@ class Watch:
         self._shown: set[Place] = set()
         self._observed = 0.0
         self._probed = 0.0
-        self._probe: Future[Any] | None = None
+        self._probe: dict[Place, Future[Any]] = {}
+        self._marks: dict[Place, int] = {}
+        self._marked = self._asked = 0
 
     def look(self, unanswered: set[Place]) -> None:
         """Set the gauges.
@@ -56,8 +58,9 @@ class Watch:
         self._observed = monotonic()
         self._probe_broker()
         name = self._role.name
+        if self._marks and all(self._passed(place, unanswered) for place in self._marks):
+            self._role.answered(self._marked)
         self._role.observe()
-        self._metrics.ready.labels(name).set(0 if self._health.ready() else 1)
         self._metrics.restore_seconds.labels(name).set(self._assignment.restore_seconds)
         self._metrics.restore_remaining.labels(name).set(self._assignment.restore_remaining)
         held = self._assignment.positions
@@ -78,19 +81,30 @@ class Watch:
         at_end = not waits and self._assignment.ends.get(place, -1) >= high
         return 0 if at_end else max(0, high - position)
 
+    def _passed(self, place: Place, unanswered: set[Place]) -> bool:
+        """Whether a partition is answered up to its end when the broker was last asked."""
+        answered = self._assignment.positions.get(place, -1)
+        if place not in unanswered:
+            answered = max(answered, self._assignment.ends.get(place, -1))
+        return answered >= self._marks[place]
+
     def _probe_broker(self) -> None:
-        """Ask the broker something small every few seconds, without waiting for the answer."""
-        if self._probe is not None and self._probe.done():
-            if self._probe.exception() is None:
+        """Ask the broker for the ends of the inputs every few seconds, without waiting for it."""
+        if self._probe and all(future.done() for future in self._probe.values()):
+            answers = {p: f.result().offset for p, f in self._probe.items() if not f.exception()}
+            if answers:
                 self._health.broker_seen = monotonic()
             else:
                 # A client from before a restart may never answer again.
                 self._admin = AdminClient(kafka.base(self._settings))
-            self._probe = None
-        if self._probe is None and monotonic() - self._probed > PROBE_SECONDS:
+            if len(answers) == len(self._probe):
+                self._marks, self._marked = answers, self._asked
+            self._probe = {}
+        if not self._probe and monotonic() - self._probed > PROBE_SECONDS:
             self._probed = monotonic()
-            place = TopicPartition(self._role.inputs[0], 0)
-            asked = self._admin.list_offsets(
-                {place: OffsetSpec.latest()}, request_timeout=PROBE_SECONDS
-            )
-            self._probe = asked[place]
+            self._asked = time_ns() // 1_000_000
+            held = self._assignment.partitions or (0,)
+            places = [TopicPartition(topic, p) for topic in self._role.inputs for p in held]
+            wanted = dict.fromkeys(places, OffsetSpec.latest())
+            asked = self._admin.list_offsets(wanted, request_timeout=PROBE_SECONDS)
+            self._probe = {(place.topic, place.partition): f for place, f in asked.items()}

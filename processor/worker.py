@@ -42,10 +42,12 @@ class Worker:
     """One role's loop; ``run`` returns the process's exit code."""
 
     def __init__(self, role: Role, settings: Settings, metrics: Metrics, log: Any) -> None:
-        self.health = Health()
+        self.health = Health(live_seconds=longest_turn(settings))
         self._role = role
         self._settings = settings
         self._metrics = metrics
+        ready = metrics.ready.labels(role.name)
+        ready.set_function(lambda: 0.0 if self.health.ready() else 1.0)
         self._log = log
         self._stopping = threading.Event()
         self._needed = permissions(Topics(settings.topic_prefix), settings.application)[role.name]
@@ -259,6 +261,15 @@ class Worker:
 
     def _count(self, outcome: str) -> None:
         self._metrics.counters["transactions"].labels(self._role.name, outcome).inc()
+
+
+def longest_turn(settings: Settings) -> float:
+    """Seconds that a turn may take while the loop still counts as alive.
+
+    The group gives a batch ``max.poll.interval.ms``; one call to a broker that is away can take
+    twice the time-out of a transaction.
+    """
+    return max(settings.max_poll_interval_ms, 3 * settings.transaction_timeout_ms) / 1000
 
 
 def outside_since(since: float, now: float, *, held: bool, answers: bool) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
@@ -11,6 +11,8 @@ from schemas.verdict import Share
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
+
+KNOWN_TRIGGERS: Final = ("cold-start", "samples", "age", "drift", "command", "rollback")
 
 
 class HistoryEntry(Record):
@@ -51,9 +53,7 @@ class ModelRecord(Record):
     decision_offset: float | None = Field(
         default=None, description="Threshold on the detector's score at that budget."
     )
-    trigger: str = Field(
-        description="Why it was trained: cold-start, samples, age, drift, command, rollback."
-    )
+    trigger: str = Field(description=f"Why it was trained: {', '.join(KNOWN_TRIGGERS)}.")
     trained_at: EpochMs = Field(description="When it was trained, epoch milliseconds.")
     source_offset: int | None = Field(
         default=None, description="Offset of the last telemetry record it was trained on."

@@ -101,9 +101,12 @@ ROWS = (
             ),
             Panel(
                 "Share of anomalies",
-                "Of the scored records of half an hour; compare with the alert budget.",
+                "Of the scored records of half an hour, beside the alert budget.",
                 "percentunit",
-                (("telltale:anomalies:ratio30m", "{{kind}}"),),
+                (
+                    ("telltale:anomalies:ratio30m", "{{kind}}"),
+                    ("max(telltale:alert_budget:max)", "budget"),
+                ),
             ),
             Panel(
                 "Share of abstained records",
@@ -138,6 +141,47 @@ ROWS = (
                         "{{trigger}} {{outcome}}",
                     ),
                 ),
+            ),
+            Panel(
+                "Candidates refused in a row",
+                "Profiles whose last three candidates, or more, the gate refused.",
+                "short",
+                (("sum by (kind) (telltale_refused_profiles)", "{{kind}}"),),
+            ),
+            Panel(
+                "Models lost",
+                "In the last hour: announced, and not there or not the file that was written.",
+                "short",
+                (("sum by (kind) (increase(telltale_models_lost_total[1h]))", "{{kind}}"),),
+            ),
+        ),
+    ),
+    Row(
+        "Drift and data quality",
+        (
+            Panel(
+                "Share of drifting profiles",
+                "Active profiles whose normal has moved away from their model.",
+                "percentunit",
+                (("telltale:drifting_profiles:ratio", "{{kind}}"),),
+            ),
+            Panel(
+                "Share of silent profiles",
+                "Active profiles not heard for longer than is usual for them.",
+                "percentunit",
+                (("telltale:silent_profiles:ratio", "{{kind}}"),),
+            ),
+            Panel(
+                "Missing values",
+                "Share of the values expected in the samples of half an hour.",
+                "percentunit",
+                (("telltale:missing_values:ratio30m", "{{kind}}"),),
+            ),
+            Panel(
+                "Constant features",
+                "Features that never vary, in the trainings of the last hour.",
+                "short",
+                (("sum by (kind) (increase(telltale_constant_features_total[1h]))", "{{kind}}"),),
             ),
         ),
     ),
@@ -201,6 +245,18 @@ ROWS = (
                 "Time that the last restore from the changelogs took.",
                 "s",
                 (("telltale_restore_seconds", "{{role}} {{instance}}"),),
+            ),
+            Panel(
+                "Restore under way",
+                "Offsets of the changelogs still to be read before telemetry is.",
+                "short",
+                (("telltale_restore_remaining", "{{role}} {{instance}}"),),
+            ),
+            Panel(
+                "Memory of processes",
+                "Resident bytes of each process, models and all.",
+                "bytes",
+                (('process_resident_memory_bytes{job=~".*telltale.*"}', "{{instance}}"),),
             ),
         ),
     ),

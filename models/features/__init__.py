@@ -3,7 +3,7 @@
 from models.features.drowsiness import rule_severity
 from models.features.extracted import Extracted, Feature
 from models.features.kinds import KINDS, Kind
-from models.features.named import Aligned, Mismatch, align
+from models.features.named import Aligned, Mismatch, align, extract_plain, plain
 
 __all__ = [
     "KINDS",
@@ -13,5 +13,7 @@ __all__ = [
     "Kind",
     "Mismatch",
     "align",
+    "extract_plain",
+    "plain",
     "rule_severity",
 ]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 
 from models.features.extracted import Extracted, Floats, bounded
 from schemas.features import FeaturesTelemetry
+
+PLAIN: Final = frozenset({float, int, type(None)})
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,36 @@ def extract(telemetry: FeaturesTelemetry) -> Extracted:
         return Extracted(tuple(map(str, range(len(values)))), bounded(row), positional=True)
     row = np.array([list(values.values())], dtype=np.float64)
     return Extracted(tuple(values), bounded(row))
+
+
+def plain(values: Any) -> list[float | None] | None:
+    """The numbers of a record's ``values`` where it is plain that they are valid; None elsewhere.
+
+    What this lets pass ``FeaturesTelemetry`` does, too.
+    """
+    given = list(values.values()) if type(values) is dict else values
+    if type(given) is not list or not given or not PLAIN.issuperset(map(type, given)):
+        return None
+    return given
+
+
+def extract_plain(
+    values: Sequence[dict[str, float | None] | list[float | None]],
+    numbers: Sequence[list[float | None]],
+) -> list[Extracted]:
+    """What ``extract`` gives, for records of one width together.
+
+    Args:
+        values: of each record, as given.
+        numbers: what ``plain`` gave for each.
+    """
+    matrix = bounded(np.array(numbers, dtype=np.float64))
+    return [
+        Extracted(tuple(given), matrix[at : at + 1])
+        if type(given) is dict
+        else Extracted(tuple(map(str, range(len(given)))), matrix[at : at + 1], positional=True)
+        for at, given in enumerate(values)
+    ]
 
 
 def align(extracted: Extracted, names: tuple[str, ...]) -> Aligned | Mismatch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,7 +47,7 @@ def verdict(offset: int, status: str, seen: int, version: int | None = None) -> 
 
 
 def changed(original: Incoming, **fields: Any) -> Incoming:
-    return replace(original, value=orjson.dumps(orjson.loads(original.value or b"") | fields))
+    return original._replace(value=orjson.dumps(orjson.loads(original.value or b"") | fields))
 
 
 def accepted(offset: int, at: int) -> Incoming:

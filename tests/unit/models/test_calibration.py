@@ -58,16 +58,6 @@ def test_a_p_value_under_the_budget_is_an_anomaly_and_no_other(fit, learned, bud
         assert p_value > budget * (1 - 1e-6) - 1e-12
 
 
-@pytest.mark.parametrize("fit", [Calibration.fit, student])
-@given(learned=scores, value=values)
-def test_one_p_value_is_that_of_an_array_of_one(fit, learned, value):
-    calibration = fit(learned)
-
-    for score in (value, *calibration.scores[:2]):
-        expected = calibration.p_values(np.array([score]))[0]
-        assert calibration.p_value(float(score)) == pytest.approx(expected, rel=1e-12)
-
-
 @given(budget=st.floats(0.011, 0.9), seed=st.integers(0, 2**32 - 1))
 def test_within_the_scores_the_threshold_is_the_rank_among_one_more(budget, seed):
     learned = np.random.default_rng(seed).normal(size=99)

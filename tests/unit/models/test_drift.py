@@ -109,3 +109,99 @@ def test_a_missing_p_value_tells_nothing():
 
 def test_wealth_stays_finite_however_long_drift_lasts():
     assert all(math.isfinite(wealth) for wealth in after([1e-300] * 10_000))
+
+
+class TestFollowing:
+    """What of a scorer's verdicts is counted."""
+
+    def followed(self, values, budget=0.01, **known):
+        state, since = drift.NONE, None
+        for value in values:
+            since = 0 if value < budget else None if since is None else since + 1
+            state = drift.follow(state, value, since_anomaly=since, **known)
+            if drift.due(state):
+                break
+        return state
+
+    def test_of_stationary_profiles_at_most_1_percent_is_flagged_within_5000_records(self):
+        profiles = np.random.default_rng(0).random((200, 5000))
+
+        flagged = sum(drift.due(self.followed(values)) for values in profiles.tolist())
+
+        assert flagged <= 0.01 * 200
+
+    @pytest.mark.parametrize("learnt", [5, 20, 200])
+    def test_the_same_holds_for_calibrations_that_are_off_by_two_standard_errors(self, learnt):
+        off = 2.0 * 0.29 / math.sqrt(learnt)
+        power = 1.0 / (0.5 - off) - 1.0
+        profiles = np.random.default_rng(learnt).random((50, 5000)) ** power
+
+        flagged = [drift.due(self.followed(v, trained_on=learnt)) for v in profiles.tolist()]
+
+        assert np.mean(flagged) <= 0.01
+
+    def test_p_values_that_are_all_in_the_lower_half_are_flagged_within_200_records(self):
+        profiles = np.random.default_rng(1).random((50, 200)) * 0.5
+
+        flagged = [drift.due(self.followed(values)) for values in profiles.tolist()]
+
+        assert np.mean(flagged) == 1.0
+
+    def test_of_an_attack_found_in_two_of_three_records_hardly_any_counts(self):
+        generator = np.random.default_rng(2)
+        values = np.where(generator.random(600) < 0.67, 1e-6, 0.05)
+
+        state = self.followed(values.tolist())
+
+        assert not drift.drifting(state)
+        assert state.records < 0.1 * 600
+
+    @given(st.lists(st.floats(1e-300, 0.009), max_size=200))
+    def test_anomalies_alone_are_never_drift_however_many(self, values):
+        assert self.followed(values) == drift.NONE
+
+    def test_a_record_behind_an_anomaly_counts_from_the_third_on(self):
+        states = [drift.follow(drift.NONE, 0.1, since_anomaly=since) for since in range(5)]
+
+        assert [state.records for state in states] == [0, 0, 0, 1, 1]
+
+    def test_the_least_of_many_uniform_p_values_counts_as_one_uniform(self):
+        values = np.random.default_rng(3).random((5000, 20)).min(axis=1)
+
+        state = drift.NONE
+        for value in values.tolist():
+            state = drift.follow(state, value, samples=20)
+
+        assert state.records == 5000
+        assert not drift.drifting(state)
+
+    @given(p_values, st.integers(1, 10_000))
+    def test_a_record_of_many_samples_is_never_more_suspicious_than_one_of_one(self, value, many):
+        one = drift.follow(drift.NONE, value)
+
+        assert drift.follow(drift.NONE, value, samples=many).gentle <= one.gentle * (1 + 1e-12)
+
+    def test_smaller_calibrations_are_given_more_slack_and_large_ones_the_least(self):
+        means = [drift.least_mean(n) for n in (1, 5, 20, 50, 81, 200, 10_000)]
+
+        assert means == sorted(means)
+        assert (means[0], means[-1]) == (drift.LEAST, drift.MEAN)
+
+    @given(st.lists(p_values, max_size=60), st.integers(1, 100))
+    def test_wealth_is_never_negative_whatever_the_calibration(self, values, learnt):
+        state = drift.NONE
+        for value in values:
+            state = drift.follow(state, value, trained_on=learnt)
+            assert min(state.gentle, state.bold) > 0.0
+
+    def test_told_drift_is_due_again_only_after_so_many_records(self):
+        flagged = after([0.01] * 100)
+        assert drift.due(flagged)
+
+        state = drift.told(flagged)
+        rest = 0
+        while not drift.due(state):
+            state = drift.follow(state, 0.01)
+            rest += 1
+
+        assert rest == drift.QUIET

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.features import KINDS
-from processor.decode import TRUNCATED_BYTES, Decoded, Limits, dead_letter, decode
+from processor.decode import TRUNCATED_BYTES, Decoded, Limits, dead_letter, decode, decode_all
 from processor.names import DEAD_LETTER_LIMIT
 from processor.records import DeadLetter, Incoming
 from tests.unit.processor.build import NOW, record, vector
@@ -311,3 +311,50 @@ class TestDeadLetter:
         assert dict(out.headers)["telltale.truncated"].decode() == f"{len(value)} {digest}"
         assert dict(out.headers)["own"] == b"1"
         assert out.size < DEAD_LETTER_LIMIT
+
+
+NUMBERS = st.one_of(
+    st.none(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(-(2**63), 2**64 - 1),
+    st.integers(0, 3),
+)
+ODD = st.one_of(NUMBERS, st.booleans(), st.text(max_size=3), st.lists(NUMBERS, max_size=2))
+NAMES = st.one_of(st.sampled_from("abcd"), st.text(max_size=3))
+VALUES = st.one_of(
+    st.dictionaries(NAMES, NUMBERS, max_size=4),
+    st.lists(NUMBERS, max_size=4),
+    st.dictionaries(NAMES, ODD, max_size=4),
+    st.lists(ODD, max_size=4),
+    ODD,
+)
+OPTIONAL = {
+    "profile_id": st.one_of(st.sampled_from(["p", "q"]), ODD),
+    "kind": st.one_of(st.sampled_from(["features", "series"]), ODD),
+    "observed_at": st.one_of(
+        st.integers(-1, 253_402_300_800_000), st.just("2026-01-02T03:04:05Z"), ODD
+    ),
+    "unknown": ODD,
+}
+RECORDS = st.fixed_dictionaries({"values": VALUES}, optional=OPTIONAL)
+
+
+@given(values=st.lists(RECORDS, max_size=5), timestamp=st.integers(-1, 2**62))
+def test_a_batch_is_decoded_as_its_records_alone(values, timestamp):
+    limits = Limits(record_bytes=200, features=3, samples=100)
+    records = [record(value, key="p", timestamp=timestamp) for value in values]
+
+    together = decode_all(records, {record({}).topic: "features"}, limits)
+
+    for found, alone in zip(
+        together, [decode(one, "features", limits) for one in records], strict=True
+    ):
+        if isinstance(alone, DeadLetter):
+            assert found == alone
+            continue
+        assert isinstance(found, Decoded)
+        assert found._replace(extracted=alone.extracted) == alone
+        assert found.extracted.names == alone.extracted.names
+        assert found.extracted.positional == alone.extracted.positional
+        assert found.extracted.rows.tobytes() == alone.extracted.rows.tobytes()
+        assert found.extracted.rows.shape == alone.extracted.rows.shape

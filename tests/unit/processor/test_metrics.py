@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from processor.metrics import COUNTERS, Metrics
+from processor.series import series
 from tests.unit.processor import build
 from tests.unit.processor.build import (
     GROSS,
@@ -48,12 +49,11 @@ def metrics(registry: CollectorRegistry) -> Metrics:
 
 @pytest.mark.parametrize(("name", "labels"), CONTRACT.items())
 def test_each_metric_of_the_contract_has_its_labels_and_the_role(metrics, registry, name, labels):
-    collector = {
-        **{f"{name}_total": counter for name, counter in metrics.counters.items()},
-        **{key: getattr(metrics, key) for key in CONTRACT if hasattr(metrics, key)},
-    }[name]
-    values = dict.fromkeys(labels, "x")
-    collector.labels(role="scorer", **values)
+    metrics.start("scorer", build.settings())
+    metrics.consumer_lag.labels("scorer", "t", "0")
+    metrics.profiles.labels("scorer", "series", "active")
+    metrics.model_memory_bytes.labels("scorer")
+    metrics.restore_seconds.labels("scorer")
     family = next(
         f for f in registry.collect() if f.name == f"telltale_{name}".removesuffix("_total")
     )
@@ -63,7 +63,7 @@ def test_each_metric_of_the_contract_has_its_labels_and_the_role(metrics, regist
 
 
 def test_build_info_says_what_runs(metrics, registry):
-    metrics.start("scorer", 5)
+    metrics.start("scorer", build.settings())
     (family,) = [f for f in registry.collect() if f.name == "telltale_build_info"]
     (sample,) = family.samples
     assert sample.value == 1
@@ -72,11 +72,41 @@ def test_build_info_says_what_runs(metrics, registry):
 
 
 def test_all_begin_with_the_prefix_and_have_a_role(metrics, registry):
-    metrics.start("scorer", 5)
+    metrics.start("scorer", build.settings())
     for family in registry.collect():
         assert family.name.startswith("telltale_")
         assert family.documentation
         assert all("role" in sample.labels for sample in family.samples)
+
+
+def test_limits_that_settings_give_are_shown_for_alerts_to_compare_with(metrics, registry):
+    metrics.start(
+        "scorer",
+        build.settings(
+            alert_budget=0.02, cold_start_samples__series=30, model_memory=5, cold_start_samples=7
+        ),
+    )
+
+    def shown(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"telltale_{name}", {"role": "scorer", **labels})
+
+    assert shown("alert_budget", kind="series") == shown("alert_budget", kind="features") == 0.02
+    assert shown("cold_start_samples", kind="series") == 30
+    assert shown("cold_start_samples", kind="behavior") == 7
+    assert shown("model_memory_limit_bytes") == 5
+
+
+@pytest.mark.parametrize("role", ["scorer", "retrainer"])
+def test_series_of_known_labels_stand_at_0_before_anything_happens(metrics, registry, role):
+    metrics.start(role, build.settings())
+    for name, values in series(role):
+        labels = dict(zip(COUNTERS[name][1], values, strict=True))
+        assert registry.get_sample_value(f"telltale_{name}_total", {"role": role, **labels}) == 0
+
+
+def test_every_counter_has_a_series_from_the_start():
+    begun = {name for role in ("scorer", "retrainer") for name, _ in series(role)}
+    assert set(COUNTERS) == begun
 
 
 def test_counts_of_a_step_are_added_under_its_role(metrics, registry):
@@ -94,6 +124,17 @@ def test_latencies_are_seconds_and_never_below_0(metrics, registry):
     labels = {"role": "scorer"}
     assert registry.get_sample_value("telltale_end_to_end_seconds_count", labels) == 3
     assert registry.get_sample_value("telltale_end_to_end_seconds_sum", labels) == 4.0
+
+
+def counted_as(role: str, registry: CollectorRegistry) -> set[tuple[str, tuple[str, ...]]]:
+    """The series of a role's counters."""
+    return {
+        (name, tuple(sample.labels[label] for label in labels))
+        for family in registry.collect()
+        for name, (_, labels) in COUNTERS.items()
+        for sample in family.samples
+        if sample.name == f"telltale_{name}_total" and sample.labels["role"] == role
+    }
 
 
 def test_whatever_steps_count_is_declared_with_those_labels(metrics, registry):
@@ -114,8 +155,12 @@ def test_whatever_steps_count_is_declared_with_those_labels(metrics, registry):
     junk = record(b"junk", topic=build.TOPICS.accepted)
     metrics.count("retrainer", Retrainer(Memory()).step([junk]).counts)
     text = generate_latest(registry).decode()
-    for name in set(COUNTERS) - {"transactions"}:
+    # What takes a local file, or hundreds of records, is counted in the tests of that.
+    elsewhere = {"transactions", "drifts", "recalled", "spill_failures", "forgotten"}
+    for name in set(COUNTERS) - elsewhere:
         assert f"telltale_{name}_total{{" in text
+    assert counted_as("scorer", registry) <= set(series("scorer"))
+    assert counted_as("retrainer", registry) <= set(series("retrainer"))
 
 
 def test_no_label_ever_is_a_profile():

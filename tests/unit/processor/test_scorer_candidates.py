@@ -14,6 +14,7 @@ from tests.unit.processor.build import (
     normal,
     of,
     proposed,
+    reasons,
     record,
     stream,
     vector,
@@ -110,15 +111,23 @@ class TestRefusal:
         assert "no model" in self.refused(scorer, moved)
 
     @pytest.mark.parametrize("value", [None, b"", b"\xff", b"[]", b"{}", b"[" * 5000])
-    def test_what_is_no_candidate_is_passed_over(self, scorer, value):
+    def test_what_is_no_candidate_is_a_dead_letter(self, scorer, value):
         step = scorer.step([record(value, topic=TOPICS.candidates)])
-        assert step.outputs == []
+        (letter,) = step.outputs
+        assert (letter.topic, letter.value) == (TOPICS.dead_letter, value)
+        assert reasons(step) == ["invalid_candidate"]
         assert step.offsets == {(TOPICS.candidates, 0): 1}
 
-    def test_of_an_unknown_kind_is_passed_over(self, scorer):
+    def test_one_of_an_unknown_kind_is_a_dead_letter(self, scorer):
         step = scorer.step([proposed(scorer, kind="weather")])
-        assert step.outputs == []
+        assert reasons(step) == ["invalid_candidate"]
         assert set(step.counts) == {("dead_letters", ("invalid_candidate",))}
+
+
+def test_triggers_of_a_later_release_are_one_label_and_kept_as_they_are(scorer):
+    step = scorer.step([proposed(scorer, trigger="full-moon")])
+    assert set(step.counts) == {("trainings", ("features", "other", "adopted"))}
+    assert announced(step)[0].trigger == "full-moon"
 
 
 def test_an_adopted_version_survives_in_models(scorer):

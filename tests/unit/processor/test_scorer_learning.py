@@ -263,6 +263,22 @@ class TestTheCapOfTrainings:
         assert step.offsets == {(TOPICS.telemetry("features"), 0): 12}
         assert len(verdicts(step)) == 12
 
+    def test_counts_samples_too_and_always_allows_one_training(self):
+        scorer = Scorer(cold_start_samples=3, training_samples_per_step=7)
+        assert len(announced(scorer.step(TURNS))) == 2
+        large = Scorer(cold_start_samples=3, training_samples_per_step=2)
+        step = large.step(TURNS)
+        assert len(announced(step)) == 1
+        assert step.offsets == {(TOPICS.telemetry("features"), 0): 11}
+
+    def test_counts_all_samples_of_a_record_that_completes_the_learning(self):
+        long = {"timestamps": list(range(40)), "values": [float(n % 7) for n in range(40)]}
+        batch = [record(long, kind="series", key=f"p{i}", offset=i) for i in range(4)]
+        scorer = Scorer(cold_start_samples=5, training_samples_per_step=80)
+        step = scorer.step(batch)
+        assert [version.trained_on for version in announced(step)] == [40, 40]
+        assert list(step.rest) == batch[2:]
+
     def test_the_rest_goes_on_as_if_nothing_had_been_between(self):
         whole, cut = (
             Scorer(cold_start_samples=3),

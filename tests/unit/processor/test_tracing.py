@@ -1,5 +1,6 @@
 """The trace context of a record goes with its verdict, its accepted sample and its dead letter."""
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,6 +49,26 @@ def test_every_answer_carries_the_trace_of_its_record(make_role):
     (letter,) = found[TOPICS.dead_letter]
     assert (letter["traceparent"], letter["other"]) == (TRACE, b"x")
     assert all("other" not in headers for headers in found[TOPICS.anomalies])
+
+
+def test_each_answer_of_a_batch_carries_the_trace_of_its_own_record(make_role):
+    role = make_role(ScorerRole)
+    role.apply(role.compute(stream(normal(5)), NOW))
+    traces = [TRACE.replace(b"4bf9", f"{number:04x}".encode()) for number in range(1, 9)]
+    batch = [
+        record(value, offset=5 + number, headers=(("traceparent", trace),))
+        for number, (value, trace) in enumerate(zip(normal(8, seed=1), traces, strict=True))
+    ]
+
+    outputs = role.compute([*batch, record(vector(1.0, 2.0, 3.0), offset=13)], NOW).outputs
+
+    found = {
+        (out.topic, orjson.loads(out.value)["verdict_id"]): dict(out.headers).get("traceparent")
+        for out in outputs
+    }
+    own = {f"telemetry.features-0-{5 + number}": trace for number, trace in enumerate(traces)}
+    assert {found[topic, verdict_id] for topic, verdict_id in found} == {*traces, None}
+    assert all(trace == own.get(verdict_id) for (_, verdict_id), trace in found.items())
 
 
 def test_a_dead_letter_of_the_retrainer_keeps_all_headers(make_role):

@@ -7,6 +7,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from models import drift
+from processor.state import Active
 from processor.step import Step
 from tests.unit.simulation.world import (
     BAD,
@@ -26,6 +28,8 @@ EXAMPLES = int(os.environ.get("SCHEDULES", "400"))
 WHO = st.integers(0, 3)
 ENDS = st.sampled_from(["commit", "commit", "commit", "abort", "die before", "die after"])
 VALUES = st.lists(st.floats(-3, 3), max_size=6)
+# So that a few records of a tiny model bring what takes hundreds otherwise.
+QUICK_DRIFT = {"BOUND": 1.05, "LEAST": drift.MEAN, "GUARD": 0, "QUIET": 3}
 WORK = st.tuples(PARTITION, PROFILES, VALUES, st.integers(1, 8), ENDS)
 
 
@@ -34,9 +38,11 @@ class Delivery(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
+        self.usual_drift = {name: getattr(drift, name) for name in QUICK_DRIFT}
+        vars(drift).update(QUICK_DRIFT)
         self.kafka = Kafka()
         self.disk = Disk()
-        self.now = 1_700_000_000_000
+        self.now = self.kafka.now
         self.epochs = {"scorer": 1, "retrainer": 1}
         self.processes = [
             Process(name, self.kafka, self.disk)
@@ -57,7 +63,8 @@ class Delivery(RuleBasedStateMachine):
                 record = orjson.dumps({"values": {"x": value}})
                 topic = TOPICS.telemetry("features")
                 self.kafka.append(topic, partition, profile.encode(), record)
-            self.end(process, process.step(most, self.now), end)
+            before = drifts(process)
+            self.end(process, process.step(most, self.now), end, before)
 
     @rule(partition=PARTITION, profile=PROFILES)
     def bad_telemetry_arrives(self, partition: int, profile: str) -> None:
@@ -75,12 +82,19 @@ class Delivery(RuleBasedStateMachine):
         for partition in range(PARTITIONS):
             self.kafka.append(TOPICS.commands, partition, profile.encode(), orjson.dumps(value))
 
-    def end(self, process: Process, step: Step[object] | None, end: str) -> None:
+    def end(
+        self,
+        process: Process,
+        step: Step[object] | None,
+        end: str,
+        before: dict[object, drift.Drift] | None = None,
+    ) -> None:
         """Commit or abort a Step; the process may die just before or just after."""
         if step is None:
             return
         if end == "abort":
             process.rest = ()
+            assert drifts(process) == before, "a Step that is dropped leaves no trace"
             return
         done = end != "die before" and process.commit(step, self.epochs[process.name])
         if end.startswith("die"):
@@ -120,7 +134,16 @@ class Delivery(RuleBasedStateMachine):
 
     @rule(milliseconds=st.integers(-3_600_000, 8 * 24 * 3_600_000))
     def the_clock_jumps(self, milliseconds: int) -> None:
-        self.now = max(1_600_000_000_000, self.now + milliseconds)
+        self.now = self.kafka.now = max(1_600_000_000_000, self.now + milliseconds)
+
+    @rule(who=WHO, turns=st.lists(st.tuples(st.integers(1, 30), ENDS), min_size=2, max_size=8))
+    def nothing_arrives_for_a_while(self, who: int, turns: list[tuple[int, str]]) -> None:
+        """Long enough, and a profile is forgotten for its silence."""
+        process = self.processes[who]
+        for minutes, end in turns:
+            self.now = self.kafka.now = self.now + minutes * 60_000
+            before = drifts(process)
+            self.end(process, process.step(1000, self.now), end, before)
 
     @rule(times=st.integers(1, 3))
     def the_disk_fails(self, times: int) -> None:
@@ -135,6 +158,13 @@ class Delivery(RuleBasedStateMachine):
         """In the end everything is answered."""
         if not hasattr(self, "kafka"):
             return
+        try:
+            self.everything_is_answered()
+        finally:
+            vars(drift).update(self.usual_drift)
+
+    def everything_is_answered(self) -> None:
+        """And at last everything is forgotten."""
         self.disk.failing = 0
         for name in ("scorer", "retrainer"):
             self.the_group_rebalances(name, (0, 1))
@@ -163,6 +193,18 @@ class Delivery(RuleBasedStateMachine):
             assert step is not None
             assert step.offsets, "a Step that answers nothing would go on for ever"
             self.end(process, step, "commit")
+
+
+def drifts(process: Process) -> dict[object, drift.Drift]:
+    """What a scorer knows of the drift of its profiles."""
+    if process.name != "scorer":
+        return {}
+    return {
+        (partition, identity): profile.drift
+        for partition, held in process.role._state.profiles.items()
+        for identity, profile in held.items()
+        if isinstance(profile, Active)
+    }
 
 
 Delivery.TestCase.settings = settings(

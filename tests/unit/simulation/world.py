@@ -39,6 +39,8 @@ SETTINGS = Settings(
     retrain_samples=5,
     pool_samples=12,
     trainings_per_step=2,
+    max_learning_profiles=1,
+    profile_ttl_days=40 / (24 * 60),
 )
 LOG = structlog.wrap_logger(structlog.testing.CapturingLogger())
 
@@ -86,10 +88,11 @@ class Kafka:
 
     logs: dict[TopicPartition, list[Incoming]] = field(default_factory=lambda: defaultdict(list))
     offsets: dict[str, dict[TopicPartition, int]] = field(default_factory=lambda: defaultdict(dict))
+    now: int = 1_700_000_000_000
 
     def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
         log = self.logs[topic, partition]
-        log.append(Incoming(topic, partition, len(log), key, value, (), 1_700_000_000_000))
+        log.append(Incoming(topic, partition, len(log), key, value, (), self.now))
 
     def commit(
         self, group: str, outputs: Sequence[Outgoing], offsets: dict[TopicPartition, int]
@@ -186,6 +189,8 @@ class Process:
     def step(self, most: int, now: int) -> Step[Any] | None:
         """The Step of the next records, or of what is due without any."""
         records = self.poll(most)
+        if not self.poll(1):
+            self.role.answered(now)
         try:
             step: Step[Any] | None = (
                 self.role.compute(records, now) if records else self.role.idle(now)
@@ -237,6 +242,14 @@ def check(kafka: Kafka) -> None:
             if "mark" not in sample
         )
         assert accepted == normal, "each accepted verdict is written once"
+        events = kafka.values(TOPICS.lifecycle, partition)
+        told = sum(event["event"] == "drifting" for event in events)
+        marks = sum(
+            mark.get("trigger") == "drift" and mark["mark"] == "retrain"
+            for mark in kafka.values(TOPICS.accepted, partition)
+            if "mark" in mark
+        )
+        assert marks == told, "each flag of drift has its event and its mark"
 
 
 def _check_learning(verdicts: Iterable[dict[str, Any]]) -> None:

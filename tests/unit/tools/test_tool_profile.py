@@ -63,6 +63,21 @@ def test_slots_that_are_newer_than_the_model_mean_that_it_learns_anew():
     assert (standing.state, standing.seen, standing.generation) == ("learning", 1, 50)
 
 
+def test_a_profile_that_is_being_forgotten_has_no_window_and_is_no_error():
+    found = Found({}, {}, {})
+    place = (1, b"features:a")
+
+    profile.keep(found, Topics(), "profiles", place, b'{"format": 1, "forgetting": {}}')
+
+    assert list(found.profiles()) == []
+
+
+@pytest.mark.parametrize("value", [b"{}", b"[]", b"{", b"7"])
+def test_what_cannot_be_read_is_named_with_its_topic_and_partition(value):
+    with pytest.raises(ToolError, match=r"profiles \[1\]: b'features:a' cannot be read"):
+        profile.keep(Found({}, {}, {}), Topics(), "profiles", (1, b"features:a"), value)
+
+
 def test_the_last_verdicts_are_the_newest_of_its_own_kind_and_partition():
     def verdict(partition: int, offset: int, kind: str) -> Incoming:
         value = f'{{"kind":"{kind}","n":{offset}}}'.encode()

@@ -1,0 +1,217 @@
+"""Growth: what a record costs, and a profile takes, as profiles and processes become more."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from time import monotonic, sleep
+
+import numpy as np
+
+from benchmarks import prepared, report
+from benchmarks.bed import (
+    PARTITIONS,
+    Bed,
+    Running,
+    bed,
+    broker,
+    commit,
+    fill,
+    inputs,
+    role,
+    wait,
+)
+from benchmarks.progress import Progress
+from benchmarks.report import Figure
+
+LEARNT = 100
+PLENTY = 2**36
+MEMORY = "telltale_model_memory_bytes"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a number of profiles cost.
+
+    Attributes:
+        cpu: microseconds of processor time a record, all threads, once all models are open.
+        resident: bytes resident with all models open.
+        models: bytes that the models say they take.
+    """
+
+    profiles: int
+    cpu: float
+    resident: int
+    models: int
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure; figures to the results, a table to standard output."""
+    parser = argparse.ArgumentParser(prog="benchmarks.growth", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a short look: at most 10,000")
+    parser.add_argument("--records", type=int, help="of each measurement")
+    options = parser.parse_args(arguments)
+    sizes = (1_000, 10_000) if options.quick else (1_000, 10_000, 100_000)
+    records = options.records or (40_000 if options.quick else 200_000)
+    figures: list[Figure] = []
+    with broker() as bootstrap:
+        costs = []
+        for size in sizes:
+            with bed(bootstrap, "growth", model_memory=PLENTY) as made:
+                prepared.active(made, size)
+                prepared.begin(made)
+                costs.append(in_memory(made, size, records))
+                print(costs[-1], flush=True)
+                if size == 10_000:
+                    figures += within_budget(made, costs[-1], records)
+        figures = [*of_costs(costs), *figures]
+        figures.append(learning(bootstrap, 1_000 if options.quick else 10_000))
+        figures += processes(bootstrap, records * 3)
+    report.save("growth", figures)
+    return 0
+
+
+def of_costs(costs: Sequence[Cost]) -> list[Figure]:
+    figures = [
+        Figure(f"{cost.profiles:,} active profiles: processor time", cost.cpu, "µs a record")
+        for cost in costs
+    ]
+    first, last = costs[0], costs[-1]
+    grown = (last.resident - first.resident) / (last.profiles - first.profiles) / 1e3
+    whole = last.profiles == 100_000
+    figures.append(
+        Figure(
+            f"cost a record, {last.profiles:,} ÷ {first.profiles:,} active profiles in memory",
+            last.cpu / first.cpu, "", must="≤ 1.5" if whole else "", aim="1.2" if whole else "",
+        )
+    )  # fmt: skip
+    figures.append(Figure("bytes a profile, active, all told (RSS growth)", grown, "kB",
+                          must="≤ 130", aim="60"))  # fmt: skip
+    models = last.models / last.profiles / 1e3
+    figures.append(Figure("of these, the model by its own account", models, "kB"))
+    return figures
+
+
+def in_memory(made: Bed, size: int, records: int) -> Cost:
+    """Cost with all models open: each was needed once before, and the load is uniform."""
+    settings = made.settings
+    group, topic = f"{settings.application}-scorer", made.names.telemetry(prepared.KIND)
+    starts = {(topic, p): 1 for p in range(PARTITIONS)}
+    progress = Progress(settings, group, starts)
+    fill(settings, prepared.telemetry(made, iter(range(size))))
+    uniform = np.random.default_rng(1).integers(size, size=records).tolist()
+    with role(made, "score") as scorer:
+        wait([scorer], lambda: progress.answered() == size)
+        wait([scorer], lambda: scorer.metric(MEMORY) > 0, every=0.5)
+        cpu = cost(made, scorer, progress, uniform, size)
+        resident, models = scorer.resident(), int(scorer.metric(MEMORY))
+    progress.close()
+    return Cost(size, cpu, resident, models)
+
+
+def cost(
+    made: Bed, scorer: Running, progress: Progress, numbers: Sequence[int], before: int
+) -> float:
+    """Microseconds of processor time a record of a load that is written meanwhile."""
+    began = scorer.cpu()
+    fill(made.settings, prepared.telemetry(made, iter(numbers)))
+    wait([scorer], lambda: progress.answered() == before + len(numbers))
+    return 1e6 * (scorer.cpu() - began) / len(numbers)
+
+
+def within_budget(made: Bed, unbounded: Cost, records: int) -> list[Figure]:
+    """Cost under a Zipf load, with all models in memory and with room for a tenth of them."""
+    found = []
+    for budget in (PLENTY, unbounded.models // 10):
+        application = f"growth-{uuid.uuid4().hex[:8]}"
+        group = f"{application}-scorer"
+        topic = made.names.telemetry(prepared.KIND)
+        here = {
+            (name, p): int(name == topic) for name in inputs(made.names) for p in range(PARTITIONS)
+        }
+        commit(made.settings, group, here)
+        progress = Progress(made.settings, group, {(topic, p): 1 for p in range(PARTITIONS)})
+        with role(made, "score", application, model_memory=budget) as scorer:
+            # What the measurements before have left there opens the models.
+            end = 0
+            while (count := progress.answered()) > end or not count:
+                end = count
+                sleep(1.0)
+            numbers = list(zipf(unbounded.profiles, records))
+            found.append(cost(made, scorer, progress, numbers, end))
+        progress.close()
+    name = f"{unbounded.profiles:,} active profiles, Zipf load"
+    return [
+        Figure(f"{name}, all in memory: processor time", found[0], "µs a record"),
+        Figure(f"{name}, a tenth in memory: processor time", found[1], "µs a record"),
+        Figure(f"{name}: a tenth ÷ all in memory", found[1] / found[0], ""),
+    ]
+
+
+def zipf(profiles: int, records: int) -> Iterator[int]:
+    """Profiles of a load in which the n-th most frequent has 1/n of the first one's share."""
+    rng = np.random.default_rng(2)
+    shares = 1.0 / np.arange(1, profiles + 1)
+    chosen = rng.choice(profiles, size=records, p=shares / shares.sum())
+    yield from rng.permutation(profiles)[chosen].tolist()
+
+
+def learning(bootstrap: str, profiles: int) -> Figure:
+    """Bytes of a profile in learning, by the difference of two restores."""
+    resident = []
+    for size in (profiles // 10, profiles):
+        with bed(bootstrap, "growth") as made:
+            prepared.learning(made, size, LEARNT)
+            prepared.begin(made)
+            with role(made, "score") as scorer:
+                wait([scorer], scorer.ready)
+                resident.append(scorer.resident())
+    grown = (resident[1] - resident[0]) / (profiles - profiles // 10)
+    return Figure(f"bytes a profile, learning, {LEARNT} samples of 17 (RSS growth)",
+                  grown / 1e3, "kB")  # fmt: skip
+
+
+def processes(bootstrap: str, records: int) -> list[Figure]:
+    """Records a second of one process, and of two that share the partitions."""
+    with bed(bootstrap, "growth") as made:
+        prepared.active(made, 1_000)
+        prepared.begin(made)
+        numbers = np.random.default_rng(3).integers(1_000, size=records).tolist()
+        fill(made.settings, prepared.telemetry(made, iter(numbers)))
+        rates = [together(made, count, records) for count in (1, 2)]
+    return [
+        Figure("1 process, 1,000 active profiles", rates[0], "records/s"),
+        Figure("2 processes, 1,000 active profiles", rates[1], "records/s"),
+        Figure("2 processes ÷ 1", rates[1] / rates[0], ""),
+    ]
+
+
+def together(made: Bed, count: int, records: int) -> float:
+    """Records a second of so many processes, from the moment at which all are ready."""
+    application = f"growth-{uuid.uuid4().hex[:8]}"
+    group, topic = f"{application}-scorer", made.names.telemetry(prepared.KIND)
+    starts = {
+        (name, p): int(name == topic) for name in inputs(made.names) for p in range(PARTITIONS)
+    }
+    commit(made.settings, group, starts)
+    progress = Progress(made.settings, group, {(topic, p): 1 for p in range(PARTITIONS)})
+    with ExitStack() as stack:
+        scorers = [
+            stack.enter_context(role(made, "score", application, slot=str(slot)))
+            for slot in range(count)
+        ]
+        wait(scorers, lambda: all(scorer.ready() for scorer in scorers) and progress.answered() > 0)
+        before, began = progress.answered(), monotonic()
+        while monotonic() - began < 6 and progress.answered() < 0.95 * records:
+            sleep(0.02)
+        rate = (progress.answered() - before) / (monotonic() - began)
+    progress.close()
+    return rate
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Numba kernels of calibration: the threshold of a budget and the p-value of a score, by rank.
+
+What they compute is said in ``calibration.py``. They release the interpreter's lock.
+"""
+
+# numba types a kernel by what it is called with.
+# mypy: allow-untyped-defs
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from models._kernels import at_address
+
+TINY = float(np.finfo(np.float64).tiny)
+HEADER = 4
+
+
+@njit(nogil=True, cache=True)
+def offset(scores, excess, origin, order, budget):
+    """The score below which a share ``budget`` falls, of ``scores`` ascending."""
+    n = scores.size
+    position = budget * (n + 1)
+    if position < 1.0:
+        first = origin - scores[0] + excess
+        return scores[0] - first * math.expm1(-math.log(position) / order)
+    rank = int(position)
+    if rank >= n:
+        return scores[n - 1]
+    below = scores[rank - 1]
+    return below + (position - rank) * (scores[rank] - below)
+
+
+@njit(nogil=True, cache=True)
+def p_value(scores, excess, origin, order, score):
+    """Share of normal scores at least as low as one; NaN of NaN."""
+    if score != score:
+        return np.nan
+    n = scores.size
+    rank = np.searchsorted(scores, score, side="right")
+    if rank == 0:
+        first = origin - scores[0] + excess
+        share = math.exp(-order * math.log1p((scores[0] - score) / first))
+    elif rank == n:
+        share = n + 1.0 if score > scores[n - 1] else float(n)
+    else:
+        below = scores[rank - 1]
+        share = rank + (score - below) / (scores[rank] - below)
+    return min(max(share / (n + 1.0), TINY), 1.0)
+
+
+@njit(nogil=True, cache=True)
+def p_values(scores, excess, origin, order, asked, out):
+    """The same for an array."""
+    for at in range(asked.size):
+        out[at] = p_value(scores, excess, origin, order, asked[at])
+
+
+@njit(nogil=True, cache=True)
+def judge_models(addresses, sizes, counts, budgets, asked, offsets, shares):
+    """Thresholds and p-values of ``counts[g]`` scores by the table at ``addresses[g]``.
+
+    A table is k, S, the origin and one number unused, then the calibration scores. ``budgets`` has
+    one for each score.
+    """
+    done = 0
+    for g in range(addresses.size):
+        table = at_address(addresses[g], sizes[g]).view(np.float64)
+        order, excess, origin = table[0], table[1], table[2]
+        scores = table[HEADER:]
+        known = np.nan
+        threshold = np.nan
+        for at in range(done, done + counts[g]):
+            if budgets[at] != known:
+                known = budgets[at]
+                threshold = offset(scores, excess, origin, order, known)
+            offsets[at] = threshold
+            shares[at] = p_value(scores, excess, origin, order, asked[at])
+        done += counts[g]

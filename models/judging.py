@@ -1,0 +1,114 @@
+"""Judging a batch: rows of many profiles, each by its own model, in one compiled call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import _kernels, _kernels_calibration, _pack
+from models.blend import Blend
+from models.detector import Detector
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+class Bench:
+    """A fitted detector with its calibration, laid out for the kernels; it must not change.
+
+    Attributes:
+        place: address and size in words of the packed model and of the calibration's table; valid
+            while this object lives.
+    """
+
+    __slots__ = ("_held", "detector", "place")
+
+    def __init__(self, detector: Detector) -> None:
+        block, table = detector.block_, detector.calibration_.table()
+        self.detector = detector
+        self._held = block, table
+        self.place = block.ctypes.data, block.size, table.ctypes.data, table.size
+
+    def contributions(self, rows: Floats) -> Floats:
+        """Share of each feature in the abnormality of each row, shape (n, d), unchecked."""
+        return _pack.explain(self._held[0], rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a batch comes to, row by row: arrays of shape (rows,), NaN without evidence.
+
+    Attributes:
+        decisions: score less the threshold at the row's budget; below 0 is an anomaly.
+        p_values: share of the profile's normal samples at least as abnormal.
+        unit: score from 0 to 1, higher is more abnormal.
+    """
+
+    decisions: Floats
+    p_values: Floats
+    unit: Floats
+
+
+def judge(benches: Sequence[Bench], counts: Integers, values: Floats, budgets: Floats) -> Judged:
+    """Judge the rows of a batch; a row's numbers never depend on the others.
+
+    Args:
+        benches: model of each group of rows, (g,). A model may stand in several groups.
+        counts: rows of each group, (g,).
+        values: the rows of all groups one after another, flat, each as wide as its model.
+        budgets: share that may be called anomalous, 0–1, of each row.
+
+    Raises:
+        ValueError: ``values`` or ``budgets`` has not as many numbers as the groups' rows.
+    """
+    rows = int(counts.sum())
+    widths = sum(
+        bench.detector.n_features_in_ * count
+        for bench, count in zip(benches, counts.tolist(), strict=True)
+    )
+    if values.shape != (widths,) or budgets.shape != (rows,):
+        raise ValueError(
+            f"values has {values.size} numbers and budgets {budgets.size}, the groups need "
+            f"{widths} and {rows}"
+        )
+    values, counts = np.require(values, np.float64, ["C", "W"]), np.asarray(counts, np.int64)
+    places = np.array([bench.place for bench in benches], dtype=np.int64).reshape(-1, 4)
+    scores, offsets, p_values = np.empty(rows), np.full(rows, np.nan), np.full(rows, np.nan)
+    blocks, tables = places[:, :2].T.copy(), places[:, 2:].T.copy()
+    _kernels.score_models(*blocks, counts, values, scores)
+    _kernels_calibration.judge_models(*tables, counts, budgets, scores, offsets, p_values)
+    unit = np.empty(rows)
+    begin = np.concatenate([[0], np.cumsum(counts)])
+    for kind, group in groupby(range(len(benches)), lambda g: type(benches[g].detector)):
+        of_kind = list(group)
+        part = slice(begin[of_kind[0]], begin[of_kind[-1] + 1])
+        unit[part] = kind.unit(scores[part])
+    for g in np.flatnonzero(places[:, 3] == 0).tolist():
+        _judge_few(benches[g], slice(begin[g], begin[g + 1]), budgets, scores, offsets, p_values)
+    return Judged(scores - offsets, p_values, unit)
+
+
+def _judge_few(
+    bench: Bench, part: slice, budgets: Floats, scores: Floats, offsets: Floats, p_values: Floats
+) -> None:
+    """What the kernels leave out: calibrations of few samples."""
+    calibration = bench.detector.calibration_
+    for budget in np.unique(budgets[part]):
+        offsets[part][budgets[part] == budget] = calibration.offset(float(budget))
+    p_values[part] = calibration.p_values(scores[part])
+
+
+def warm_up() -> None:
+    """Compile every kernel, or load it from numba's cache on disk, before the first record."""
+    samples = np.random.default_rng(0).normal(size=(80, 2))
+    samples[0, 0] = np.nan
+    parts = ("forest", "deviation", "recent", "whitened")
+    detector = Blend(tuple((part, 1.0) for part in parts), n_estimators=2).fit(samples)
+    detector.contributions(samples)
+    counts = np.full(1, samples.shape[0])
+    judge([Bench(detector)], counts, samples.reshape(-1), np.full(samples.shape[0], 0.01))
+    detector.calibration_.p_values(detector.score_samples(samples))

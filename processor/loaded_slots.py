@@ -1,0 +1,136 @@
+"""The slots of ``cold-start`` while they are read at an assignment: the newest of each place.
+
+Memory holds so many of them; beyond that they go to a local file without a name, as in ``spill``,
+so that a restart after a flood of profiles takes no more memory than the flood did.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+from processor import slots
+from processor.records import Incoming
+from processor.slots import Slot, SlotError
+from processor.spill import created, transaction
+
+IN_MEMORY = 1_000_000
+Identity = tuple[str, str]
+"""Kind and profile."""
+
+_SCHEMA = (
+    "CREATE TABLE slots (partition INTEGER, kind TEXT, profile TEXT, place INTEGER, at INTEGER, "
+    "value BLOB, PRIMARY KEY (partition, kind, profile, place)) WITHOUT ROWID",
+)
+_Place = tuple[int, str, str, int]
+
+
+class LoadedSlots:
+    """The newest value of each slot of the partitions that were read."""
+
+    def __init__(self, limit: int, log: Any, in_memory: int = IN_MEMORY) -> None:
+        """
+        Args:
+            limit: bytes that the file may have; beyond them memory takes the slots.
+            in_memory: slots that memory holds before they go to the file.
+        """
+        self._limit = limit
+        self._log = log
+        self._most = in_memory
+        self._values: dict[_Place, tuple[int, bytes] | None] = {}
+        self._file: sqlite3.Connection | None = None
+        self._full = False
+
+    def load(self, record: Incoming) -> None:
+        """Take a record of the changelog; a tombstone removes its slot."""
+        try:
+            place = (record.partition, *slots.parse_key(record.key or b""))
+        except SlotError as error:
+            self._log.error("slot_unreadable", topic=record.topic, error=str(error))
+            return
+        if record.value is not None:
+            self._values[place] = (record.timestamp, record.value)
+            if len(self._values) > self._most and not self._full:
+                self._flush()
+        elif self._file is None:
+            self._values.pop(place, None)
+        else:
+            self._values[place] = None
+
+    def rings(self, partition: int) -> Iterator[tuple[Identity, dict[int, Slot], int]]:
+        """Of each profile its slots by place, and when the newest of them was stored (epoch ms).
+
+        What was read of the partition is let go of.
+        """
+        if self._file is not None:
+            self._flush()
+            if self._full:
+                self._take_back()
+        if self._file is None:
+            yield from self._from_memory(partition)
+        else:
+            rows = self._file.execute(
+                "SELECT kind, profile, place, at, value FROM slots WHERE partition = ? "
+                "ORDER BY kind, profile",
+                (partition,),
+            )
+            for identity, found in groupby(rows, key=lambda row: (row[0], row[1])):
+                yield from self._ring(identity, {row[2]: (row[3], row[4]) for row in found})
+
+    def clear(self) -> None:
+        """Let go of everything, the file included."""
+        self._values = {}
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _from_memory(self, partition: int) -> Iterator[tuple[Identity, dict[int, Slot], int]]:
+        profiles: dict[Identity, dict[int, tuple[int, bytes]]] = {}
+        for place in [place for place in self._values if place[0] == partition]:
+            value = self._values.pop(place)
+            if value is not None:
+                profiles.setdefault((place[1], place[2]), {})[place[3]] = value
+        while profiles:
+            yield from self._ring(*profiles.popitem())
+
+    def _ring(
+        self, identity: Identity, values: dict[int, tuple[int, bytes]]
+    ) -> Iterator[tuple[Identity, dict[int, Slot], int]]:
+        found: dict[int, Slot] = {}
+        for place, (_, value) in values.items():
+            try:
+                found[place] = slots.decode(value)
+            except SlotError as error:
+                self._log.error("slot_unreadable", profile=identity, place=place, error=str(error))
+        if found:
+            yield identity, found, max(at for at, _ in values.values())
+
+    def _flush(self) -> None:
+        """Have the file take what memory holds."""
+        kept = ((*place, *value) for place, value in self._values.items() if value is not None)
+        gone = (place for place, value in self._values.items() if value is None)
+        try:
+            if self._file is None:
+                self._file = created(self._limit, _SCHEMA)
+            with transaction(self._file):
+                self._file.executemany("INSERT OR REPLACE INTO slots VALUES (?,?,?,?,?,?)", kept)
+                self._file.executemany(
+                    "DELETE FROM slots WHERE partition = ? AND kind = ? AND profile = ? "
+                    "AND place = ?",
+                    gone,
+                )
+        except (sqlite3.OperationalError, OSError) as error:
+            self._log.error("spill_failed", error=str(error))
+            self._full = True
+        else:
+            self._values = {}
+
+    def _take_back(self) -> None:
+        """Have memory hold all, where the file is full."""
+        if self._file is not None:
+            for row in self._file.execute("SELECT * FROM slots"):
+                self._values.setdefault(row[:4], row[4:])
+            self._file.close()
+            self._file = None

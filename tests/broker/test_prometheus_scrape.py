@@ -1,0 +1,227 @@
+"""A real Prometheus with our configuration scrapes a real run: what rules and panels ask is there.
+
+The configuration is that of `deploy/prometheus` with other ports and a scrape a second.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.broker.harness import START_SECONDS, Telltale
+from tests.kafka.broker import HOST, free_ports
+
+ROOT = Path(__file__).parents[2]
+PROMETHEUS = ROOT / "deploy/prometheus"
+RULES: list[dict[str, Any]] = [
+    rule
+    for file in sorted((PROMETHEUS / "rules").glob("*.yml"))
+    for group in yaml.safe_load(file.read_text())["groups"]
+    for rule in group["rules"]
+]
+DASHBOARD = json.loads((ROOT / "deploy/grafana/dashboards/telltale.json").read_text())
+PANELS = {
+    f"{panel['title']} {target['refId']}": target["expr"].replace("$__rate_interval", "1m")
+    for panel in DASHBOARD["panels"]
+    for target in panel.get("targets", [])
+}
+DOCUMENTED = re.findall(
+    r"^\| `(telltale_\w+)", (ROOT / "docs/operations.md").read_text(), re.MULTILINE
+)
+CONTRACT = {
+    "telltale_records_total": {"kind", "outcome"},
+    "telltale_dead_letters_total": {"reason"},
+    "telltale_trainings_total": {"kind", "trigger", "outcome"},
+    "telltale_transactions_total": {"outcome"},
+    "telltale_batch_seconds_bucket": {"le"},
+    "telltale_consumer_lag": {"topic", "partition"},
+    "telltale_profiles": {"kind", "state"},
+    "telltale_model_memory_bytes": set(),
+    "telltale_restore_seconds": set(),
+    "telltale_build_info": {"version"},
+}
+CONTRACT_OF_THE_SCORER = {
+    "telltale_verdicts_total": {"kind", "status", "severity"},
+    "telltale_end_to_end_seconds_bucket": {"le"},
+}
+SELECTOR = re.compile(r"\b((?:telltale|process)[_:][\w:]+|up)\b(\{[^}]*\})?")
+BAD = 60
+FEW = {"TELLTALE_COLD_START_SAMPLES": "20", "TELLTALE_RETRAIN_SAMPLES": "20"}
+
+Series = list[dict[str, Any]]
+
+
+class Scraper:
+    """A Prometheus that scrapes an application."""
+
+    def __init__(self, address: str, telltale: Telltale) -> None:
+        self.address = address
+        self.telltale = telltale
+
+    def get(self, path: str, **parameters: str) -> Any:
+        """The data of an answer of its API; an error of the query fails the test."""
+        query = f"{path}?{urllib.parse.urlencode(parameters)}"
+        try:
+            with urllib.request.urlopen(f"http://{self.address}{query}", timeout=10) as answer:
+                return json.loads(answer.read())["data"]
+        except urllib.error.HTTPError as error:
+            pytest.fail(f"{parameters}: {error.read().decode()}", pytrace=False)
+
+    def ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=10) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def series(self, expression: str) -> Series:
+        """What an expression gives now."""
+        found = self.get("/api/v1/query", query=expression)
+        assert found["resultType"] == "vector", expression
+        result: Series = found["result"]
+        return result
+
+    def await_series(self, expression: str, seconds: float = 30) -> Series:
+        """What an expression gives once it gives something."""
+        self.telltale.wait_until(lambda: bool(self.series(expression)), expression, seconds)
+        return self.series(expression)
+
+
+def prometheus() -> str:
+    found = shutil.which("prometheus")
+    if not found:
+        told = "prometheus is not on PATH: install it (Debian: prometheus)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(told, pytrace=False)
+        pytest.skip(told)
+    return found
+
+
+@pytest.fixture(scope="module")
+def scraper(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraper]:
+    """Prometheus beside both roles that have had all sorts of records."""
+    command, here = prometheus(), tmp_path_factory.mktemp("prometheus")
+    port, scorer, retrainer = free_ports(3)
+    config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
+    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    config["rule_files"] = [str(PROMETHEUS / name) for name in config["rule_files"]]
+    (job,) = config["scrape_configs"]
+    job["static_configs"] = [{"targets": [f"{HOST}:{scorer}", f"{HOST}:{retrainer}"]}]
+    (here / "prometheus.yml").write_text(yaml.safe_dump(config))
+    application = f"t{uuid.uuid4().hex[:10]}"
+    telltale = Telltale(
+        {
+            "TELLTALE_BOOTSTRAP_SERVERS": bootstrap,
+            "TELLTALE_TOPIC_PREFIX": f"{application}.",
+            "TELLTALE_APPLICATION": application,
+            "TELLTALE_MODEL_DIR": str(here / "models"),
+        }
+        | FEW,
+        here,
+    )
+    with (here / "prometheus.out").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                command,
+                f"--config.file={here / 'prometheus.yml'}",
+                f"--storage.tsdb.path={here / 'data'}",
+                f"--web.listen-address={HOST}:{port}",
+            ],
+            stdout=log,
+            stderr=log,
+        )
+    found = Scraper(f"{HOST}:{port}", telltale)
+    try:
+        telltale.create_topics()
+        telltale.start("score", TELLTALE_HTTP_PORT=str(scorer))
+        telltale.start("retrain", TELLTALE_HTTP_PORT=str(retrainer))
+        telltale.wait_until(found.ready, "Prometheus is ready")
+        # Scraped before anything happens: every alert has to see the first event of its sort.
+        found.await_series("telltale_verdicts_total", START_SECONDS)
+        found.await_series('telltale_trainings_total{role="retrainer"}', START_SECONDS)
+        sent = telltale.run(
+            "simulate", "--profiles", "8", "--records", "90", "--anomaly-rate", "0.1"
+        )
+        assert sent.returncode == 0, sent.stderr
+        telltale.produce("telemetry.features", [("p", b"{")] * BAD)
+        telltale.wait_for(8 * 90)
+        found.await_series('telltale_trainings_total{outcome="adopted"} > 0', 60)
+        yield found
+    finally:
+        process.terminate()
+        process.wait(30)
+        telltale.close()
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+@pytest.mark.parametrize("role", ["scorer", "retrainer"])
+def test_what_the_contract_names_is_scraped_from_both_roles(scraper: Scraper, name: str, role: str):
+    series = scraper.await_series(f'{name}{{role="{role}"}}')
+
+    assert {*CONTRACT[name], "role", "job", "instance"} <= set(series[0]["metric"])
+
+
+@pytest.mark.parametrize("name", CONTRACT_OF_THE_SCORER)
+def test_what_the_contract_names_of_the_scorer_is_scraped_from_it_alone(
+    scraper: Scraper, name: str
+):
+    series = scraper.await_series(name)
+
+    assert {entry["metric"]["role"] for entry in series} == {"scorer"}
+    assert CONTRACT_OF_THE_SCORER[name] <= set(series[0]["metric"])
+
+
+def test_every_metric_of_the_documentation_is_scraped_and_no_other(scraper: Scraper):
+    names = {s["metric"]["__name__"] for s in scraper.series('{__name__=~"telltale_.+"}')}
+    metrics = {re.sub(r"_(bucket|sum|count)$", "", name) for name in names}
+
+    assert {name for name in metrics if not name.endswith("_created")} == set(DOCUMENTED)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
+def test_a_rule_is_evaluated_and_each_of_its_selectors_finds_series(
+    scraper: Scraper, rule: dict[str, Any]
+):
+    scraper.series(rule["expr"])
+
+    selectors = {name + (labels or "") for name, labels in SELECTOR.findall(rule["expr"])}
+    assert selectors
+    for selector in selectors:
+        scraper.await_series(selector)
+    if "record" in rule:
+        scraper.await_series(rule["record"])
+
+
+@pytest.mark.parametrize("title", PANELS)
+def test_every_query_of_the_dashboard_gives_series(scraper: Scraper, title: str):
+    scraper.await_series(PANELS[title])
+
+
+def test_prometheus_finds_no_fault_with_any_rule(scraper: Scraper):
+    def rules() -> list[dict[str, Any]]:
+        groups = scraper.get("/api/v1/rules")["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
+    scraper.telltale.wait_until(
+        lambda: all(rule["health"] == "ok" for rule in rules()), "every rule was evaluated"
+    )
+
+    assert {rule["name"] for rule in rules()} == {r.get("alert") or r["record"] for r in RULES}
+    assert not [rule["lastError"] for rule in rules() if rule.get("lastError")]
+
+
+def test_a_poison_producer_is_seen_by_its_alert(scraper: Scraper):
+    series = scraper.await_series('ALERTS{alertname="TelltaleDeadLettersSurge"}')
+
+    assert {entry["metric"]["reason"] for entry in series} == {"invalid_json"}

@@ -1,0 +1,70 @@
+"""The runbook's first commands, as they stand in docs/operations.md, on a run that is under way."""
+
+import os
+import re
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.broker.harness import COMMAND, Telltale
+from tests.kafka.broker import free_ports
+from tests.unit.deploy.test_operations_documented import entries
+
+COMMANDS = {
+    alert: "\n".join(re.findall(r"^```sh\n(.+?)^```$", text, re.MULTILINE | re.DOTALL))
+    for alert, text in entries().items()
+}
+FEW = {"TELLTALE_COLD_START_SAMPLES": "30", "TELLTALE_RETRAIN_SAMPLES": "20"}
+
+
+@pytest.fixture(scope="module")
+def environment(
+    bootstrap: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """The environment of both roles, which answer telemetry while the tests run."""
+    here = tmp_path_factory.mktemp("runbook")
+    application = f"t{uuid.uuid4().hex[:10]}"
+    variables = {
+        "TELLTALE_BOOTSTRAP_SERVERS": bootstrap,
+        "TELLTALE_TOPIC_PREFIX": f"{application}.",
+        "TELLTALE_APPLICATION": application,
+        "TELLTALE_MODEL_DIR": str(here / "models"),
+        "TELLTALE_HTTP_PORT": str(free_ports(1)[0]),
+        "TELLTALE_PARTITIONS": "2",
+    }
+    telltale = Telltale(variables | FEW, here)
+    telltale.create_topics()
+    telltale.start("run", "--slot", "0")
+    telltale.produce("telemetry.features", [("p", b"{")] * 5)
+    telltale.start("simulate", "--rate", "100", "--anomaly-rate", "0.2", "--profiles", "8")
+    telltale.wait_until(
+        lambda: any(v["anomaly"] for v in telltale.values("anomalies")), "an anomaly"
+    )
+    yield variables
+    telltale.close()
+
+
+@pytest.mark.parametrize("alert", COMMANDS)
+def test_the_first_command_of_an_alert_works_as_it_stands(
+    environment: dict[str, str], alert: str, tmp_path: Path
+):
+    command = re.sub(
+        r"localhost:946[45]", f"localhost:{environment['TELLTALE_HTTP_PORT']}", COMMANDS[alert]
+    )
+    path = f"{Path(COMMAND).parent}{os.pathsep}{os.environ['PATH']}"
+
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        env=os.environ | environment | {"PATH": path},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()

@@ -1,0 +1,115 @@
+"""Silence is told by each profile's own rhythm, in records' time, a slice of profiles at a time."""
+
+import pytest
+
+from processor import silence
+from processor.silence import FACTOR, GAPS, LEAST_MS, SLICE, Silence
+
+START = 1_700_000_000_000
+MINUTE = 60_000
+KEY = (0, "features", "p")
+
+
+def swept(silences: Silence, held: bool = True) -> int:
+    """Silent profiles of the kind ``features`` after a whole sweep."""
+    for _ in range(2):
+        silences.sweep(lambda _: held)
+    return silences.silent["features"]
+
+
+def heard_every(gap: int, times: int = GAPS + 1) -> tuple[Silence, int]:
+    """A profile that was heard with this gap, and when it was heard last."""
+    silences = Silence()
+    for number in range(times):
+        silences.hear([KEY], START + number * gap)
+    return silences, START + (times - 1) * gap
+
+
+@pytest.mark.parametrize("gap", [MINUTE, 60 * MINUTE])
+def test_a_silence_of_ten_usual_gaps_is_longer_than_usual(gap):
+    silences, last = heard_every(gap)
+
+    silences.passed(last + FACTOR * gap)
+    assert swept(silences) == 0
+    silences.passed(last + FACTOR * gap + 1)
+    assert swept(silences) == 1
+
+
+def test_a_quick_profile_may_rest_for_a_minute():
+    silences, last = heard_every(100)
+
+    silences.passed(last + LEAST_MS)
+    assert swept(silences) == 0
+    silences.passed(last + LEAST_MS + 1)
+    assert swept(silences) == 1
+
+
+def test_who_is_heard_again_is_silent_no_longer():
+    silences, last = heard_every(MINUTE)
+    silences.passed(last + 60 * MINUTE)
+    assert swept(silences) == 1
+
+    silences.hear([KEY], last + 61 * MINUTE)
+
+    assert swept(silences) == 0
+
+
+def test_before_a_few_gaps_nothing_is_usual():
+    silences, last = heard_every(MINUTE, times=GAPS)
+
+    silences.passed(last + 1000 * MINUTE)
+
+    assert swept(silences) == 0
+
+
+def test_a_rhythm_that_changes_is_learnt():
+    silences, last = heard_every(MINUTE)
+    for number in range(1, 40):
+        silences.hear([KEY], last + number * 60 * MINUTE)
+
+    silences.passed(last + 39 * 60 * MINUTE + 100 * MINUTE)
+
+    assert swept(silences) == 0
+
+
+def test_time_never_goes_back():
+    silences, last = heard_every(MINUTE)
+
+    silences.hear([KEY], START)
+    silences.passed(START)
+    silences.passed(last + 5 * MINUTE)
+
+    assert swept(silences) == 0
+
+
+def test_a_profile_that_is_not_expected_or_forgotten_is_not_counted():
+    silences, last = heard_every(MINUTE)
+    silences.passed(last + 60 * MINUTE)
+    assert swept(silences, held=False) == 0
+    assert swept(silences) == 1
+
+    silences.forget(KEY)
+
+    assert swept(silences) == 0
+
+
+def test_a_sweep_takes_a_slice_at_a_time_and_tells_when_it_is_through(monkeypatch):
+    monkeypatch.setattr(silence, "SLICE", 10)
+    silences = Silence()
+    keys = [(0, "features", str(number)) for number in range(35)]
+    for number in range(GAPS + 1):
+        silences.hear(keys, START + number * MINUTE)
+    silences.passed(START + 1000 * MINUTE)
+    looked: list[object] = []
+
+    def seen(key):
+        looked.append(key)
+        return True
+
+    told = []
+    for _ in range(5):
+        silences.sweep(seen)
+        told.append((len(looked), silences.silent["features"]))
+
+    assert told == [(0, 0), (10, 0), (20, 0), (30, 0), (35, 35)]
+    assert SLICE > 10
