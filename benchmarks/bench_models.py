@@ -18,6 +18,7 @@ import numpy as np
 import sklearn.ensemble
 
 import models
+from models import _kernels, _pack
 from models.artifacts import Model, pack, unpack
 
 SAMPLES, FEATURES, TREES, FORESTS, ROWS_EACH = 200, 17, 100, 200, 10
@@ -106,28 +107,35 @@ def scoring(
         for seed, X in enumerate(samples)
     ]
     theirs = [new_sklearn(seed).fit(X) for seed, X in enumerate(samples[:20])]
-    arenas = {
+    ours_by_name = {
         "packed": ours,
         "forest": [models.Forest(random_state=seed).fit(X) for seed, X in enumerate(samples)],
         "blend": [models.Blend().fit(X) for X in samples],
     }
     count = rows.shape[0]
-    sorted_handles = np.arange(FORESTS), np.full(FORESTS, ROWS_EACH)
+    in_order = np.arange(FORESTS), np.full(FORESTS, ROWS_EACH)
     shuffled = np.random.default_rng(1).permutation(np.repeat(np.arange(FORESTS), ROWS_EACH))
     alone = np.ones(count, dtype=np.int64)
     flat = rows.reshape(-1)
     # Reasons are for anomalies only: one row here and there.
-    one_each, few = (np.arange(FORESTS), np.ones(FORESTS, dtype=np.int64)), FORESTS * FEATURES
+    few = [rows[k : k + 1] for k in range(FORESTS)]
     timed: dict[str, Timing] = {
         "one": lambda: [ours[k].score_samples(rows[k : k + 1]) for k in range(len(theirs))]
     }
-    for name, detectors in arenas.items():
-        arena = packed(detectors)
-        timed[name] = lambda arena=arena: arena.score(*sorted_handles, flat)
-        timed[name + " random"] = lambda arena=arena: arena.score(shuffled, alone, flat)
+    for name, detectors in ours_by_name.items():
+        timed[name] = lambda detectors=detectors: together(detectors, *in_order, flat)
+        timed[name + " random"] = lambda detectors=detectors: together(
+            detectors, shuffled, alone, flat
+        )
         if name != "packed":
-            timed[name + " alone"] = lambda arena=arena: arena.score(*one_each, flat[:few])
-            timed[name + " why"] = lambda arena=arena: arena.contributions(*one_each, flat[:few])
+            timed[name + " alone"] = lambda detectors=detectors: [
+                _pack.score(detector.block_, row)
+                for detector, row in zip(detectors, few, strict=True)
+            ]
+            timed[name + " why"] = lambda detectors=detectors: [
+                _pack.explain(detector.block_, row)
+                for detector, row in zip(detectors, few, strict=True)
+            ]
     timed["sklearn"] = lambda: [
         forest.score_samples(rows[k : k + 1]) for k, forest in enumerate(theirs)
     ]
@@ -180,11 +188,16 @@ def scoring(
     ]  # fmt: skip
 
 
-def packed(detectors: Sequence[Any]) -> models.Arena:
-    arena = models.Arena()
-    for detector in detectors:
-        arena.add(detector)
-    return arena
+def together(
+    detectors: Sequence[Any], order: np.ndarray, counts: np.ndarray, values: np.ndarray
+) -> np.ndarray:
+    """Scores of ``counts[g]`` rows by the detector ``order[g]``, in one compiled call."""
+    blocks = [detector.block_ for detector in detectors]
+    addresses = np.array([block.ctypes.data for block in blocks])[order]
+    sizes = np.array([block.size for block in blocks])[order]
+    out = np.empty(int(counts.sum()))
+    _kernels.score_models(addresses, sizes, counts, values, out)
+    return out
 
 
 def storing(X: np.ndarray, isotree: Any | None, repetitions: int) -> list[Figure]:

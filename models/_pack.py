@@ -1,4 +1,4 @@
-"""Packs what a detector has learnt into one array of words: its artefact, memory and arena form."""
+"""Packs what a detector has learnt into one array of words: its form in artefact and memory."""
 
 from __future__ import annotations
 
