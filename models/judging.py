@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from models import _kernels, _kernels_calibration, _pack
 from models.blend import Blend
 from models.detector import Detector
+from models.features import KINDS
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -112,3 +113,6 @@ def warm_up() -> None:
     counts = np.full(1, samples.shape[0])
     judge([Bench(detector)], counts, samples.reshape(-1), np.full(samples.shape[0], 0.01))
     detector.calibration_.p_values(detector.score_samples(samples))
+    nothing = {"startTimestamp": 0, "endTimestamp": 0, "windowSize": {"width": 0, "height": 0}}
+    behavior = KINDS["behavior"]
+    behavior.extract(behavior.telemetry.model_validate(nothing))

@@ -9,14 +9,15 @@ count of zero is evidence as soon as the window holds any event.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, pairwise
+from itertools import chain
 from operator import itemgetter
+from string import ascii_uppercase
 from typing import Any, Final
 
 import numpy as np
 
 from models.features.extracted import Extracted, Feature, Floats, bounded
-from schemas.behavior import BehaviorTelemetry, Click, FocusChange, KeyEvent, ScrollEvent
+from schemas.behavior import BehaviorTelemetry, FocusChange
 
 FEATURES: Final = (
     Feature("mouse_speed_avg", "px/s", "Mean speed between consecutive points of a path."),
@@ -50,19 +51,26 @@ COMMON_PAIRS: Final = (
 )
 """The 30 most frequent letter pairs of English."""
 
-_DIGRAPHS: Final = frozenset((f"Key{pair[0]}", f"Key{pair[1]}") for pair in COMMON_PAIRS.split())
+_LETTERS: Final = {f"Key{letter}": place for place, letter in enumerate(ascii_uppercase)}
+_COMMON: Final = np.zeros((len(_LETTERS), len(_LETTERS)), dtype=np.bool_)
+for _pair in COMMON_PAIRS.split():
+    _COMMON[_LETTERS[f"Key{_pair[0]}"], _LETTERS[f"Key{_pair[1]}"]] = True
 
 _NAMES: Final = tuple(feature.name for feature in FEATURES)
 _FOCUS_TYPES: Final = frozenset(("focus", "blur"))
 _NOTHING: Final[tuple[()]] = ()
 
 _POINT = itemgetter("t", "x", "y")
-_CLICK = itemgetter("t", "x", "y")
+_CLICK = itemgetter("t", "x", "y", "duration")
+_KEY = itemgetter("down_time", "up_time")
 _SCROLL = itemgetter("t", "dy")
 
 
 def extract(telemetry: BehaviorTelemetry) -> Extracted:
     """One row with the 17 features, shape (1, 17); all NaN where the window holds no event."""
+    # Here, not above: numba takes half a second, and most commands extract nothing.
+    from models.features import _kernels_behavior
+
     paths = telemetry.mouse_paths or _NOTHING
     clicks = telemetry.clicks or _NOTHING
     keys = telemetry.key_events or _NOTHING
@@ -70,83 +78,23 @@ def extract(telemetry: BehaviorTelemetry) -> Extracted:
     focus = [c for c in telemetry.focus_changes or _NOTHING if c["type"] in _FOCUS_TYPES]
     points = _table(_POINT, list(chain.from_iterable(paths)), 3)
     row = np.full((1, len(FEATURES)), np.nan)
-    # Coordinates and times are cut at ±1e100, so only a quotient of these can still overflow.
-    with np.errstate(over="ignore"):
-        row[0, 0:5], distance = _mouse(points, [len(path) for path in paths])
-        row[0, 5:7] = _clicks(clicks)
-        row[0, 7:11] = _keys(keys)
-        row[0, 11:15] = _scrolls(scrolls)
-        row[0, 15] = _per_minute(len(focus), _duration(telemetry, points, focus))
-        interactions = len(clicks) + len(keys)
-        row[0, 16] = distance / interactions if interactions else np.nan
+    distance = _kernels_behavior.window(
+        points,
+        np.array([len(path) for path in paths], dtype=np.int64),
+        _table(_CLICK, clicks, 4),
+        _table(_KEY, keys, 2),
+        np.array([_LETTERS.get(key["code"], -1) for key in keys], dtype=np.int64),
+        _COMMON,
+        _table(_SCROLL, scrolls, 2),
+        DOUBLE_CLICK_MS,
+        DOUBLE_CLICK_PX,
+        LONGEST_FLIGHT_MS,
+        row[0],
+    )
+    row[0, 15] = _per_minute(len(focus), _duration(telemetry, points, focus))
+    interactions = len(clicks) + len(keys)
+    row[0, 16] = distance / interactions if interactions else np.nan
     return Extracted(_NAMES, bounded(row))
-
-
-def _mouse(points: Floats, lengths: list[int]) -> tuple[Floats, float]:
-    """The five features of the paths, and the distance travelled on all of them, px."""
-    features = np.full(5, np.nan)
-    if len(points) < 2:
-        return features, 0.0
-    path = np.repeat(np.arange(len(lengths)), lengths)
-    step = points[1:] - points[:-1]
-    passed = step[:, 0]
-    inside = path[1:] == path[:-1]
-    distance = np.hypot(step[:, 1], step[:, 2]) * inside
-    timed = inside & (passed > 0)
-    speed = bounded(
-        np.divide(distance, passed, out=np.full_like(passed, np.nan), where=timed) * 1e3
-    )
-    # Two speeds belong to the middles of their steps; only steps that share a point count.
-    both = timed[1:] & timed[:-1]
-    change = (speed[1:] - speed[:-1])[both] / (passed[1:] + passed[:-1])[both] * 2e3
-    features[0:2] = _mean_and_std(speed[timed])
-    features[2:4] = _mean_and_std(bounded(change))
-    travelled = np.bincount(path[1:], weights=distance, minlength=len(lengths))
-    ends = np.cumsum(lengths)
-    moved = travelled > 0
-    whole = points[ends[moved] - 1] - points[ends[moved] - np.array(lengths)[moved]]
-    straight = np.hypot(whole[:, 1], whole[:, 2]) / travelled[moved]
-    features[4] = _mean(np.minimum(straight, 1.0))
-    return features, float(travelled.sum())
-
-
-def _clicks(clicks: Sequence[Click]) -> tuple[float, float]:
-    """Mean duration, ms, and double clicks per click."""
-    if not clicks:
-        return np.nan, np.nan
-    lasted = np.array([click["duration"] for click in clicks], dtype=np.float64)
-    at = _table(_CLICK, clicks, 3)
-    step = np.diff(at[np.argsort(at[:, 0], kind="stable")], axis=0)
-    near = np.hypot(step[:, 1], step[:, 2]) <= DOUBLE_CLICK_PX
-    double = np.count_nonzero(near & (step[:, 0] < DOUBLE_CLICK_MS))
-    return _mean(bounded(lasted[lasted >= 0])), double / len(clicks)
-
-
-def _keys(keys: Sequence[KeyEvent]) -> tuple[float, float, float, float]:
-    """Mean and deviation of the dwell time, then of the digraph flight time, ms."""
-    if not keys:
-        return np.nan, np.nan, np.nan, np.nan
-    down = bounded(np.array([key["down_time"] for key in keys], dtype=np.float64))
-    up = bounded(np.array([key["up_time"] for key in keys], dtype=np.float64))
-    dwell = up - down
-    order = np.argsort(down, kind="stable")
-    codes = [keys[place]["code"] for place in order]
-    common = [pair in _DIGRAPHS for pair in pairwise(codes)]
-    flight = np.diff(down[order])[np.array(common, dtype=bool)]
-    return (
-        *_mean_and_std(dwell[dwell >= 0]),
-        *_mean_and_std(flight[flight <= LONGEST_FLIGHT_MS]),
-    )
-
-
-def _scrolls(scrolls: Sequence[ScrollEvent]) -> tuple[float, float, float, float]:
-    """Mean distance, px; deviation and mean of the intervals, ms; share of downward scrolls."""
-    if not scrolls:
-        return np.nan, np.nan, np.nan, np.nan
-    table = _table(_SCROLL, scrolls, 2)
-    interval, burstiness = _mean_and_std(np.diff(np.sort(table[:, 0])))
-    down = np.count_nonzero(table[:, 1] > 0) / len(scrolls)
-    return _mean(np.abs(table[:, 1])), burstiness, interval, down
 
 
 def _duration(telemetry: BehaviorTelemetry, points: Floats, focus: Sequence[FocusChange]) -> float:
@@ -174,19 +122,7 @@ def _per_minute(count: int, duration: float) -> float:
 
 
 def _table(
-    fields: Callable[[Any], Iterable[float]], events: Sequence[object], width: int
+    fields: Callable[[Any], Iterable[float | None]], events: Sequence[object], width: int
 ) -> Floats:
-    flat = np.fromiter(chain.from_iterable(map(fields, events)), np.float64, width * len(events))
+    flat = np.array(list(chain.from_iterable(map(fields, events))), dtype=np.float64)
     return bounded(flat).reshape(-1, width)
-
-
-def _mean(values: Floats) -> float:
-    return float(np.add.reduce(values)) / len(values) if len(values) else np.nan
-
-
-def _mean_and_std(values: Floats) -> tuple[float, float]:
-    if len(values) < 2:
-        return _mean(values), np.nan
-    mean = _mean(values)
-    away = values - mean
-    return mean, float(np.sqrt(np.dot(away, away) / len(values)))
