@@ -13,7 +13,10 @@ from scipy import special
 Floats = NDArray[np.float64]
 
 SURELY_REJECTED = 0.01
-"""Stand-in impostors with p-values up to this by the model in force tell nothing of leniency."""
+"""Stand-in impostors with p-values up to this by the model in force tell nothing of leniency.
+
+It is also the rarity at which what lies ahead counts as noticed, whatever the alert budget.
+"""
 
 # P-values are compared as normal quantiles within these bounds.
 LEAST, MOST = 1e-4, 1.0 - 1e-3
@@ -27,6 +30,11 @@ class Gate:
         significance: chance at which the test of false alarms refuses a candidate that makes as
             many as the budget allows, 0–1.
         leniency: how many deviations more normal a candidate may find the stand-in impostors.
+        astray: share of the samples ahead that a candidate may take for normal where version 1
+            does not, 0–1.
+        moving: deviations from which on the latest samples count as moving, see ``departed``.
+        departed: how many deviations more abnormal than its own version 1 may find the latest
+            samples.
         resolved: calibration scores below the threshold at which impostors are counted.
         deviations: by how many standard deviations of its own false alarm rate the threshold of
             version 1 may have been too strict by chance.
@@ -34,10 +42,13 @@ class Gate:
     """
 
     significance: float = 0.002
-    leniency: float = 1.1
+    leniency: float = 2.0
+    departed: float = 2.5
+    astray: float = 0.08
+    moving: float = 0.5
     resolved: float = 10.0
     deviations: float = 2.0
-    creep: float = 0.01
+    creep: float = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +72,15 @@ DEFAULT = Gate()
 def judge(
     held_back: Floats,
     original: Floats,
+    latest: Floats,
+    first: Floats,
     before: Floats,
     after: Floats,
+    ahead: tuple[Floats, Floats],
     *,
     alert_budget: float,
+    originals: int,
     calibrated: int,
-    first_share: float | None = None,
     rules: Gate = DEFAULT,
 ) -> Outcome:
     """Judge a candidate by p-values; NaN is no evidence and is left out.
@@ -74,12 +88,15 @@ def judge(
     Args:
         held_back: out-of-sample p-values of accepted samples, shape (h,).
         original: out-of-sample p-values of the profile's original samples, shape (c,).
-        before: p-values of the stand-in impostors by the model in force, shape (k,).
-        after: the candidate's of the same, shape (k,).
+        latest: p-values of the latest pooled samples by version 1, shape (l,).
+        first: p-values of the stand-in impostors by version 1, shape (k,).
+        before: by the model in force, shape (k,).
+        after: by the candidate, shape (k,).
+        ahead: by version 1 and by the candidate, of samples that go on where the latest ones
+            have gone, shape (a,) each.
         alert_budget: share of normal samples that may be called anomalous, 0–1.
+        originals: how many scores calibrated version 1.
         calibrated: how many scores calibrated the model in force.
-        first_share: ``rejected_first_share`` of the candidate's forerunners; None where the model
-            in force is version 1.
         rules: what counts as noise.
     """
     figures: dict[str, float | int] = {}
@@ -90,25 +107,34 @@ def judge(
         figures |= {f"{key}_samples": samples, f"{key}_alarms": alarms}
         if alarms and at_least(alarms, samples, alert_budget) < rules.significance:
             whys.append(f"{alarms} of {samples} {name} samples would be alarms")
-    both = ~np.isnan(before) & ~np.isnan(after)
-    old, new, calibrated = before[both], after[both], max(calibrated, 1)
+    departed = departure(latest, max(originals, 1))
+    known = ~np.isnan(first) & ~np.isnan(before) & ~np.isnan(after)
+    old, new, calibrated = before[known], after[known], max(calibrated, 1)
     lenient = leniency(old, new, calibrated)
     level = max(alert_budget, min(rules.resolved / calibrated, 0.5))
     strict = level - rules.deviations * math.sqrt(level * (1.0 - level) / calibrated)
-    kept = share(new < level)
-    first = share(old < strict) if first_share is None else first_share
+    rejected, rejected_first = share(new < level), share(first[known] < strict)
     figures |= {
-        "impostors": int(both.sum()),
+        "impostors": int(known.sum()),
         "rejected_before": int((old < alert_budget).sum()),
         "rejected_after": int((new < alert_budget).sum()),
         "leniency": lenient,
-        "rejected_share": kept,
-        "rejected_first_share": first,
+        "departure": departed,
+        "rejected_share": rejected,
+        "rejected_first_share": rejected_first,
     }
+    stopped_first, stopped = (share(p_values < SURELY_REJECTED) for p_values in ahead)
+    figures |= {"ahead_first_share": stopped_first, "ahead_share": stopped}
+    if departed > rules.moving and stopped < stopped_first - rules.astray:
+        whys.append(f"rejects {stopped:.0%} of what lies ahead, version 1 does {stopped_first:.0%}")
+    if departed > rules.departed:
+        whys.append(f"version 1 finds the latest samples {departed:.1f} deviations more abnormal")
     if lenient > rules.leniency:
         whys.append(f"finds the stand-in impostors {lenient:.1f} deviations more normal")
-    if both.any() and kept < first - rules.creep:
-        whys.append(f"rejects {kept:.0%} of the stand-in impostors, version 1 did {first:.0%}")
+    if rejected < rejected_first - rules.creep:
+        whys.append(
+            f"rejects {rejected:.0%} of the stand-in impostors, version 1 does {rejected_first:.0%}"
+        )
     return Outcome(not whys, "; ".join(whys) or "no worse", figures)
 
 
@@ -121,11 +147,27 @@ def leniency(before: Floats, after: Floats, calibrated: int) -> float:
     unsure = before > SURELY_REJECTED
     if not unsure.any():
         return 0.0
-    rise = special.ndtri(np.clip(after[unsure], LEAST, MOST)) - special.ndtri(
-        np.clip(before[unsure], LEAST, MOST)
-    )
+    rise = quantiles(after[unsure]) - quantiles(before[unsure])
     noise = 1.0 / math.sqrt(calibrated) + float(rise.std()) / math.sqrt(rise.size)
     return float(rise.mean()) / noise
+
+
+def departure(latest: Floats, originals: int) -> float:
+    """By how many deviations p-values lie below uniform ones, as normal quantiles; 0 for none.
+
+    The deviation is the calibration's own noise, 1/√``originals``, plus the standard error of the
+    mean of so many uniform ones.
+    """
+    known = latest[~np.isnan(latest)]
+    if not known.size:
+        return 0.0
+    noise = 1.0 / math.sqrt(originals) + 1.0 / math.sqrt(known.size)
+    return -float(quantiles(known).mean()) / noise
+
+
+def quantiles(p_values: Floats) -> Floats:
+    """P-values as normal quantiles, bounded."""
+    return np.asarray(special.ndtri(np.clip(p_values, LEAST, MOST)), dtype=np.float64)
 
 
 def at_least(successes: int, trials: int, chance: float) -> float:

@@ -8,13 +8,16 @@ from typing import Any, Literal, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 
+from models.admission import DEFAULT as ADMISSION
+from models.admission import Admission
 from models.artifacts import Model
 from models.calibration import Calibration
 from models.detector import Detector, Floats
 from models.detectors import DETECTORS
 from models.gate import DEFAULT, Gate, Outcome, judge
-from models.training import stored, train
+from models.training import FLOAT32_MAX, stored, train
 
 Policy = Literal["grow", "slide", "blend"]
 
@@ -27,8 +30,14 @@ SPARED = 5
 SYNTHETIC = 100
 """Stand-in impostors that are made from the original samples."""
 
-FIRST = "rejected_first_share"
-"""Where a model's provenance keeps what version 1 rejected."""
+AHEAD = (1.0, 2.0, 4.0)
+"""How far beyond the latest pooled samples the gate looks, in what they have moved already."""
+
+BORDERLINE = ADMISSION.clear_from
+"""Share of normal that counts as borderline, its most abnormal."""
+
+LATEST = 40
+"""So many of the latest pooled samples are shown to version 1."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,7 @@ def retrain(
     seed: int,
     provenance: Mapping[str, Any],
     rules: Gate = DEFAULT,
+    admission: Admission | None = ADMISSION,
 ) -> Candidate:
     """Train a candidate on original and accepted samples, and judge it; pure.
 
@@ -69,6 +79,7 @@ def retrain(
         seed: of everything random.
         provenance: what the caller knows of the samples; plain JSON values.
         rules: what the gate takes for noise.
+        admission: what chose the pool; None where all that was accepted is in it.
 
     Raises:
         ValueError: the pool is empty, or has another width than the model; or no original samples.
@@ -89,29 +100,29 @@ def retrain(
         seed=seed,
         provenance={**provenance, "policy": policy},
     )
-    spent = alert_budget / (1.0 - alert_budget)
     pooled = int((learnt >= original.shape[0]).sum())
-    complete(model.detector, round(spent * pooled))
+    complete(model.detector, *missing(pooled, alert_budget, admission))
     held_back, spared = out_of_sample(model.detector, everything, learnt, original.shape[0])
     impostors = np.concatenate([strangers, synthetic(original)])
+    # Fewer tell too little of where they go.
+    beyond = ahead(original, pool[-LATEST:]) if pool.shape[0] >= LATEST else pool[:0]
+    version_1 = clone(model.detector).fit(original)
     outcome = judge(
         held_back,
         spared,
+        rarity(version_1, pool[-LATEST:]),
+        rarity(version_1, impostors),
         rarity(current.detector, impostors),
         rarity(model.detector, impostors),
+        (rarity(version_1, beyond), rarity(model.detector, beyond)),
         alert_budget=alert_budget,
+        originals=version_1.calibration_.scores.size,
         calibrated=current.detector.calibration_.scores.size,
-        first_share=current.provenance.get(FIRST),
         rules=rules,
     )
     # The next retraining finds the originals in front, whether this one learnt them or not.
     kept = np.union1d(learnt, np.arange(original.shape[0]))
-    model = replace(
-        model,
-        samples=stored(everything[kept]),
-        provenance={**model.provenance, FIRST: outcome.figures[FIRST]},
-    )
-    return Candidate(model, outcome)
+    return Candidate(replace(model, samples=stored(everything[kept])), outcome)
 
 
 def chosen(original: int, pool: int, policy: Policy) -> NDArray[np.int64]:
@@ -131,18 +142,44 @@ def chosen(original: int, pool: int, policy: Policy) -> NDArray[np.int64]:
     assert_never(policy)
 
 
-def complete(detector: Detector, missing: int) -> None:
-    """Put back into a calibration what could not be pooled because it was called an anomaly.
+def missing(pooled: int, alert_budget: float, admission: Admission | None) -> tuple[int, int]:
+    """How many samples ``pooled`` ones stand for that are not among them.
 
-    Only what lies above the threshold is accepted. Were the scores of pooled samples taken for all
-    of normal, the threshold would rise, and more so with each retraining. Of the profile's normal
-    the budget's share is missing, all of it below the threshold; each counts as one of the lowest
-    scores, which are then there twice.
+    First those that were called anomalies, then borderline ones that were not drawn (Horvitz,
+    Thompson, 1952).
+
+    Args:
+        pooled: how many were admitted.
+        alert_budget: share of normal samples that are called anomalous, 0–1.
+        admission: what admitted them; None where all that was accepted was.
     """
-    if not missing:
-        return
+    thinned = 0.0
+    if admission is not None:
+        borderline = max(admission.clear_from - alert_budget, 0.0)
+        thinned = borderline * (1.0 - admission.borderline_share)
+    stands_for = pooled / (1.0 - alert_budget - thinned)
+    return round(stands_for * alert_budget), round(stands_for * thinned)
+
+
+def complete(detector: Detector, rejected: int, thinned: int = 0) -> None:
+    """Put back into a calibration what of normal could not be pooled.
+
+    Were the scores of pooled samples taken for all of normal, the threshold would rise, and more
+    so with each retraining. What was rejected counts as the lowest scores, which are then there
+    twice; what was borderline and not drawn, as scores spread evenly over the borderline ones.
+
+    Args:
+        detector: fitted; its calibration and threshold are replaced.
+        rejected: how many below the threshold are missing.
+        thinned: how many borderline ones are missing.
+    """
     known = detector.calibration_
-    base = Calibration.fit(np.concatenate([known.scores, known.scores[:missing]]))
+    if not known.scores.size or not rejected + thinned:
+        return
+    few, many = (share * known.scores.size for share in (detector.alert_budget, BORDERLINE))
+    spread = np.linspace(few, max(few, many - 1.0), thinned).round().astype(np.int64)
+    again = np.concatenate([known.scores[:rejected], known.scores[spread]])
+    base = Calibration.fit(np.concatenate([known.scores, again]))
     learnt = {field.name: getattr(base, field.name) for field in fields(base)}
     detector.calibration_ = replace(known, **learnt)
     detector.offset_ = detector.calibration_.offset(detector.alert_budget)
@@ -174,6 +211,8 @@ def out_of_sample(
 
 def rarity(detector: Detector, rows: Floats) -> Floats:
     """P-values of rows, shape (n,)."""
+    if not rows.shape[0]:
+        return np.empty(0)
     return detector.calibration_.p_values(detector.score_samples(rows))
 
 
@@ -181,6 +220,36 @@ def detector_name(model: Model) -> str:
     """Name in ``models.DETECTORS`` of a model's detector."""
     said = model.provenance.get("detector")
     return said if said in DETECTORS else type(model.detector).__name__.lower()
+
+
+def ahead(original: Floats, latest: Floats) -> Floats:
+    """Samples that go on where the latest have gone: moved once, twice, four times as far again."""
+    latest = np.clip(latest, -FLOAT32_MAX, FLOAT32_MAX)
+    move = moved(original, latest)
+    return np.concatenate([latest + far * move for far in AHEAD])
+
+
+def moved(original: Floats, latest: Floats) -> Floats:
+    """How far the mean of each feature has moved, shape (d,), shrunk by what chance alone does.
+
+    The positive-part estimator of James and Stein (1961), in standard errors.
+    """
+    mean, (was, spread) = moments(latest)[0], moments(original)
+    move, error = mean - was, spread / max(latest.shape[0], 1) + spread / original.shape[0]
+    told = error > 0.0
+    if not told.any():
+        return np.zeros_like(move)
+    with np.errstate(over="ignore"):
+        distance = float((move[told] ** 2 / error[told]).sum())
+    return np.asarray(move * max(0.0, 1.0 - told.sum() / max(distance, 1e-300)))
+
+
+def moments(samples: Floats) -> tuple[Floats, Floats]:
+    """Mean and variance of each feature, shape (d,) each; 0 of nothing."""
+    known = ~np.isnan(samples)
+    count = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, samples, 0.0).sum(axis=0) / count
+    return mean, np.where(known, (samples - mean) ** 2, 0.0).sum(axis=0) / count
 
 
 def synthetic(original: Floats) -> Floats:

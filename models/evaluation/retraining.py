@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
 from typing import Final
@@ -23,17 +22,20 @@ from models.evaluation.retraining_follow import (
     plain,
     standing,
 )
+from models.evaluation.retraining_results import Attacked, Retrained, Row
 from models.evaluation.tasks import RecordingError, Task
 from models.retraining import rarity
 
-EVERY = 40
-"""Accepted records between two candidates; fewer where a recording has fewer than 200."""
+EVERY = 20
+"""Accepted records between two candidates; fewer where a recording has fewer than 100."""
+
+LEAST_EVERY = 10
 
 STRANGERS = 100
 JUDGED = 50
 """An attacker's first and last records are so many."""
 
-BUDGETS: Final = (0.05, 0.01)
+BUDGETS: Final = (0.01, 0.05)
 QUICK_PROFILES = 4
 QUICK_STRIDE = 20
 
@@ -46,69 +48,6 @@ LEARNINGS: Final = (
 ATTACKED: Final = (LEARNINGS[0], LEARNINGS[1], LEARNINGS[3])
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One recording, one budget, one way of learning: means over profiles."""
-
-    recording: str
-    budget: float
-    learning: str
-    profiles: int
-    error_rate: float
-    false_alarms: float
-    missed: float
-    tried: int
-    refused: int
-    admitted: float
-    drifting: float
-
-
-@dataclass(frozen=True)
-class Attacked:
-    """One attack, one budget, one way of learning: shares accepted, means over pairs.
-
-    Attributes:
-        attack: its name.
-        budget: the alert budget.
-        learning: its name.
-        pairs: victims times attackers.
-        first: of the attacker's first records.
-        last: of its last.
-        beyond: rise from first to last beyond the same rise without retraining.
-        beyond_worst: the same, exceeded by 5 % of the pairs.
-        before: of the attacker's own records, by version 1.
-        after: of the same, by the last version.
-        tried: candidates.
-        refused: those that the gate refused.
-        drifting: share of the pairs in which drift was flagged.
-    """
-
-    attack: str
-    budget: float
-    learning: str
-    pairs: int
-    first: float
-    last: float
-    beyond: float
-    beyond_worst: float
-    before: float
-    after: float
-    tried: int
-    refused: int
-    drifting: float
-
-
-@dataclass(frozen=True)
-class Retrained:
-    """All figures, what was left out and why, and what they were measured with."""
-
-    rows: tuple[Row, ...]
-    attacked: tuple[Attacked, ...]
-    skipped: tuple[tuple[str, str], ...]
-    detector: str
-    seed: int
 
 
 def run(
@@ -172,7 +111,7 @@ def run(
     for done, (attack, budget) in enumerate(product(fought, budgets)):
         tell("attacks", done, len(fought) * len(budgets))
         attacked.extend(_attack(typists, attack, stride, budget, detector, seed))
-    tell("attacks", len(attacked), len(attacked))
+    tell("attacks", len(fought) * len(budgets), len(fought) * len(budgets))
     return Retrained(tuple(rows), tuple(attacked), tuple(skipped), detector, seed)
 
 
@@ -180,6 +119,7 @@ def _recording(
     tasks: Sequence[Task], budget: float, learning: Learning, detector: str, seed: int
 ) -> Row:
     rates, alarms, missed, admitted, drifted, tried, refused = [], [], [], [], [], 0, 0
+    records = []
     for task in tasks:
         others = [other.train for other in tasks if other.profile != task.profile]
         count = task.genuine.shape[0]
@@ -190,22 +130,26 @@ def _recording(
             strangers(others, seed, task.train.shape[1]),
             learning,
             budget=budget,
-            every=max(10, min(EVERY, count // 5)),
+            every=max(LEAST_EVERY, min(EVERY, count // 5)),
             seed=seed,
         )
         rates.append(error_rate(task, found))
-        alarms.append(_mean(found.p_values[~np.isnan(found.p_values)] < budget))
+        records.append(int((~np.isnan(found.p_values)).sum()))
+        alarms.append(int((found.p_values < budget).sum()))
         missed.append(_mean(rarity(found.models[-1].detector, task.abnormal) >= budget))
         admitted.append(found.admitted / count)
         drifted.append(found.drifted)
         tried, refused = tried + found.tried, refused + found.refused
+    share = sum(alarms) / max(sum(records), 1)
     return Row(
         tasks[0].recording,
         budget,
         learning.name,
         len(tasks),
         float(np.nanmean(rates)),
-        _mean(alarms),
+        sum(records),
+        sum(alarms),
+        float(np.linalg.norm(np.array(alarms) - share * np.array(records))),
         _mean(missed),
         tried,
         refused,
@@ -314,9 +258,9 @@ def _silent(what: str, done: int, total: int) -> None:
 
 
 def _pairs(names: Sequence[str], stride: int) -> Iterator[tuple[str, str]]:
-    """Each victim with every ``stride``-th of the others, beginning with the next one."""
+    """Each victim with every ``stride``-th of the others, another first one for each."""
     for at, victim in enumerate(names):
-        for step in range(1, len(names), stride):
+        for step in range(1 + at % min(stride, len(names) - 1), len(names), stride):
             yield victim, names[(at + step) % len(names)]
 
 

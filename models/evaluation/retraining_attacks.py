@@ -40,7 +40,7 @@ class Attack:
     lay: Callable[[Floats, Floats, float], Lay]
     begins: int = 0
     shared: int = 0
-    stride: int = 5
+    stride: int = 25
 
 
 def types_on(genuine: Floats, attacker: Floats, budget: float) -> Lay:
@@ -114,12 +114,10 @@ ATTACKS: Final = (
         "drifts unseen",
         "the same by one who knows the model and stays above its threshold",
         drifts_unseen,
-        stride=13,
     ),
     Attack(
         "bursts",
         "20 records just above the threshold, 20 genuine, and so on, by one who knows the model",
         bursts,
-        stride=13,
     ),
 )

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import special
 
 from models import drift
-from models.admission import ADMITTED, admitted, draw
+from models.admission import ADMITTED, DEFAULT, admitted, draw
 from models.artifacts import Model
 from models.detector import Detector, Floats
 from models.retraining import Policy, rarity, retrain
@@ -43,7 +44,7 @@ class Followed:
         models: every version, the first one first.
         since: position of the first record that each version judged.
         p_values: of each record by the version of its time, shape (n,).
-        standing: its distance from that version's threshold, shape (n,): see ``standing``.
+        standing: how normal that version finds it, shape (n,): see ``standing``.
         tried: candidates.
         refused: those of them that the gate refused.
         admitted: records that came into the pool.
@@ -72,8 +73,12 @@ def plain(records: Floats) -> Lay:
 
 
 def standing(detector: Detector, rows: Floats) -> Floats:
-    """Decisions in standard deviations of the calibration, so that versions compare."""
-    return np.asarray(detector.decision_function(rows) / detector.calibration_.spread)
+    """P-values as normal quantiles, shape (n,), NaN without evidence.
+
+    So versions compare as the alert budget compares them, and the mean over a session is what
+    Stouffer's method (1949) makes of its p-values.
+    """
+    return np.asarray(special.ndtri(rarity(detector, rows)), dtype=np.float64)
 
 
 def follow(
@@ -85,7 +90,7 @@ def follow(
     *,
     budget: float,
     every: int,
-    policy: Policy = "blend",
+    policy: Policy = "grow",
     seed: int = 0,
 ) -> Followed:
     """Follow ``count`` records, with a candidate after each ``every`` accepted ones."""
@@ -120,6 +125,7 @@ def follow(
             alert_budget=budget,
             seed=seed + accepted,
             provenance={},
+            admission=DEFAULT if learning.selected else None,
         )
         found.tried += 1
         if learning.gated and not candidate.outcome.passed:

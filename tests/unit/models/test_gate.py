@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from models.gate import Gate, judge, leniency
+from models.gate import Gate, departure, judge, leniency
 
 NOTHING = np.empty(0)
 p_values = arrays.arrays(
@@ -18,8 +18,15 @@ p_values = arrays.arrays(
 
 
 def verdict(held_back=NOTHING, original=NOTHING, before=NOTHING, after=NOTHING, **known):
-    settings = {"alert_budget": 0.05, "calibrated": 200} | known
-    return judge(held_back, original, before, after, **settings)
+    settings = {
+        "latest": NOTHING,
+        "first": before,
+        "ahead": (NOTHING, NOTHING),
+        "alert_budget": 0.05,
+        "originals": 200,
+        "calibrated": 200,
+    } | known
+    return judge(held_back, original, before=before, after=after, **settings)
 
 
 def spread(count=200):
@@ -64,22 +71,42 @@ def test_small_steps_away_from_version_1_are_refused_once_they_add_up():
     small = np.minimum(spread() * 1.05, 1.0)
 
     alone = verdict(before=spread(), after=small)
-    after_others = verdict(before=spread(), after=small, first_share=0.95)
+    after_others = verdict(before=spread(), after=small, first=spread() / 4)
 
     assert alone.passed
     assert not after_others.passed
-    assert "version 1 did 95%" in after_others.why
+    assert "stand-in impostors, version 1 does" in after_others.why
 
 
-def test_what_version_1_rejected_is_handed_on_unchanged():
-    first = verdict(before=spread(), after=spread())
-    later = verdict(
-        before=spread() / 2,
-        after=spread() / 2,
-        first_share=first.figures["rejected_first_share"],
-    )
+def test_latest_samples_as_common_as_ever_pass():
+    assert verdict(latest=np.linspace(0.05, 0.99, 40)).passed
 
-    assert later.figures["rejected_first_share"] == first.figures["rejected_first_share"]
+
+def test_latest_samples_that_version_1_finds_rare_without_an_alarm_are_refused():
+    outcome = verdict(latest=np.linspace(0.06, 0.4, 40))
+
+    assert not outcome.passed
+    assert "version 1 finds the latest samples" in outcome.why
+
+
+def test_a_few_rare_samples_tell_less_of_a_move_than_many():
+    assert departure(np.full(4, 0.2), 200) < departure(np.full(40, 0.2), 200)
+
+
+def test_who_no_longer_stops_where_a_move_leads_is_refused():
+    moving, stopped, let_through = np.full(40, 0.4), np.full(40, 0.001), np.full(40, 0.5)
+
+    astray = verdict(latest=moving, ahead=(stopped, let_through))
+
+    assert not astray.passed
+    assert "rejects 0% of what lies ahead, version 1 does 100%" in astray.why
+    assert verdict(latest=moving, ahead=(stopped, stopped)).passed
+
+
+def test_what_lies_ahead_does_not_count_while_nothing_moves():
+    still, stopped, let_through = np.linspace(0.05, 0.99, 40), np.full(40, 0.001), np.full(40, 0.5)
+
+    assert verdict(latest=still, ahead=(stopped, let_through)).passed
 
 
 def test_a_few_calibration_scores_leave_more_room_than_many():
@@ -95,13 +122,13 @@ def test_the_rules_decide_what_is_noise():
     assert verdict(before=spread(), after=after, rules=blind).passed
 
 
-@given(p_values, p_values, p_values, st.data())
-def test_any_p_values_give_finite_figures_that_are_json(held_back, original, before, data):
+@given(p_values, p_values, p_values, p_values, st.data())
+def test_any_p_values_give_finite_figures_that_are_json(held_back, original, latest, before, data):
     after = data.draw(
         arrays.arrays(np.float64, before.shape, elements=st.floats(1e-300, 1.0) | st.just(math.nan))
     )
 
-    outcome = verdict(held_back, original, before, after)
+    outcome = verdict(held_back, original, before, after, latest=latest, ahead=(before, after))
 
     assert json.loads(json.dumps(outcome.figures, allow_nan=False)) == outcome.figures
     assert outcome.passed == (outcome.why == "no worse")

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 from models import DETECTORS
-from models.retraining import chosen, complete, detector_name, retrain, stored, synthetic
+from models.admission import Admission
+from models.retraining import (
+    ahead,
+    chosen,
+    complete,
+    detector_name,
+    missing,
+    retrain,
+    stored,
+    synthetic,
+)
 from models.training import train
 
 
@@ -43,6 +53,21 @@ def retrained(model, pool, strangers=None, **known):
     if strangers is None:
         strangers = np.empty((0, pool.shape[1]))
     return retrain(model, pool, strangers, **(settings | known))
+
+
+@pytest.mark.parametrize("detector", sorted(DETECTORS))
+@pytest.mark.parametrize("budget", [0.01, 0.05])
+def test_on_stationary_data_at_least_95_percent_of_candidates_pass(detector, budget):
+    passed = []
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        count, width = [(200, 17), (200, 2), (100, 31), (50, 3), (200, 1)][seed % 5]
+        model = version_1(normal(generator, count, width), detector, budget)
+        pool = accepted(model, normal(generator, 80, width))[:40]
+        strangers = strangers_of(generator, width) if seed % 4 else None
+        passed.append(retrained(model, pool, strangers).outcome.passed)
+
+    assert np.mean(passed) >= 0.95
 
 
 def test_a_pool_of_an_impostor_is_refused():
@@ -137,6 +162,27 @@ def test_what_was_never_accepted_still_counts_for_the_threshold():
     assert model.detector.calibration_.scores.size == 104
 
 
+def test_what_was_not_drawn_counts_among_the_borderline_only():
+    model = version_1(normal(np.random.default_rng(0), 100, 3))
+    before = model.detector.calibration_.scores
+
+    complete(model.detector, 0, 5)
+
+    after = model.detector.calibration_.scores
+    assert after.size == 105
+    assert np.array_equal(after[-90:], before[-90:])
+    assert np.array_equal(after[:5], before[:5])
+
+
+def test_a_pool_stands_for_what_admission_kept_out_of_it():
+    rules = Admission(clear_from=0.1, borderline_share=0.5)
+
+    # Of 1,000 normal samples 10 are alarms, and of 90 borderline ones 45 are not drawn.
+    assert missing(945, 0.01, rules) == (10, 45)
+    assert missing(990, 0.01, None) == (10, 0)
+    assert missing(850, 0.15, rules) == (150, 0)
+
+
 def test_false_alarms_do_not_grow_over_many_retrainings():
     first, last = [], []
     for seed in range(8):
@@ -147,7 +193,7 @@ def test_false_alarms_do_not_grow_over_many_retrainings():
         pool = np.empty((0, 3))
         for _ in range(5):
             pool = np.concatenate([pool, accepted(model, normal(generator, 60, 3))])
-            model = retrained(model, pool, cold_start=100).model
+            model = retrained(model, pool, cold_start=100, admission=None).model
         last.append((model.detector.decision_function(later) < 0).mean())
 
     assert np.mean(last) <= 1.25 * max(0.05, np.mean(first))
@@ -174,3 +220,64 @@ def test_a_pool_of_another_width_or_of_nothing_is_refused_with_what_was_expected
         retrained(model, np.zeros((5, 2)))
     with pytest.raises(ValueError, match="cold_start is 0"):
         retrained(model, np.zeros((5, 3)), cold_start=0)
+
+
+def test_what_lies_ahead_goes_on_where_the_latest_have_gone():
+    generator = np.random.default_rng(0)
+    original, move = normal(generator, 200, 3), np.array([2.0, 0.0, -1.0])
+    latest = normal(generator, 40, 3) + move
+
+    rows = ahead(original, latest)
+
+    far = rows[-40:].mean(axis=0) - latest.mean(axis=0)
+    assert rows.shape == (120, 3)
+    assert far == pytest.approx(4 * (latest.mean(axis=0) - original.mean(axis=0)), rel=0.05)
+
+
+def test_what_moves_no_more_than_by_chance_leads_nowhere():
+    generator = np.random.default_rng(1)
+    still = [normal(generator, 240, 3) for _ in range(50)]
+    moves = [np.abs(ahead(rows[:200], rows[200:])[-40:] - rows[200:]).max() for rows in still]
+
+    assert np.median(moves) <= 0.2
+
+
+def test_an_absent_feature_leads_nowhere():
+    samples = np.array([[1.0, np.nan], [1.0, np.nan], [1.0, np.nan]])
+
+    assert np.array_equal(ahead(samples, samples), np.tile(samples, (3, 1)), equal_nan=True)
+
+
+def test_values_of_any_size_lead_to_finite_samples():
+    generator = np.random.default_rng(2)
+    original, latest = normal(generator, 20, 3), normal(generator, 10, 3)
+    latest[3, 0], latest[4, 1] = 1e308, -1e308
+
+    assert np.isfinite(ahead(original, latest)).all()
+
+
+@pytest.mark.parametrize("policy", ["grow", "slide", "blend"])
+def test_a_pool_that_was_dragged_away_is_refused_whatever_the_policy(policy):
+    generator = np.random.default_rng(3)
+    model = version_1(normal(generator, 200, 5), budget=0.01)
+    move = np.linspace(0.0, 4.0, 120)[:, None]
+
+    outcome = retrained(model, normal(generator, 120, 5) + move, policy=policy).outcome
+
+    assert not outcome.passed
+    assert "version 1 finds the latest samples" in outcome.why
+
+
+def test_after_a_slide_and_a_rollback_the_next_retraining_still_learns_the_originals():
+    generator = np.random.default_rng(6)
+    original = normal(generator, 40, 3)
+    first = version_1(original)
+    slid = retrained(first, normal(generator, 60, 3), policy="slide", cold_start=40).model
+    slid = retrained(slid, normal(generator, 60, 3), policy="slide", cold_start=40).model
+
+    pool = normal(generator, 10, 3)
+    for base in (slid, first):
+        again = retrained(base, pool, policy="grow", cold_start=40).model
+
+        assert np.array_equal(again.samples, stored(np.concatenate([original, pool])))
+        assert again.provenance["samples"] == 50
