@@ -45,7 +45,7 @@ TICK_SECONDS = 0.05
 SHARES = {"features": 0.85, "series": 0.05, "drowsiness": 0.05, "behavior": 0.05}
 OTHERS = tuple(kind for kind in SHARES if kind != "features")
 ROLES = {"scorer": "score", "retrainer": "retrain"}
-KEPT = {"retention.ms": "60000", "segment.ms": "20000", "segment.bytes": str(64 * 2**20)}
+KEPT = {"retention.ms": "300000", "segment.ms": "20000", "segment.bytes": str(64 * 2**20)}
 COMPACTED = {
     "segment.ms": "60000",
     "min.cleanable.dirty.ratio": "0.2",

@@ -111,6 +111,12 @@ class ModelStore:
         with suppress(ArtifactUnavailable):
             self.storage.delete(directory, lambda found: found == name)
 
+    def replaced(self, sha256: str) -> None:
+        """Let go of a model that another one has taken the place of; a rollback opens it again."""
+        if sha256 in self._opened:
+            _, size = self._opened.pop(sha256)
+            self.nbytes -= size
+
     def keep(self, models: Mapping[str, Model]) -> None:
         """Keep freshly trained models in memory."""
         for sha256, model in models.items():
@@ -120,8 +126,7 @@ class ModelStore:
     def _drop(self, digest: str) -> None:
         """Let go of the opened models of a digest, of which the first 16 digits are given."""
         for sha256 in [sha256 for sha256 in self._opened if digest and sha256.startswith(digest)]:
-            _, size = self._opened.pop(sha256)
-            self.nbytes -= size
+            self.replaced(sha256)
 
     def _keep(self, sha256: str, model: Model) -> None:
         size = model.nbytes

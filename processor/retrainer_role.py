@@ -179,6 +179,9 @@ class RetrainerRole:
         name = record.key or b""
         kind, _, profile_id = name.decode().partition(":")
         key = (record.partition, kind, profile_id)
+        before = self._known.announced.get(key)
+        if before is not None:
+            self._store.replaced(before.sha256)
         if record.value is None:
             self._known.announced.pop(key, None)
             return

@@ -138,6 +138,10 @@ class ScorerRole:
 
     def apply(self, step: Step[Profile]) -> None:
         failures = self._spill.failures
+        for key, profile in step.profiles.items():
+            before = self._state.profile(key)
+            if isinstance(before, Active) and not same_model(before, profile):
+                self._store.replaced(before.record.sha256)
         self._spill.drop(key for key in step.profiles if self._state.profile(key) is None)
         self._state.apply(step.profiles, step.suppressions, step.forgettings)
         self._store.keep(step.models)
@@ -242,3 +246,8 @@ class ScorerRole:
             except (ValueError, KeyError, TypeError) as error:
                 self._log.error("profile_unreadable", key=repr(key[:80]), error=repr(error))
         return windows, forgettings
+
+
+def same_model(before: Active, after: Profile | None) -> bool:
+    """Whether a profile is judged by the model that judged it before."""
+    return isinstance(after, Active) and after.record.sha256 == before.record.sha256

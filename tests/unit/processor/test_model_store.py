@@ -44,6 +44,17 @@ def test_a_model_once_opened_stays_in_memory(store, trained, tmp_path):
     assert store.open([record, record]) == {record.sha256: first}
 
 
+def test_a_model_that_was_replaced_leaves_memory_and_can_be_opened_again(store, trained):
+    record = trained[0][0]
+    first = store.open([record])[record.sha256]
+
+    store.replaced(record.sha256)
+    store.replaced("unknown")
+
+    assert store.nbytes == 0
+    assert store.open([record])[record.sha256] is not first
+
+
 def test_a_missing_artefact_is_an_error_and_not_an_exception(store, trained, tmp_path):
     record, other = trained[0][0], trained[1][0]
     (tmp_path / record.artifact).unlink()

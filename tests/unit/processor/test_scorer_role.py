@@ -43,6 +43,20 @@ def test_an_artefact_is_on_disk_before_its_step_is_committed(make_role, tmp_path
     assert (tmp_path / "models" / version.artifact).exists()
 
 
+def test_a_model_that_another_has_replaced_leaves_memory(make_role):
+    role = make_role(ScorerRole)
+    (version,) = announced(committed(role, stream(normal(6))))
+    held = role._store.nbytes
+    newer = version.model_copy(update={"version": 2, "sha256": "0" * 64})
+
+    role.apply(Step(profiles={KEY: Active(version, since_anomaly=3)}))
+    kept = role._store.nbytes
+    role.apply(Step(profiles={KEY: Active(newer)}))
+
+    assert held == kept > 0
+    assert role._store.nbytes == 0
+
+
 def test_a_disk_that_takes_no_artefact_keeps_the_profile_learning(make_role, tmp_path):
     (tmp_path / "file").write_text("no directory")
     role = make_role(ScorerRole, directory=tmp_path / "file")
