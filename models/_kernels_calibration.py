@@ -19,7 +19,7 @@ TINY = float(np.finfo(np.float64).tiny)
 HEADER = 4
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def offset(scores, excess, origin, order, budget):
     """The score below which a share ``budget`` falls, of ``scores`` ascending."""
     n = scores.size
@@ -34,7 +34,7 @@ def offset(scores, excess, origin, order, budget):
     return below + (position - rank) * (scores[rank] - below)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def p_value(scores, excess, origin, order, score):
     """Share of normal scores at least as low as one; NaN of NaN."""
     if score != score:
@@ -52,22 +52,25 @@ def p_value(scores, excess, origin, order, score):
     return min(max(share / (n + 1.0), TINY), 1.0)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def p_values(scores, excess, origin, order, asked, out):
     """The same for an array."""
     for at in range(asked.size):
         out[at] = p_value(scores, excess, origin, order, asked[at])
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def judge_models(addresses, sizes, counts, budgets, asked, offsets, shares):
     """Thresholds and p-values of ``counts[g]`` scores by the table at ``addresses[g]``.
 
-    A table is k, S, the origin and one number unused, then the calibration scores. ``budgets`` has
-    one for each score.
+    A table is k, S, the origin and one number unused, then the calibration scores; what has an empty
+    one is left out. ``budgets`` has one for each score.
     """
     done = 0
     for g in range(addresses.size):
+        if sizes[g] == 0:
+            done += counts[g]
+            continue
         table = at_address(addresses[g], sizes[g]).view(np.float64)
         order, excess, origin = table[0], table[1], table[2]
         scores = table[HEADER:]

@@ -41,7 +41,8 @@ class Stage:
         self._now = State(
             {partition: dict(held) for partition, held in self._begin.profiles.items()},
             self._begin.suppressions,
-            self._begin.counts.copy(),
+            counts=self._begin.counts.copy(),
+            learning=self._begin.learning.copy(),
         )
         self._models = dict(self._taught)
         return self._run(batch)

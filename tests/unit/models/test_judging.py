@@ -106,3 +106,18 @@ def test_nothing_is_compiled_after_the_warm_up() -> None:
         judge([bench], np.array([1]), X[0], np.full(1, 0.01))
 
     assert compiled() == before
+
+
+def test_calibrations_of_few_samples_stand_between_others() -> None:
+    random = np.random.default_rng(5)
+    few = [Bench(Gaussian().fit(random.normal(size=(n, 2)))) for n in (3, 19, 60, 5)]
+    rows = random.normal(size=(8, 2))
+
+    found = judge(few, np.full(4, 2), rows.reshape(-1), np.full(8, 0.01))
+
+    alone = [
+        bench.detector.calibration_.p_values(bench.detector.score_samples(rows[2 * g : 2 * g + 2]))
+        for g, bench in enumerate(few)
+    ]
+    assert found.p_values.tobytes() == np.concatenate(alone).tobytes()
+    assert np.isfinite(found.decisions).all()
