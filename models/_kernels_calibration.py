@@ -63,8 +63,8 @@ def p_values(scores, excess, origin, order, asked, out):
 def judge_models(addresses, sizes, counts, budgets, asked, offsets, shares):
     """Thresholds and p-values of ``counts[g]`` scores by the table at ``addresses[g]``.
 
-    A table is k, S, the origin and one number unused, then the calibration scores; what has an empty
-    one is left out. ``budgets`` has one for each score.
+    A table is k, S, the origin and one number unused, then the calibration scores; what has an
+    empty one is left out. ``budgets`` has one for each score.
     """
     done = 0
     for g in range(addresses.size):
