@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from models.artifacts import GATE, ArtifactError, Model
@@ -64,15 +64,13 @@ def described(record: ModelRecord, read: Read) -> list[Version]:
     """The same, with artefacts read by ``read`` (path and SHA-256 → model, or ArtifactError)."""
     current = _described(record.version or 0, record, read)
     if current.provenance is None:
-        current = Version(
-            **{
-                **vars(current),
-                "trained_on": record.trained_on,
-                "provenance": record.provenance,
-                "gate": record.figures,
-            }
+        current = replace(
+            current,
+            trained_on=record.trained_on,
+            provenance=record.provenance,
+            gate=record.figures,
         )
-    current = Version(**{**vars(current), "trigger": record.trigger})
+    current = replace(current, trigger=record.trigger)
     return [current, *(_described(old.version, old, read) for old in record.history)]
 
 

@@ -148,10 +148,11 @@ class ScorerRole:
         if step.timestamps:
             active = (key for key in step.heard if isinstance(step.profiles.get(key), Active))
             self._silence.hear(active, min(max(step.timestamps), self._now))
-        for key in (key for key, profile in step.profiles.items() if profile is None):
+        gone = [key for key, profile in step.profiles.items() if profile is None]
+        for key in gone:
             self._silence.forget(key)
         self._expiry.hear(step.heard, self._now)
-        self._expiry.forget(key for key, held in step.profiles.items() if held is None)
+        self._expiry.forget(gone)
         self._make_room()
         if self._spill.failures > failures:
             step.count("spill_failures")

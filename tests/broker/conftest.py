@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker.harness import Telltale
+from tests.broker.harness import Telltale, environment_of
 
 HERE = Path(__file__).parent
 
@@ -19,13 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def environment(bootstrap: str, prefix: str, tmp_path: Path) -> dict[str, str]:
     """Variables for a process under test: the broker, and names, files and ports of its own."""
-    return {
-        "TELLTALE_BOOTSTRAP_SERVERS": bootstrap,
-        "TELLTALE_TOPIC_PREFIX": prefix,
-        "TELLTALE_APPLICATION": prefix.rstrip("."),
-        "TELLTALE_MODEL_DIR": str(tmp_path / "models"),
-        "TELLTALE_HTTP_PORT": "0",
-    }
+    return environment_of(bootstrap, tmp_path, prefix)
 
 
 @pytest.fixture

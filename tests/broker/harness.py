@@ -6,15 +6,31 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
+from tests.kafka.broker import JvmBroker
+
 COMMAND = str(Path(sys.executable).with_name("telltale"))
 START_SECONDS = 90.0
 STOP_SECONDS = 10.0
+
+
+def environment_of(bootstrap: str, directory: Path, prefix: str | None = None) -> dict[str, str]:
+    """Variables for processes under test: the broker, and names, files and ports of their own."""
+    prefix = prefix or f"t{uuid.uuid4().hex[:10]}."
+    return {
+        "TELLTALE_BOOTSTRAP_SERVERS": bootstrap,
+        "TELLTALE_TOPIC_PREFIX": prefix,
+        "TELLTALE_APPLICATION": prefix.rstrip("."),
+        "TELLTALE_MODEL_DIR": str(directory / "models"),
+        "TELLTALE_HTTP_PORT": "0",
+    }
 
 
 class Telltale:
@@ -174,3 +190,18 @@ def by_profile(verdicts: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, A
     for verdict in sorted(verdicts, key=lambda v: int(v["verdict_id"].rpartition("-")[2])):
         found.setdefault(verdict["profile_id"], []).append(verdict)
     return found
+
+
+@contextmanager
+def on_a_broker_of_its_own(
+    directory: Path, variables: Mapping[str, str]
+) -> Iterator[tuple[JvmBroker, Telltale]]:
+    """A broker that a test may stop, kill or copy, and an application on it."""
+    logs = directory / "logs"
+    logs.mkdir()
+    with JvmBroker(directory / "kafka") as broker:
+        telltale = Telltale(environment_of(broker.bootstrap, directory) | dict(variables), logs)
+        try:
+            yield broker, telltale
+        finally:
+            telltale.close()

@@ -1,7 +1,6 @@
 """Replay on a real broker: what was said is repeated bit for bit, and nothing is written."""
 
 import json
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from tests.broker.harness import Telltale
+from tests.broker.harness import Telltale, environment_of
 
 PROFILES = 6
 LEARNING = 40
@@ -59,14 +58,8 @@ class Judged:
 @pytest.fixture(scope="module")
 def judged(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
     directory = tmp_path_factory.mktemp("backtest")
-    prefix = f"t{uuid.uuid4().hex[:10]}."
-    environment = {
-        "TELLTALE_BOOTSTRAP_SERVERS": bootstrap,
-        "TELLTALE_TOPIC_PREFIX": prefix,
-        "TELLTALE_APPLICATION": prefix.rstrip("."),
-        "TELLTALE_MODEL_DIR": str(directory / "models"),
-        "TELLTALE_HTTP_PORT": "0",
-    }
+    environment = environment_of(bootstrap, directory)
+    prefix = environment["TELLTALE_TOPIC_PREFIX"]
     application = Telltale(environment, directory)
     application.create_topics(2)
     rng = np.random.default_rng(4)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker.harness import Telltale, by_profile
+from tests.broker.harness import Telltale, by_profile, on_a_broker_of_its_own
 from tests.broker.test_pipeline import vectors
 from tests.kafka.broker import JvmBroker
 
@@ -16,20 +16,8 @@ FEW = {"TELLTALE_COLD_START_SAMPLES": "30", "TELLTALE_RETRAIN_SAMPLES": "1000"}
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[tuple[JvmBroker, Telltale]]:
     """A broker whose volume the test may copy, and an application on it."""
-    (tmp_path / "logs").mkdir()
-    with JvmBroker(tmp_path / "kafka") as broker:
-        telltale = Telltale(
-            {
-                "TELLTALE_BOOTSTRAP_SERVERS": broker.bootstrap,
-                "TELLTALE_TOPIC_PREFIX": "b.",
-                "TELLTALE_MODEL_DIR": str(tmp_path / "models"),
-                "TELLTALE_HTTP_PORT": "0",
-            }
-            | FEW,
-            tmp_path / "logs",
-        )
-        yield broker, telltale
-        telltale.close()
+    with on_a_broker_of_its_own(tmp_path, FEW) as made:
+        yield made
 
 
 def test_after_a_disaster_profiles_go_on_from_the_backup_and_a_model_it_lacks_is_learnt_anew(

@@ -6,9 +6,8 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from tests.broker.harness import Telltale, by_profile
+from tests.broker.harness import Telltale, by_profile, on_a_broker_of_its_own
 from tests.broker.test_pipeline import vectors
-from tests.kafka.broker import JvmBroker
 
 FEW = {"TELLTALE_COLD_START_SAMPLES": "30"}
 
@@ -97,45 +96,30 @@ def test_topics_with_different_partition_counts_stop_the_start(
 
 @pytest.mark.timeout(400)
 def test_a_broker_that_dies_and_comes_back_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    logs = tmp_path / "logs"
-    logs.mkdir()
     records, _ = vectors(profiles=5, count=120, seed=3)
-    with JvmBroker(tmp_path / "kafka") as broker:
-        telltale = Telltale(
-            {
-                "TELLTALE_BOOTSTRAP_SERVERS": broker.bootstrap,
-                "TELLTALE_TOPIC_PREFIX": "o.",
-                "TELLTALE_MODEL_DIR": str(tmp_path / "models"),
-                "TELLTALE_HTTP_PORT": "0",
-                "TELLTALE_RETRAIN_SAMPLES": "40",
-            }
-            | FEW,
-            logs,
+    variables = FEW | {"TELLTALE_RETRAIN_SAMPLES": "40"}
+    with on_a_broker_of_its_own(tmp_path, variables) as (broker, telltale):
+        telltale.create_topics()
+        roles = [telltale.start("score", "--slot", "0"), telltale.start("retrain")]
+        telltale.produce("telemetry.features", records[:300])
+        telltale.wait_for(150)
+
+        broker.kill()
+        telltale.wait_until(
+            lambda: any(
+                line["event"] in ("lost", "transaction_lost", "waiting")
+                and line["role"] == "scorer"
+                for line in telltale.log_lines()[-3:]
+            ),
+            "the scorer notices",
+            90,
         )
-        try:
-            telltale.create_topics()
-            roles = [telltale.start("score", "--slot", "0"), telltale.start("retrain")]
-            telltale.produce("telemetry.features", records[:300])
-            telltale.wait_for(150)
+        broker.start()
+        telltale.produce("telemetry.features", records[300:])
+        verdicts = by_profile(telltale.wait_for(len(records), seconds=180))
 
-            broker.kill()
-            telltale.wait_until(
-                lambda: any(
-                    line["event"] in ("lost", "transaction_lost", "waiting")
-                    and line["role"] == "scorer"
-                    for line in telltale.log_lines()[-3:]
-                ),
-                "the scorer notices",
-                90,
-            )
-            broker.start()
-            telltale.produce("telemetry.features", records[300:])
-            verdicts = by_profile(telltale.wait_for(len(records), seconds=180))
-
-            ids = [v["verdict_id"] for mine in verdicts.values() for v in mine]
-            assert len(ids) == len(set(ids)) == len(records) == len(telltale.read("anomalies"))
-            for mine in verdicts.values():
-                assert [v["samples_seen"] for v in mine] == [*range(1, 31), *[30] * 90]
-            assert [telltale.stop(role) for role in roles] == [0, 0]
-        finally:
-            telltale.close()
+        ids = [v["verdict_id"] for mine in verdicts.values() for v in mine]
+        assert len(ids) == len(set(ids)) == len(records) == len(telltale.read("anomalies"))
+        for mine in verdicts.values():
+            assert [v["samples_seen"] for v in mine] == [*range(1, 31), *[30] * 90]
+        assert [telltale.stop(role) for role in roles] == [0, 0]

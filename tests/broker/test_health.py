@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from processor import http, process
 from processor.metrics import Metrics
 from processor.settings import load
-from tests.broker.harness import Telltale
+from tests.broker.harness import Telltale, on_a_broker_of_its_own
 from tests.broker.test_pipeline import vectors
 from tests.kafka.broker import HOST, JvmBroker, free_ports
 
@@ -49,19 +49,8 @@ def shown_as_ready(port: int, role: str) -> bool:
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[tuple[JvmBroker, Telltale]]:
     """A broker of the test's own, which it may stop, and an application on it."""
-    (tmp_path / "logs").mkdir()
-    with JvmBroker(tmp_path / "kafka") as broker:
-        telltale = Telltale(
-            {
-                "TELLTALE_BOOTSTRAP_SERVERS": broker.bootstrap,
-                "TELLTALE_TOPIC_PREFIX": "h.",
-                "TELLTALE_MODEL_DIR": str(tmp_path / "models"),
-            }
-            | FEW,
-            tmp_path / "logs",
-        )
-        yield broker, telltale
-        telltale.close()
+    with on_a_broker_of_its_own(tmp_path, FEW) as made:
+        yield made
 
 
 def test_while_the_broker_is_away_both_roles_live_and_are_not_ready(

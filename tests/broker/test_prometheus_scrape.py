@@ -11,7 +11,6 @@ import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.broker.harness import START_SECONDS, Telltale
+from tests.broker.harness import START_SECONDS, Telltale, environment_of
 from tests.kafka.broker import HOST, free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -119,17 +118,7 @@ def scraper(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     (job,) = config["scrape_configs"]
     job["static_configs"] = [{"targets": [f"{HOST}:{scorer}", f"{HOST}:{retrainer}"]}]
     (here / "prometheus.yml").write_text(yaml.safe_dump(config))
-    application = f"t{uuid.uuid4().hex[:10]}"
-    telltale = Telltale(
-        {
-            "TELLTALE_BOOTSTRAP_SERVERS": bootstrap,
-            "TELLTALE_TOPIC_PREFIX": f"{application}.",
-            "TELLTALE_APPLICATION": application,
-            "TELLTALE_MODEL_DIR": str(here / "models"),
-        }
-        | FEW,
-        here,
-    )
+    telltale = Telltale(environment_of(bootstrap, here) | FEW, here)
     with (here / "prometheus.out").open("wb") as log:
         process = subprocess.Popen(
             [

@@ -3,13 +3,12 @@
 import os
 import re
 import subprocess
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.broker.harness import COMMAND, Telltale
+from tests.broker.harness import COMMAND, Telltale, environment_of
 from tests.kafka.broker import free_ports
 from tests.unit.deploy.test_operations_documented import entries
 
@@ -26,12 +25,7 @@ def environment(
 ) -> Iterator[dict[str, str]]:
     """The environment of both roles, which answer telemetry while the tests run."""
     here = tmp_path_factory.mktemp("runbook")
-    application = f"t{uuid.uuid4().hex[:10]}"
-    variables = {
-        "TELLTALE_BOOTSTRAP_SERVERS": bootstrap,
-        "TELLTALE_TOPIC_PREFIX": f"{application}.",
-        "TELLTALE_APPLICATION": application,
-        "TELLTALE_MODEL_DIR": str(here / "models"),
+    variables = environment_of(bootstrap, here) | {
         "TELLTALE_HTTP_PORT": str(free_ports(1)[0]),
         "TELLTALE_PARTITIONS": "2",
     }

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 from processor.names import Topics
 from schemas import AcceptedSample, Verdict
-from tests.broker.harness import COMMAND, Telltale
+from tests.broker.harness import COMMAND, Telltale, environment_of
 
 LEARN = {"TELLTALE_COLD_START_SAMPLES": "30", "TELLTALE_RETRAIN_SAMPLES": "100000"}
 
@@ -42,14 +41,7 @@ class Running:
 @pytest.fixture(scope="module")
 def running(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     directory = tmp_path_factory.mktemp("tools")
-    prefix = f"t{uuid.uuid4().hex[:10]}."
-    environment = {
-        "TELLTALE_BOOTSTRAP_SERVERS": bootstrap,
-        "TELLTALE_TOPIC_PREFIX": prefix,
-        "TELLTALE_APPLICATION": prefix.rstrip("."),
-        "TELLTALE_MODEL_DIR": str(directory / "models"),
-        "TELLTALE_HTTP_PORT": "0",
-    }
+    environment = environment_of(bootstrap, directory)
     application = Telltale(environment, directory)
     application.create_topics(3)
     application.start("run", "--slot", "0", **LEARN)
