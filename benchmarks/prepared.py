@@ -20,7 +20,7 @@ from schemas import ModelRecord
 
 KIND = "features"
 SAMPLES = 200
-TEMPLATES = 8
+TEMPLATES = 256
 VALUES = 200
 NOW = 1_790_000_000_000
 _TWIN = b"twin-00000000"

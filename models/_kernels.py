@@ -286,18 +286,54 @@ def _see(views, part, data, row, used, width, seen):
 
 
 @njit(nogil=True, cache=True)
-def _distances(f32, first, samples, gaps, recency, seen, used, width, total, shared):
+def _ages(samples, recency, ages):
+    """How much the distance to each training sample counts: the older, the more."""
+    step = recency / max(samples, 1)
+    for s in range(samples):
+        ages[s] = np.float32(1.0 + step * (samples - 1 - s))
+
+
+@njit(nogil=True, cache=True)
+def _column(f32, first, samples, feature):
+    return f32[first + feature * samples : first + (feature + 1) * samples]
+
+
+@njit(nogil=True, cache=True)
+def _add_complete(f32, first, samples, seen, width, total):
+    """Add |row − sample| of all features to the totals, four features at a time: fewer stores."""
+    feature = 0
+    while feature + 4 <= width:
+        v0, v1 = np.float32(seen[feature]), np.float32(seen[feature + 1])
+        v2, v3 = np.float32(seen[feature + 2]), np.float32(seen[feature + 3])
+        c0 = _column(f32, first, samples, feature)
+        c1 = _column(f32, first, samples, feature + 1)
+        c2 = _column(f32, first, samples, feature + 2)
+        c3 = _column(f32, first, samples, feature + 3)
+        for s in range(samples):
+            total[s] += (abs(v0 - c0[s]) + abs(v1 - c1[s])) + (abs(v2 - c2[s]) + abs(v3 - c3[s]))
+        feature += 4
+    while feature < width:
+        value, column = np.float32(seen[feature]), _column(f32, first, samples, feature)
+        for s in range(samples):
+            total[s] += abs(value - column[s])
+        feature += 1
+
+
+@njit(nogil=True, cache=True)
+def _distances(f32, first, samples, gaps, ages, seen, used, width, total, shared):
     """Mean over the shared features of |row − sample| for each training sample, by age.
 
     Infinite where less than half of the row's features are shared.
     """
     total[:samples] = np.float32(0.0)
-    shared[:samples] = np.float32(0.0) if gaps else np.float32(used)
+    shared[:samples] = np.float32(0.0)
+    if not gaps and used == width:
+        _add_complete(f32, first, samples, seen, width, total)
+        width = 0
     for feature in range(width):
         if seen[feature] != seen[feature]:
             continue
-        value = np.float32(seen[feature])
-        column = f32[first + feature * samples : first + (feature + 1) * samples]
+        value, column = np.float32(seen[feature]), _column(f32, first, samples, feature)
         if gaps:
             for s in range(samples):
                 if column[s] == column[s]:
@@ -306,22 +342,26 @@ def _distances(f32, first, samples, gaps, recency, seen, used, width, total, sha
         else:
             for s in range(samples):
                 total[s] += abs(value - column[s])
-    step = recency / samples
-    for s in range(samples):
-        enough = shared[s] > 0 and 2.0 * shared[s] >= used
-        age = np.float32(1.0 + step * (samples - 1 - s))
-        total[s] = total[s] * age / shared[s] if enough else np.float32(np.inf)
+    if gaps:
+        for s in range(samples):
+            enough = shared[s] > 0 and 2.0 * shared[s] >= used
+            total[s] = total[s] * ages[s] / shared[s] if enough else np.float32(np.inf)
+    else:
+        inverse = np.float32(1.0) / np.float32(used)
+        for s in range(samples):
+            total[s] *= ages[s] * inverse
 
 
 @njit(nogil=True, cache=True)
 def _nearest(total, samples, wanted, nearest, which):
-    """The ``wanted`` smallest totals, ascending, ties by index; how many are finite."""
+    """The ``wanted`` smallest totals, ascending, of equal ones the newest; how many are finite."""
     found = 0
-    for s in range(samples):
+    bound = np.float32(np.inf)
+    for s in range(samples - 1, -1, -1):
         distance = total[s]
-        if distance == np.inf or (found == wanted and not distance < nearest[found - 1]):
+        if not distance < bound:
             continue
-        at = found if found < wanted else found - 1
+        at = found if found < wanted else wanted - 1
         while at > 0 and nearest[at - 1] > distance:
             nearest[at] = nearest[at - 1]
             which[at] = which[at - 1]
@@ -329,7 +369,33 @@ def _nearest(total, samples, wanted, nearest, which):
         nearest[at] = distance
         which[at] = s
         found = min(found + 1, wanted)
+        if found == wanted:
+            bound = nearest[wanted - 1]
     return found
+
+
+@njit(nogil=True, cache=True)
+def _mean_of_five(total, samples):
+    """Mean of the five least finite totals, NaN without any.
+
+    The usual number of neighbours: five registers take half the time of an array. From the newest
+    on: it is the nearest where recency counts, and then few others are looked at.
+    """
+    a = b = c = d = e = np.float32(np.inf)
+    for s in range(samples - 1, -1, -1):
+        x = total[s]
+        if x < e:
+            x, a = max(a, x), min(a, x)
+            x, b = max(b, x), min(b, x)
+            x, c = max(c, x), min(c, x)
+            x, d = max(d, x), min(d, x)
+            e = min(e, x)
+    mean, found = 0.0, 0
+    for x in (a, b, c, d, e):
+        if x < np.float32(np.inf):
+            mean += np.float64(x)
+            found += 1
+    return mean / found if found > 0 else np.nan
 
 
 @njit(nogil=True, cache=True)
@@ -346,15 +412,19 @@ def _neighbors(views, part, data, z, used, rows, width, scores, seen, total, sha
     samples, wanted, gaps = i64[part + 5], i64[part + 6] >> 1, (i64[part + 6] & 1) == 1
     nearest = np.empty(wanted, dtype=np.float32)
     which = np.empty(wanted, dtype=np.int64)
+    ages = np.empty(samples, dtype=np.float32)
+    _ages(samples, f64[part + 8], ages)
     for r in range(rows):
         first, features, there = _see(views, part, data, z[r], used[r], width, seen)
-        found = 0
-        if there > 0:
-            _distances(
-                f32, first, samples, gaps, f64[part + 8], seen, there, features, total, shared
-            )
+        if there <= 0:
+            scores[r] = np.nan
+            continue
+        _distances(f32, first, samples, gaps, ages, seen, there, features, total, shared)
+        if wanted == 5:
+            scores[r] = -_mean_of_five(total, samples)
+        else:
             found = _nearest(total, samples, wanted, nearest, which)
-        scores[r] = -_mean_nearest(nearest, found)
+            scores[r] = -_mean_nearest(nearest, found)
 
 
 @njit(nogil=True, cache=True)
@@ -630,7 +700,9 @@ def _explain_neighbors(views, part, data, row, used, width, shares, seen, total,
     first, features, there = _see(views, part, data, row, used, width, seen)
     if there <= 0:
         return np.nan
-    _distances(f32, first, samples, gaps, f64[part + 8], seen, there, features, total, shared)
+    ages = np.empty(samples, dtype=np.float32)
+    _ages(samples, f64[part + 8], ages)
+    _distances(f32, first, samples, gaps, ages, seen, there, features, total, shared)
     found = _nearest(total, samples, wanted, nearest, which)
     known = i64[part + 9]
     for axis in range(features):

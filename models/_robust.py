@@ -26,22 +26,27 @@ class Robust:
         scaling: the median and 1.4826 · MAD of each feature; the root mean square deviation where
             more than half of the values are equal.
         z: the samples scaled, (n, d).
-        deviations: mean of |z| capped, each sample by the median and MAD of the others, (n,).
+        columns: the samples, bounded, a row for each feature, (d, n).
     """
 
     scaling: Scaling
     z: Floats
-    deviations: Floats
+    columns: Floats
+
+    def deviations(self, cap: float) -> Floats:
+        """Mean of |z| capped, each sample by the median and MAD of the others, (n,)."""
+        left_out = np.empty(self.z.shape[0])
+        order = np.argsort(self.columns, axis=1)
+        _kernels_fit.leave_one_out_deviations(
+            self.columns, order, NOISE, float(cap), CONSTANT, left_out
+        )
+        return left_out
 
 
-def robust(X: Floats, cap: float = 4.0) -> Robust:
+def robust(X: Floats) -> Robust:
     """Scale samples (n, d) robustly; NaN is left out of medians and stays NaN."""
-    bounded = np.clip(X, -HUGE, HUGE)
-    columns = np.ascontiguousarray(bounded.T)
+    columns = np.ascontiguousarray(np.clip(X, -HUGE, HUGE).T)
     centre, scale = np.empty((2, X.shape[1]))
-    deviations = np.empty(X.shape[0])
-    _kernels_fit.robust_scales(
-        columns, np.argsort(columns, axis=1), NOISE, float(cap), CONSTANT, centre, scale, deviations
-    )
+    _kernels_fit.robust_scales(np.sort(columns, axis=1), NOISE, centre, scale)
     scaling = Scaling.of(centre, scale, noise=NOISE, constant=CONSTANT)
-    return Robust(scaling, scaling.apply(X), deviations)
+    return Robust(scaling, scaling.apply(X), columns)

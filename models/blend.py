@@ -61,7 +61,7 @@ class Blend(Detector):
     def _fit(self, X: Floats) -> Floats:
         if not self.parts or any(weight <= 0 for _, weight in self.parts):
             raise ValueError(f"parts is {self.parts!r}, expected names with weights above 0")
-        scaled = robust(X, CAP)
+        scaled = robust(X)
         parts = [(self._part(name, scaled), weight) for name, weight in self.parts]
         self.block_, out_of_sample = _pack.blend(X.shape[1], parts, scaled.scaling)
         return out_of_sample

@@ -61,7 +61,7 @@ def blocked(samples: int, held_out: HeldOut, folds: int = FOLDS) -> Floats:
     return scores
 
 
-def out_of_sample(left_out: Floats, held_out: HeldOut) -> Floats:
+def out_of_sample(left_out: Floats, held_out: HeldOut, latest: Floats | None = None) -> Floats:
     """Those out-of-sample scores that foretell what later samples will score, shape (n,).
 
     A sample left out alone leaves its neighbours in time in. Where these resemble it, thresholds
@@ -73,13 +73,15 @@ def out_of_sample(left_out: Floats, held_out: HeldOut) -> Floats:
     Args:
         left_out: scores by leave-one-out or out-of-bag, shape (n,), NaN without evidence.
         held_out: positions of a block → its scores by a model of all other samples.
+        latest: scores of the latest block, where they are known already.
     """
     n = left_out.size
     if n < BLOCKS_FROM:
         return left_out
     if n < BLOCKS_BELOW:
         return blocked(n, held_out)
-    latest = held_out(np.arange(n - n // FOLDS, n))
+    if latest is None or latest.size < FEW:
+        latest = held_out(np.arange(n - n // FOLDS, n))
     threshold = Calibration.fit(left_out).offset(0.1)
     if np.sum(latest < threshold) > CONTRADICTION * np.sum(~np.isnan(latest)):
         return blocked(n, held_out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from copy import copy
 from typing import Any, Self
 
 import numpy as np
@@ -36,8 +37,14 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     typical_: Floats
     n_features_in_: int
 
-    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+    def fit(self, X: ArrayLike, y: Any = None, *, latest: Floats | None = None) -> Self:
         """Learn from samples of normal, shape (n, d), in the order of time, NaN where absent.
+
+        Args:
+            X: the samples.
+            y: not used.
+            latest: scores of the latest samples by a model without them, where they are known
+                already.
 
         Raises:
             ValueError: no samples, no features, or infinite values.
@@ -45,7 +52,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         del y
         samples = self._check(X, reset=True)
         left_out = self._fit(samples)
-        scores = out_of_sample(left_out, lambda block: self._held_out(samples, block))
+        scores = out_of_sample(left_out, lambda block: self._held_out(samples, block), latest)
         self.calibration_ = self._calibrate(scores)
         self.offset_ = self.calibration_.offset(self.alert_budget)
         self.typical_ = typical_ranges(samples)
@@ -87,7 +94,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         rest = np.delete(X, block, axis=0)
         if rest.shape[0] == 0:
             return np.full(block.size, np.nan)
-        judge = type(self)(**self.get_params(deep=False))
+        judge = copy(self)
         judge._fit(rest)
         return _pack.score(judge.block_, X[block])
 

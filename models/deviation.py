@@ -25,7 +25,7 @@ class Deviation(Detector):
         self.alert_budget = alert_budget
 
     def _fit(self, X: Floats) -> Floats:
-        scaled = robust(X, self.cap)
+        scaled = robust(X)
         part = deviation_part(scaled, self.cap)
         self.block_ = _pack.single(X.shape[1], part, scaled.scaling)
         return part.out_of_sample
@@ -37,9 +37,9 @@ class Deviation(Detector):
 
 
 def deviation_part(scaled: Robust, cap: float) -> _pack.Part:
-    """The packed deviation scorer of samples that ``robust`` scaled with the same cap."""
+    """The packed deviation scorer of samples in robust units."""
     return _pack.Part(
-        _kernels.DEVIATION, (float(cap),), np.empty(0, dtype=np.uint64), -scaled.deviations
+        _kernels.DEVIATION, (float(cap),), np.empty(0, dtype=np.uint64), -scaled.deviations(cap)
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models import _kernels
+from models import _kernels, _kernels_fit
 from models._pack import Part, to_words
 from models._robust import Robust
 
@@ -20,11 +20,12 @@ def extremes_part(scaled: Robust) -> Part:
     The reach of a feature is its largest |z| in training; a training sample's own excess is
     measured against the largest of the others.
     """
-    z = np.where(np.isnan(scaled.z), 0.0, np.abs(scaled.z))
-    largest = np.sort(z, axis=0)[-2:]
-    reach = np.maximum(largest[-1], LEAST_REACH)
-    others = np.maximum(np.where(z == largest[-1], largest[0], largest[-1]), LEAST_REACH)
-    excess = np.maximum((z / others - 1.0).max(axis=1), 0.0)
-    unseen = np.isnan(scaled.z).all(axis=1)
+    absent = np.isnan(scaled.z)
+    z = np.where(absent, 0.0, np.abs(scaled.z))
+    largest = np.empty((2, z.shape[1]))
+    _kernels_fit.two_largest(z, largest)
+    reach, without = np.maximum(largest, LEAST_REACH)
+    excess = np.maximum((z / np.where(z == largest[0], without, reach) - 1.0).max(axis=1), 0.0)
+    unseen = absent.all(axis=1)
     data = to_words(1.0 / reach)
     return Part(_kernels.EXTREMES, (), data, np.where(unseen, np.nan, -excess), SAME)

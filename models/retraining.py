@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
+from models import _pack
 from models.admission import DEFAULT as ADMISSION
 from models.admission import Admission
 from models.artifacts import Model
 from models.calibration import Calibration
 from models.detector import Detector, Floats
-from models.detectors import DETECTORS
+from models.detectors import DETECTORS, make
 from models.gate import DEFAULT, Gate, Outcome, judge
 from models.training import FLOAT32_MAX, stored, train
 
@@ -92,32 +93,42 @@ def retrain(
     original = current.samples[:cold_start].astype(np.float64)
     everything = np.concatenate([original, pool])
     learnt = chosen(original.shape[0], pool.shape[0], policy)
+    name = detector_name(current)
+    probed = make(name, alert_budget=alert_budget, seed=seed)
+    spared, held_back = out_of_sample(probed, everything, learnt, original.shape[0])
     model = train(
-        detector_name(current),
+        name,
         everything[learnt],
         current.features,
         alert_budget=alert_budget,
         seed=seed,
         provenance={**provenance, "policy": policy},
+        latest=held_back,
     )
     pooled = int((learnt >= original.shape[0]).sum())
     complete(model.detector, *missing(pooled, alert_budget, admission))
-    held_back, spared = out_of_sample(model.detector, everything, learnt, original.shape[0])
+    calibrated = model.detector.calibration_
     impostors = np.concatenate([strangers, synthetic(original)])
     # Fewer tell too little of where they go.
     beyond = ahead(original, pool[-LATEST:]) if pool.shape[0] >= LATEST else pool[:0]
-    version_1 = clone(model.detector).fit(original)
+    version_1 = current.detector
+    if current.samples.shape[0] > cold_start or type(version_1) is not type(model.detector):
+        version_1 = clone(model.detector).fit(original)
+    known = current.detector
+    latest, first, first_beyond = rarities(version_1, pool[-LATEST:], impostors, beyond)
+    after, after_beyond = rarities(model.detector, impostors, beyond)
+    before = first if known is version_1 else rarity(known, impostors)
     outcome = judge(
-        held_back,
-        spared,
-        rarity(version_1, pool[-LATEST:]),
-        rarity(version_1, impostors),
-        rarity(current.detector, impostors),
-        rarity(model.detector, impostors),
-        (rarity(version_1, beyond), rarity(model.detector, beyond)),
+        calibrated.p_values(held_back),
+        calibrated.p_values(spared),
+        latest,
+        first,
+        before,
+        after,
+        (first_beyond, after_beyond),
         alert_budget=alert_budget,
         originals=version_1.calibration_.scores.size,
-        calibrated=current.detector.calibration_.scores.size,
+        calibrated=known.calibration_.scores.size,
         rules=rules,
     )
     # The next retraining finds the originals in front, whether this one learnt them or not.
@@ -188,32 +199,39 @@ def complete(detector: Detector, rejected: int, thinned: int = 0) -> None:
 def out_of_sample(
     detector: Detector, samples: Floats, learnt: NDArray[np.int64], original: int
 ) -> tuple[Floats, Floats]:
-    """P-values of the latest pooled samples and of some original ones by a model without them.
+    """Scores of some original samples and of the latest pooled ones by a model without them.
 
-    The probe is the candidate's own kind of model, trained on the rest of what the candidate
-    learns, and read by the candidate's calibration.
+    The probe is the candidate's own kind of model, trained on the rest of what it learns.
 
     Args:
-        detector: the fitted candidate.
+        detector: of the candidate's parameters.
         samples: originals, then the pool, shape (n, d).
-        learnt: positions of what the candidate learnt.
+        learnt: positions of what the candidate learns.
         original: how many originals there are.
     """
     pool = samples.shape[0] - original
     held_back = np.arange(samples.shape[0] - max(1, round(HELD_BACK * pool)), samples.shape[0])
     spared = np.arange(SPARED - 1, original, SPARED)
-    seen = np.union1d(learnt, np.concatenate([held_back, spared]))
+    told = np.zeros(samples.shape[0], dtype=np.bool_)
+    for some in (learnt, held_back, spared):
+        told[some] = True
+    seen = np.flatnonzero(told)
     block = np.searchsorted(seen, np.concatenate([spared, held_back]))
     scores = detector._held_out(samples[seen], block)
-    p_values = detector.calibration_.p_values(scores)
-    return p_values[spared.size :], p_values[: spared.size]
+    return scores[: spared.size], scores[spared.size :]
 
 
 def rarity(detector: Detector, rows: Floats) -> Floats:
     """P-values of rows, shape (n,)."""
     if not rows.shape[0]:
         return np.empty(0)
-    return detector.calibration_.p_values(detector.score_samples(rows))
+    return detector.calibration_.p_values(_pack.score(detector.block_, rows))
+
+
+def rarities(detector: Detector, *rows: Floats) -> list[Floats]:
+    """P-values of several arrays of rows, scored in one call, shape (n,) each."""
+    ends = np.cumsum([some.shape[0] for some in rows])
+    return np.split(rarity(detector, np.concatenate(rows)), ends[:-1])
 
 
 def detector_name(model: Model) -> str:

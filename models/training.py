@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -26,6 +27,17 @@ def seed_of(base: int, *identity: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
+@cache
+def libraries() -> Mapping[str, str]:
+    """Versions of what trains; the distribution's own takes a while to look up."""
+    return {
+        "telltale": version("telltale"),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+    }
+
+
 def stored(samples: Floats) -> NDArray[np.float32]:
     """Samples as an artefact keeps them."""
     return np.clip(samples, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32)
@@ -39,6 +51,7 @@ def train(
     alert_budget: float,
     seed: int,
     provenance: Mapping[str, Any],
+    latest: Floats | None = None,
 ) -> Model:
     """Fit and calibrate a detector.
 
@@ -49,8 +62,9 @@ def train(
         alert_budget: share of normal samples that may be called anomalous, 0–1.
         seed: of everything random in the detector.
         provenance: what the caller knows of the samples; plain JSON values.
+        latest: scores of the latest samples by a model without them, where they are known already.
     """
-    fitted = make(detector, alert_budget=alert_budget, seed=seed).fit(samples)
+    fitted = make(detector, alert_budget=alert_budget, seed=seed).fit(samples, latest=latest)
     return Model(
         fitted,
         features,
@@ -60,12 +74,7 @@ def train(
             "parameters": {name: repr(value) for name, value in fitted.get_params().items()},
             "seed": seed,
             "samples": int(samples.shape[0]),
-            "versions": {
-                "telltale": version("telltale"),
-                "python": platform.python_version(),
-                "numpy": np.__version__,
-                "scikit-learn": sklearn.__version__,
-            },
+            "versions": dict(libraries()),
             **provenance,
         },
     )

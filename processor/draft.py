@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ Silent = Callable[[int], Iterable[ProfileKey]]
 """At most so many of the profiles that were silent for longer than one may be."""
 Retention = Callable[[], Mapping[str, int | None]]
 """Milliseconds that each topic which only ages out keeps its records; None where unknown."""
+
+Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+"""As the built-in ``map``: results in the order of the arguments."""
 
 
 def erase_nothing(_directory: str, _generation: int) -> list[str]:
@@ -62,6 +65,7 @@ class Rules:
         retention: how long topics that only age out keep a forgotten profile's records.
         recall: reads back profiles that learn and whose rings wait on the local disk.
         silent: profiles to be forgotten because nothing came from them for so long.
+        map: calls a pure function with each of some arguments, maybe in several threads.
     """
 
     settings: Settings
@@ -71,6 +75,7 @@ class Rules:
     retention: Retention = unknown_retention
     recall: Recall = nothing_spilled
     silent: Silent = never_silent
+    map: Map = map
 
     @property
     def limits(self) -> Limits:

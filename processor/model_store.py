@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from time import monotonic
 from typing import Any, TypeVar
@@ -31,6 +32,7 @@ class ModelStore:
     def __init__(self, storage: Storage, budget: int) -> None:
         self.storage = storage
         self._budget = budget
+        self._writers = ThreadPoolExecutor(storage.writers, "writer")
         self._opened: OrderedDict[str, tuple[Model, int]] = OrderedDict()
         self.nbytes = 0
 
@@ -68,15 +70,19 @@ class ModelStore:
         """
         failed: set[ProfileKey] = set()
         until = monotonic() + WRITE_SECONDS
-        for key, artifact in wanted:
+
+        def write(key: ProfileKey, artifact: Artifact) -> None:
             if failed and monotonic() > until:
                 failed.add(key)
-                continue
+                return
             try:
                 self.storage.write(artifact)
             except OSError as error:
                 log.error("artifact_not_written", path=artifact.path, error=str(error))
                 failed.add(key)
+
+        # A list, so that what else is raised is not lost.
+        list(self._writers.map(lambda pair: write(*pair), wanted))
         return frozenset(failed)
 
     def written(self, make: Callable[[frozenset[ProfileKey]], Step[P]], log: Any) -> Step[P]:

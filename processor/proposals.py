@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from models import artifacts
-from models.artifacts import GATE, Model
+from models.artifacts import GATE, Artifact, Model
 from models.quality import constant_features
 from models.retraining import Candidate, retrain
 from models.training import seed_of
@@ -37,6 +38,16 @@ class Known:
     gallery: Gallery = field(default_factory=Gallery)
 
 
+class Training(NamedTuple):
+    """A training that is due: on what, with which model in force, and why."""
+
+    key: ProfileKey
+    base: ModelRecord
+    current: Model
+    pool: Pool
+    why: str
+
+
 @dataclass
 class Work:
     """A Step while it is being made; lookups see the delta before what was known."""
@@ -46,7 +57,7 @@ class Work:
     now: int
     refused: frozenset[ProfileKey]
     step: Step[Pool] = field(default_factory=lambda: Step[Pool]())
-    trainings: int = 0
+    noted: list[Training] = field(default_factory=list)
 
     def pool(self, key: ProfileKey) -> Pool | None:
         delta = self.step.profiles
@@ -54,7 +65,7 @@ class Work:
 
     @property
     def full(self) -> bool:
-        return self.trainings >= self.rules.settings.trainings_per_step
+        return len(self.noted) >= self.rules.settings.trainings_per_step
 
 
 def trigger(work: Work, key: ProfileKey) -> str | None:
@@ -80,7 +91,7 @@ def waits(pool: Pool | None, base: ModelRecord | None) -> bool:
 
 
 def train_if_due(work: Work, key: ProfileKey) -> None:
-    """Train a candidate where a trigger fires, and propose it where the gate lets it pass."""
+    """Where a trigger fires, note a training; ``train_noted`` does it at the end of the Step."""
     why, pool = trigger(work, key), work.pool(key)
     if why is None or pool is None:
         return
@@ -92,36 +103,51 @@ def train_if_due(work: Work, key: ProfileKey) -> None:
         reason = "the artefact could not be written" if key in work.refused else str(current)
         fail(work, key, base, why, reason)
         return
-    work.trainings += 1
-    candidate = trained(work, key, base, current, tried, why)
-    if candidate.outcome.passed:
-        work.step.profiles[key] = replace(tried, refused=0)
-        propose(work, key, base, candidate, tried, why)
-        return
-    work.step.profiles[key] = replace(tried, refused=tried.refused + 1)
-    work.step.count("trainings", key[1], why, "refused")
-    tell(
-        work,
-        key,
-        "refused",
-        f"the gate refused a candidate of version {base.version}: {candidate.outcome.why}; "
-        f"{tried.refused + 1} in a row",
-        generation=base.generation,
-        version=base.version,
-        figures=dict(candidate.outcome.figures),
-    )
+    work.noted.append(Training(key, base, current, tried, why))
 
 
-def trained(
-    work: Work, key: ProfileKey, base: ModelRecord, current: Model, pool: Pool, why: str
-) -> Candidate:
-    """The candidate, judged."""
+def train_noted(work: Work) -> None:
+    """Train and judge what was noted, on all cores, and propose what the gate lets pass.
+
+    A profile that was cleared after its training was noted gets no candidate.
+    """
+    for training, (candidate, artifact, constant) in zip(
+        work.noted, work.rules.map(partial(trained, work), work.noted), strict=True
+    ):
+        key, base, _, was, why = training
+        pool = work.pool(key)
+        if pool is None or pool.generation != was.generation:
+            continue
+        if artifact is not None:
+            work.step.profiles[key] = replace(pool, refused=0)
+            propose(work, training, candidate, artifact, constant)
+            continue
+        work.step.profiles[key] = replace(pool, refused=pool.refused + 1)
+        work.step.count("trainings", key[1], why, "refused")
+        tell(
+            work,
+            key,
+            "refused",
+            f"the gate refused a candidate of version {base.version}: {candidate.outcome.why}; "
+            f"{pool.refused + 1} in a row",
+            generation=base.generation,
+            version=base.version,
+            figures=dict(candidate.outcome.figures),
+        )
+
+
+def trained(work: Work, training: Training) -> tuple[Candidate, Artifact | None, int]:
+    """The candidate, judged, and packed where the gate lets it pass; its constant features.
+
+    Safe in any thread.
+    """
+    key, base, current, pool, why = training
     partition, kind, profile_id = key
     settings = work.rules.settings
     cold = int(current.provenance["cold_start"])
     pooled = pool.ring.samples()[-settings.pool_samples :]
     version = (base.version or 0) + 1
-    return retrain(
+    candidate = retrain(
         current,
         pooled,
         work.known.gallery.strangers(key, pool.ring.names),
@@ -138,18 +164,27 @@ def trained(
             "pool_offset": pool.offset,
         },
     )
+    if not candidate.outcome.passed:
+        return candidate, None, 0
+    provenance = {**candidate.model.provenance, GATE: dict(candidate.outcome.figures)}
+    packed = artifacts.pack(
+        replace(candidate.model, provenance=provenance),
+        kind=kind,
+        profile_id=profile_id,
+        partition=partition,
+        generation=base.generation,
+    )
+    constant = constant_features(candidate.model.samples, candidate.model.features)
+    return candidate, packed, len(constant)
 
 
 def propose(
-    work: Work, key: ProfileKey, base: ModelRecord, candidate: Candidate, pool: Pool, why: str
+    work: Work, training: Training, candidate: Candidate, artifact: Artifact, constant: int
 ) -> None:
-    """Write the candidate."""
+    """Write the candidate, with so many constant features."""
+    key, base, _, pool, why = training
     partition, kind, profile_id = key
-    model, figures = candidate.model, dict(candidate.outcome.figures)
-    judged = replace(model, provenance={**model.provenance, GATE: figures})
-    artifact = artifacts.pack(
-        judged, kind=kind, profile_id=profile_id, partition=partition, generation=base.generation
-    )
+    model = candidate.model
     record = base.model_copy(
         update={
             "version": None,
@@ -164,7 +199,7 @@ def propose(
             "trained_at": work.now,
             "history": [],
             "provenance": dict(model.provenance),
-            "figures": figures,
+            "figures": dict(candidate.outcome.figures),
         }
     )
     value = record.model_dump_json().encode()
@@ -175,8 +210,7 @@ def propose(
     work.step.artifacts.append((key, artifact))
     work.step.outputs.append(out)
     work.step.count("trainings", kind, why, "proposed")
-    constant = constant_features(model.samples, model.features)
-    work.step.count("constant_features", kind, by=len(constant))
+    work.step.count("constant_features", kind, by=constant)
 
 
 def fail(work: Work, key: ProfileKey, base: ModelRecord, why: str, reason: str) -> None:

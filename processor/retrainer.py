@@ -19,7 +19,7 @@ from processor.decode import dead_letter
 from processor.draft import Rules
 from processor.names import OUTPUT_LIMIT
 from processor.pools import Pool
-from processor.proposals import Known, Work, tell, train_if_due
+from processor.proposals import Known, Work, tell, train_if_due, train_noted
 from processor.records import DeadLetter, Incoming, Outgoing, ProfileKey
 from processor.ring import Ring
 from processor.step import Step
@@ -81,7 +81,8 @@ def compute_due(
 
 
 def closed(work: Work) -> Step[Pool]:
-    """The Step, with the counters of each pool that it changed."""
+    """The Step, with its trainings done and the counters of each pool that it changed."""
+    train_noted(work)
     topic = work.rules.topics.pool
     for key, pool in work.step.profiles.items():
         if pool is not None:

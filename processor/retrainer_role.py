@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+from joblib import cpu_count
 
 from models.features import KINDS
 from processor import pools, retrainer
@@ -45,7 +48,8 @@ class RetrainerRole:
         self._store = store
         self._metrics = metrics
         self._log = log
-        self._rules = Rules(settings, topics, store.open, store.erase)
+        threads = ThreadPoolExecutor(cpu_count(), "training")
+        self._rules = Rules(settings, topics, store.open, store.erase, map=threads.map)
         self._settings = settings
         self._loaded = Table()
         self._known = Known()

@@ -30,6 +30,9 @@ T = TypeVar("T")
 class Directory:
     """Artefacts below a directory of this machine."""
 
+    writers = 8
+    """Each waits for the disk most of its time."""
+
     def __init__(self, root: Path) -> None:
         self._root = root
 
@@ -98,6 +101,9 @@ class Remote:
 
     An object store shows an object whole or not at all, so a write needs no temporary name.
     """
+
+    writers = 1
+    """No second call is made while one may still be under way."""
 
     def __init__(
         self, filesystem: Any, root: str, cache: Path, masked: Callable[[str], str] = str

@@ -52,6 +52,8 @@ class Disk:
     payloads: dict[str, bytes] = field(default_factory=dict)
     failing: int = 0
 
+    writers = 1
+
     def read(self, path: str, sha256: str) -> Model:
         if path not in self.payloads:
             raise ArtifactError(f"{path}: not there")
