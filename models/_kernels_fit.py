@@ -280,8 +280,10 @@ def _room(samples):
 
 
 @njit(nogil=True, cache=True)
-def leave_one_out_neighbors(columns, wanted, recency, left_out):
-    """Mean distance of each sample to its ``wanted`` nearest others, into ``left_out`` (n,).
+def leave_one_out_neighbors(columns, wanted, recency, every, left_out):
+    """Mean distance of samples to their ``wanted`` nearest others, into ``left_out`` (n,).
+
+    Of every so many-th sample from the newest on, NaN of the others.
 
     The distance is the mean |difference| over the features that both have, at least half of the
     sample's own, times 1 + ``recency`` · age / n. ``columns``: (d, n) float32, NaN where absent.
@@ -299,7 +301,8 @@ def leave_one_out_neighbors(columns, wanted, recency, left_out):
     nearest = np.empty(wanted, dtype=np.float32)
     ages = np.empty(samples, dtype=np.float32)
     _ages(samples, recency, ages)
-    for sample in range(samples):
+    left_out[:] = np.nan
+    for sample in range(samples - 1, -1, -every):
         left_out[sample] = _left_out(
             columns, gaps, sample, present[sample], wanted, ages, nearest, room
         )
@@ -365,7 +368,7 @@ def _rotate(features, axes, sums, columns):
 
 
 @njit(nogil=True, cache=True)
-def decorrelate(samples, folds, wanted, recency, least, axes, columns, left_out):
+def decorrelate(samples, folds, wanted, recency, every, least, axes, columns, left_out):
     """Whitened samples and leave-one-out distances between them.
 
     The covariance is shrunk towards a multiple of the identity by the share of Ledoit and Wolf
@@ -410,11 +413,12 @@ def decorrelate(samples, folds, wanted, recency, least, axes, columns, left_out)
     ages = np.empty(n, dtype=np.float32)
     _ages(n, recency, ages)
     features, sums = samples.T.copy(), np.empty(n)
+    left_out[:] = np.nan
     for fold in range(min(folds, n)):
         held = (n - fold + folds - 1) // folds
         _whiten(squares - fold_squares[fold], max(n - held, 1), shrinkage, least, axes)
         _rotate(features, axes, sums, columns)
-        for s in range(fold, n, folds):
+        for s in range(fold, n, folds * every):
             left_out[s] = _left_out(columns, False, s, width, wanted, ages, nearest, room)
     _whiten(squares, n, shrinkage, least, axes)
     _rotate(features, axes, sums, columns)

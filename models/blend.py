@@ -58,28 +58,30 @@ class Blend(Detector):
         self.alert_budget = alert_budget
         self.random_state = random_state
 
-    def _fit(self, X: Floats) -> Floats:
+    def _fit(self, X: Floats, every: int = 1) -> Floats:
         if not self.parts or any(weight <= 0 for _, weight in self.parts):
             raise ValueError(f"parts is {self.parts!r}, expected names with weights above 0")
         scaled = robust(X)
-        parts = [(self._part(name, scaled), weight) for name, weight in self.parts]
+        parts = [(self._part(name, scaled, every), weight) for name, weight in self.parts]
         self.block_, out_of_sample = _pack.blend(X.shape[1], parts, scaled.scaling)
         return out_of_sample
 
-    def _part(self, name: str, scaled: Robust) -> _pack.Part:
+    def _part(self, name: str, scaled: Robust, every: int) -> _pack.Part:
         match name:
             case "forest":
                 return half_sample_part(scaled.z, self.n_estimators, self.random_state)
             case "deviation":
                 return deviation_part(scaled, CAP)
             case "neighbors":
-                return neighbors_part(scaled, NEIGHBORS)
+                return neighbors_part(scaled, NEIGHBORS, every=every)
             case "clipped":
-                return neighbors_part(scaled, NEIGHBORS, clip=CLIP)
+                return neighbors_part(scaled, NEIGHBORS, clip=CLIP, every=every)
             case "recent":
-                return neighbors_part(scaled, NEIGHBORS, soft=SOFT, recency=RECENCY)
+                return neighbors_part(scaled, NEIGHBORS, soft=SOFT, recency=RECENCY, every=every)
             case "whitened":
-                return neighbors_part(scaled, NEIGHBORS, soft=SOFT, recency=RECENCY, whitened=True)
+                return neighbors_part(
+                    scaled, NEIGHBORS, soft=SOFT, recency=RECENCY, whitened=True, every=every
+                )
             case "extremes":
                 return extremes_part(scaled)
         raise ValueError(f"part {name!r} is unknown: {', '.join(PARTS)}")

@@ -16,6 +16,9 @@ from models.calibration import Calibration, blocked, out_of_sample
 
 Floats = NDArray[np.float64]
 
+ENOUGH = 150
+"""Out-of-sample scores of so many training samples tell mean and deviation well enough."""
+
 
 class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     """Base of the detectors: learns one profile's normal and says how abnormal a sample is.
@@ -95,7 +98,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         if rest.shape[0] == 0:
             return np.full(block.size, np.nan)
         judge = copy(self)
-        judge._fit(rest)
+        judge._fit(rest, max(1, rest.shape[0] // ENOUGH))
         return _pack.score(judge.block_, X[block])
 
     @property
@@ -104,8 +107,13 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return int(self.block_.nbytes)
 
     @abstractmethod
-    def _fit(self, X: Floats) -> Floats:
-        """Set ``block_`` and give the out-of-sample score of each training sample, shape (n,)."""
+    def _fit(self, X: Floats, every: int = 1) -> Floats:
+        """Set ``block_`` and give the out-of-sample score of each training sample, shape (n,).
+
+        Args:
+            X: the samples, shape (n, d).
+            every: that of every so many-th is enough; those of the others may be NaN.
+        """
 
     @staticmethod
     @abstractmethod

@@ -24,7 +24,8 @@ class Deviation(Detector):
         self.cap = cap
         self.alert_budget = alert_budget
 
-    def _fit(self, X: Floats) -> Floats:
+    def _fit(self, X: Floats, every: int = 1) -> Floats:
+        del every
         scaled = robust(X)
         part = deviation_part(scaled, self.cap)
         self.block_ = _pack.single(X.shape[1], part, scaled.scaling)

@@ -107,15 +107,22 @@ def follow(
         since_anomaly: records since the profile's last anomaly, 0 for an anomaly; None if unknown.
         trained_on: samples that the model in force was calibrated on.
     """
-    if since_anomaly is not None and since_anomaly <= GUARD:
+    if not counted(since_anomaly):
         return state
     if samples > 1:
         p_value = 1.0 - (1.0 - p_value) ** samples
-    return update(state, p_value, MEAN if trained_on >= _MANY else least_mean(trained_on))
+    return update(state, p_value, least_mean(trained_on))
+
+
+def counted(since_anomaly: int | None) -> bool:
+    """Whether a record so far behind an anomaly counts, see ``follow``."""
+    return since_anomaly is None or since_anomaly > GUARD
 
 
 def least_mean(trained_on: int) -> float:
     """Least mean of p-values that still fits a model calibrated on so many samples, 1 or more."""
+    if trained_on >= _MANY:
+        return MEAN
     return min(MEAN, max(LEAST, 0.5 - SLACK / math.sqrt(trained_on)))
 
 

@@ -165,7 +165,8 @@ class Forest(Detector):
         self.alert_budget = alert_budget
         self.random_state = random_state
 
-    def _fit(self, X: Floats) -> Floats:
+    def _fit(self, X: Floats, every: int = 1) -> Floats:
+        del every
         scaling = robust(X).scaling
         part = half_sample_part(scaling.apply(X), self.n_estimators, self.random_state)
         self.block_ = _pack.single(X.shape[1], part, scaling)

@@ -93,9 +93,9 @@ def judge(
         before: by the model in force, shape (k,).
         after: by the candidate, shape (k,).
         ahead: by version 1 and by the candidate, of samples that go on where the latest ones
-            have gone, shape (a,) each.
+            have gone, shape (a,) each; none where these have not moved.
         alert_budget: share of normal samples that may be called anomalous, 0–1.
-        originals: how many scores calibrated version 1.
+        originals: how many scores calibrated version 1, 1 or more.
         calibrated: how many scores calibrated the model in force.
         rules: what counts as noise.
     """
@@ -107,7 +107,7 @@ def judge(
         figures |= {f"{key}_samples": samples, f"{key}_alarms": alarms}
         if alarms and at_least(alarms, samples, alert_budget) < rules.significance:
             whys.append(f"{alarms} of {samples} {name} samples would be alarms")
-    departed = departure(latest, max(originals, 1))
+    departed = departure(latest, originals)
     known = ~np.isnan(first) & ~np.isnan(before) & ~np.isnan(after)
     old, new, calibrated = before[known], after[known], max(calibrated, 1)
     lenient = leniency(old, new, calibrated)
@@ -124,7 +124,8 @@ def judge(
         "rejected_first_share": rejected_first,
     }
     stopped_first, stopped = (share(p_values < SURELY_REJECTED) for p_values in ahead)
-    figures |= {"ahead_first_share": stopped_first, "ahead_share": stopped}
+    if ahead[0].size:
+        figures |= {"ahead_first_share": stopped_first, "ahead_share": stopped}
     if departed > rules.moving and stopped < stopped_first - rules.astray:
         whys.append(f"rejects {stopped:.0%} of what lies ahead, version 1 does {stopped_first:.0%}")
     if departed > rules.departed:

@@ -28,7 +28,8 @@ class Gaussian(Detector):
     def __init__(self, alert_budget: float = 0.01) -> None:
         self.alert_budget = alert_budget
 
-    def _fit(self, X: Floats) -> Floats:
+    def _fit(self, X: Floats, every: int = 1) -> Floats:
+        del every
         bounded = np.clip(X, -_pack.HUGE, _pack.HUGE)
         there = ~np.isnan(bounded)
         count = there.sum(axis=0)

@@ -57,7 +57,7 @@ class Neighbors(Detector):
         self.whitened = whitened
         self.alert_budget = alert_budget
 
-    def _fit(self, X: Floats) -> Floats:
+    def _fit(self, X: Floats, every: int = 1) -> Floats:
         if self.clip is not None and self.soft is not None:
             raise ValueError("clip and soft are two ways to bound a feature: give one of them")
         scaled = robust(X)
@@ -68,6 +68,7 @@ class Neighbors(Detector):
             soft=self.soft,
             recency=self.recency,
             whitened=self.whitened,
+            every=every,
         )
         self.block_ = _pack.single(X.shape[1], part, scaled.scaling)
         return part.out_of_sample
@@ -86,16 +87,20 @@ def neighbors_part(
     soft: float | None = None,
     recency: float = 0.0,
     whitened: bool = False,
+    every: int = 1,
 ) -> _pack.Part:
-    """The packed nearest-neighbour scorer of robustly scaled samples."""
+    """The packed nearest-neighbour scorer of robustly scaled samples.
+
+    Out-of-sample scores are those of every so many-th sample, NaN of the others.
+    """
     how = float(clip) if clip is not None else -float(soft) if soft is not None else 0.0
     if whitened:
-        return _whitened_part(scaled.z, n_neighbors, how, recency)
+        return _whitened_part(scaled.z, n_neighbors, how, recency, every)
     seen = _kernels.warp_all(scaled.z, how)
     columns = np.ascontiguousarray(seen.T, dtype=np.float32)
     samples = columns.shape[1]
     left_out = np.empty(samples)
-    _kernels_fit.leave_one_out_neighbors(columns, n_neighbors, float(recency), left_out)
+    _kernels_fit.leave_one_out_neighbors(columns, n_neighbors, float(recency), every, left_out)
     gaps = bool(np.isnan(columns).any())
     return _pack.Part(
         _kernels.NEIGHBORS,
@@ -105,7 +110,9 @@ def neighbors_part(
     )
 
 
-def _whitened_part(z: Floats, n_neighbors: int, how: float, recency: float) -> _pack.Part:
+def _whitened_part(
+    z: Floats, n_neighbors: int, how: float, recency: float, every: int
+) -> _pack.Part:
     there = ~np.isnan(z)
     known = np.flatnonzero(there.mean(axis=0) >= KNOWN)
     complete = there[:, known].all(axis=1)
@@ -119,7 +126,15 @@ def _whitened_part(z: Floats, n_neighbors: int, how: float, recency: float) -> _
     axes, columns, scores = np.zeros((width, width)), np.empty((width, n), np.float32), np.empty(n)
     if samples.size > 0:
         _kernels_fit.decorrelate(
-            samples, FOLDS, n_neighbors, float(recency), LEAST_VARIANCE, axes, columns, scores
+            samples,
+            FOLDS,
+            n_neighbors,
+            float(recency),
+            every,
+            LEAST_VARIANCE,
+            axes,
+            columns,
+            scores,
         )
         left_out[complete] = -scores
     return _pack.Part(

@@ -17,7 +17,7 @@ from models.artifacts import Model
 from models.calibration import Calibration
 from models.detector import Detector, Floats
 from models.detectors import DETECTORS, make
-from models.gate import DEFAULT, Gate, Outcome, judge
+from models.gate import DEFAULT, Gate, Outcome, departure, judge
 from models.training import FLOAT32_MAX, stored, train
 
 Policy = Literal["grow", "slide", "blend"]
@@ -109,14 +109,15 @@ def retrain(
     complete(model.detector, *missing(pooled, alert_budget, admission))
     calibrated = model.detector.calibration_
     impostors = np.concatenate([strangers, synthetic(original)])
-    # Fewer tell too little of where they go.
-    beyond = ahead(original, pool[-LATEST:]) if pool.shape[0] >= LATEST else pool[:0]
     version_1 = current.detector
     if current.samples.shape[0] > cold_start or type(version_1) is not type(model.detector):
         version_1 = clone(model.detector).fit(original)
-    known = current.detector
-    latest, first, first_beyond = rarities(version_1, pool[-LATEST:], impostors, beyond)
-    after, after_beyond = rarities(model.detector, impostors, beyond)
+    known, originals = current.detector, max(version_1.calibration_.scores.size, 1)
+    latest, first = rarities(version_1, pool[-LATEST:], impostors)
+    after = rarity(model.detector, impostors)
+    # Fewer tell too little of where they go.
+    moving = pool.shape[0] >= LATEST and departure(latest, originals) > rules.moving
+    beyond = ahead(original, pool[-LATEST:]) if moving else pool[:0]
     before = first if known is version_1 else rarity(known, impostors)
     outcome = judge(
         calibrated.p_values(held_back),
@@ -125,9 +126,9 @@ def retrain(
         first,
         before,
         after,
-        (first_beyond, after_beyond),
+        (rarity(version_1, beyond), rarity(model.detector, beyond)),
         alert_budget=alert_budget,
-        originals=version_1.calibration_.scores.size,
+        originals=originals,
         calibrated=known.calibration_.scores.size,
         rules=rules,
     )

@@ -92,6 +92,8 @@ def original(found: Letter, topics: Topics) -> Outgoing | str:
     """The record as it was, for where it came from, or why it cannot be sent back."""
     if found.truncated:
         return "truncated: the whole value was not kept"
+    if found.topic == topics.candidates:
+        return "a candidate: the retrainer proposes another one"
     if found.topic not in (*topics.kinds(), topics.accepted) or found.partition < 0:
         return f"not from a topic that is read here: {found.topic or 'none named'!r}"
     count = (REPLAYED, str(found.replayed + 1).encode())

@@ -76,40 +76,45 @@ def decode_all(
     """
     found: list[Decoded | DeadLetter | None] = []
     vectors: dict[int, list[tuple[int, Vector]]] = {}
+    identities: dict[bytes | None, str | DeadLetter] = {}
     for position, record in enumerate(records):
         kind = kinds[record.topic]
-        vector = _vector(record, limits) if kind == "features" else None
+        vector = None
+        if kind == "features":
+            identity = identities.get(record.key)
+            if identity is None:
+                identity = identities[record.key] = profile_id(record.key)
+            if type(identity) is str:
+                vector = _vector(record, identity, limits)
         if vector is None:
             found.append(decode(record, kind, limits))
         else:
             found.append(None)
-            vectors.setdefault(len(vector.numbers), []).append((position, vector))
+            vectors.setdefault(len(vector[3]), []).append((position, vector))
     for alike in vectors.values():
-        extracted = extract_plain([v.values for _, v in alike], [v.numbers for _, v in alike])
+        extracted = extract_plain([vector[2] for _, vector in alike], [v[3] for _, v in alike])
         for (position, vector), rows in zip(alike, extracted, strict=True):
-            found[position] = Decoded("features", vector.profile_id, vector.observed_at, rows)
+            found[position] = Decoded("features", vector[0], vector[1], rows)
     return [value for value in found if value is not None]
 
 
-class Vector(NamedTuple):
-    """A `features` record whose checks are done, but for making an array of its numbers."""
+Vector = tuple[str, int, Any, list[float | None]]
+"""A `features` record that is checked: profile, time, its values as given, and their numbers.
 
-    profile_id: str
-    observed_at: int
-    values: dict[str, float | None] | list[float | None]
-    numbers: list[float | None]
+A plain tuple, as one is made for every record."""
 
 
-def _vector(record: Incoming, limits: Limits) -> Vector | None:
+def _vector(record: Incoming, identity: str, limits: Limits) -> Vector | None:
     """A record that is plainly a valid vector; None where ``decode`` has to look closer."""
-    identity, value = profile_id(record.key), record.value
-    if type(identity) is not str or value is None or len(value) > limits.record_bytes:
+    value = record.value
+    if value is None or len(value) > limits.record_bytes:
         return None
     try:
         parsed = parse_object(value)
     except InvalidJson:
         return None
-    numbers = plain(parsed.get("values"))
+    values = parsed.get("values")
+    numbers = plain(values)
     if numbers is None or len(numbers) > limits.features:
         return None
     observed_at = parsed.get("observed_at")
@@ -117,10 +122,12 @@ def _vector(record: Incoming, limits: Limits) -> Vector | None:
         observed_at = min(max(0, record.timestamp), MAX_EPOCH_MS)
     elif type(observed_at) is not int or not 0 <= observed_at <= MAX_EPOCH_MS:
         return None
-    told = parsed.get("profile_id", identity), parsed.get("kind", "features")
-    if told != (identity, "features"):
-        return None
-    return Vector(identity, observed_at, parsed["values"], numbers)
+    # Without other fields there is none that could contradict key and topic.
+    if len(parsed) > 1:
+        told = parsed.get("profile_id", identity), parsed.get("kind", "features")
+        if told != (identity, "features"):
+            return None
+    return identity, observed_at, values, numbers
 
 
 def decode(record: Incoming, kind: str, limits: Limits) -> Decoded | DeadLetter:

@@ -7,28 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models import drift
 from models.artifacts import Model
 from models.features import KINDS, Mismatch, align
-from processor import announcements, drifts, ring, verdicts
+from processor import announcements, ring
+from processor.answers import rejection, unscored
 from processor.commands import execute
-from processor.decode import Decoded, dead_letter, decode_all
+from processor.decode import Decoded, decode_all
 from processor.draft import Draft, Floats, Pending, Rules
 from processor.forgetting import finish_silent, forget_silent
 from processor.names import OUTPUT_LIMIT
 from processor.records import DeadLetter, Incoming, Outgoing, ProfileKey
 from processor.ring import Ring
+from processor.scoring import score
 from processor.state import Active, Learning, Profile, State
 from processor.step import Step
 
 FIRST = np.zeros(1, dtype=np.int64)
-SMALL = OUTPUT_LIMIT // 2
-"""A value up to here fits, whatever its key (256 bytes) and the headers of a verdict add."""
 
 
 def compute(
@@ -59,15 +57,17 @@ def compute(
             return draft.step
         draft.step.consume(record)
     decoded = decode_all(telemetry, kinds, rules.limits)
-    profiles = dict.fromkeys(
-        (record.partition, value.kind, value.profile_id)
+    keys = [
+        (record.partition, value.kind, value.profile_id) if type(value) is Decoded else None
         for record, value in zip(telemetry, decoded, strict=True)
-        if isinstance(value, Decoded)
-    )
+    ]
+    profiles = dict.fromkeys(key for key in keys if key is not None)
     draft.recall(profiles)
     open_models(draft, profiles)
-    for position, (record, value) in enumerate(zip(telemetry, decoded, strict=True)):
-        if not route(draft, record, value):
+    for position, (record, value, key) in enumerate(zip(telemetry, decoded, keys, strict=True)):
+        if isinstance(value, DeadLetter):
+            reject(draft, record, value)
+        elif key is not None and not route(draft, record, value, key):
             draft.step.rest = telemetry[position:]
             break
         draft.step.consume(record)
@@ -101,26 +101,26 @@ def open_models(draft: Draft, profiles: Iterable[ProfileKey]) -> None:
         model = opened[active.record.sha256]
         if isinstance(model, Model):
             draft.models[active.record.sha256] = model
+            draft.active[key] = active
         else:
             announcements.fall_back(draft, key, active, model)
 
 
-def route(draft: Draft, record: Incoming, value: Decoded | DeadLetter) -> bool:
+def route(draft: Draft, record: Incoming, value: Decoded, key: ProfileKey) -> bool:
     """Answer a record or queue it for scoring; False where the Step must end before it."""
-    if isinstance(value, DeadLetter):
-        reject(draft, record, value)
-        return True
-    key = (record.partition, value.kind, value.profile_id)
-    profile = draft.profile(key)
+    profile = draft.active.get(key) or draft.profile(key)
     rows, names, unknown = value.extracted.rows, value.extracted.names, 0
+    as_it_is = value.extracted.evident
     if profile is not None and KINDS[value.kind].features is None:
         known = names_of(profile)
-        fitted = align(value.extracted, known)
-        if isinstance(fitted, Mismatch):
-            reject(draft, record, DeadLetter("feature_mismatch", fitted.detail))
-            return True
-        rows, names, unknown = fitted.rows, known, fitted.unknown
-    usable, indices = evident(rows)
+        if names != known:
+            fitted = align(value.extracted, known)
+            if isinstance(fitted, Mismatch):
+                reject(draft, record, DeadLetter("feature_mismatch", fitted.detail))
+                return True
+            rows, names, unknown = fitted.rows, known, fitted.unknown
+            as_it_is = False
+    usable, indices = (rows, FIRST) if as_it_is else evident(rows)
     if not len(usable):
         answer(draft, record, value, "abstained", profile)
     elif isinstance(profile, Active):
@@ -137,8 +137,6 @@ def route(draft: Draft, record: Incoming, value: Decoded | DeadLetter) -> bool:
 
 def evident(rows: Floats) -> tuple[Floats, NDArray[np.int64]]:
     """The rows that hold any evidence, and their places."""
-    if len(rows) == 1 and rows[0, 0] == rows[0, 0]:
-        return rows, FIRST
     usable = ~np.isnan(rows).all(axis=1)
     return rows[usable], np.flatnonzero(usable)
 
@@ -194,69 +192,6 @@ def count_values(draft: Draft) -> None:
         draft.step.count("missing_values", kind, by=int(np.isnan(values).sum()))
 
 
-def score(draft: Draft) -> None:
-    """Score all rows of active profiles, those of one model together, and write the verdicts."""
-    waiting: dict[str, list[tuple[int, Pending]]] = {}
-    for position, pending in enumerate(draft.answers):
-        if isinstance(pending, Pending):
-            waiting.setdefault(pending.active.record.sha256, []).append((position, pending))
-    if not waiting:
-        return
-    judged = verdicts.judgements(
-        [[item for _, item in group] for group in waiting.values()],
-        [draft.models[sha256] for sha256 in waiting],
-        draft.rules.settings.alert_budget,
-    )
-    answered = [
-        (position, item, judgement)
-        for group, found in zip(waiting.values(), judged, strict=True)
-        for (position, item), judgement in zip(group, found, strict=True)
-    ]
-    for position, item, judgement in sorted(answered, key=itemgetter(0)):
-        if judgement is None:
-            draft.answers[position] = abstention(draft, item)
-        else:
-            draft.answers[position] = verdict(draft, item, judgement)
-
-
-def verdict(draft: Draft, pending: Pending, judgement: verdicts.Judgement) -> list[Outgoing]:
-    """The verdict of a scored record, and its accepted sample where it is normal."""
-    record, key, topics = pending.record, pending.key, draft.rules.topics
-    current = draft.profile(key)
-    before = current if isinstance(current, Active) else pending.active
-    since = before.since_anomaly
-    since = 0 if judgement.anomaly else None if since is None else since + 1
-    suppressed = draft.suppressed(key)
-    wealth = before.drift if suppressed else drifts.follow(before, judgement, since)
-    active = pending.active.judged(since, wealth)
-    said = verdicts.scored(
-        pending,
-        active,
-        judgement,
-        draft.models[active.record.sha256],
-        suppressed=suppressed,
-        now=draft.now,
-    )
-    outputs = [verdicts.verdict_record(record, said, topics.anomalies, draft.now)]
-    if not judgement.anomaly and not suppressed:
-        outputs.append(verdicts.accepted_record(pending, active, judgement, topics.accepted))
-    if any(out.size > OUTPUT_LIMIT for out in outputs if len(out.value or b"") > SMALL):
-        why = DeadLetter("unanswerable", f"value: its verdict exceeds {OUTPUT_LIMIT} bytes")
-        return rejection(draft, record, why)
-    if drift.due(wealth) and not suppressed:
-        asked, active = drifts.tell(draft, key, active)
-        outputs.append(asked)
-    draft.step.profiles[key] = active
-    draft.step.heard.add(key)
-    tell(draft, record, said["kind"], said["status"], said["severity"])
-    return outputs
-
-
-def abstention(draft: Draft, pending: Pending) -> list[Outgoing]:
-    """The verdict of a record whose model finds no evidence in it that it was trained on."""
-    return unscored(draft, pending.record, pending.decoded, "abstained", pending.active)
-
-
 def answer(
     draft: Draft, record: Incoming, value: Decoded, status: str, profile: Profile | None
 ) -> None:
@@ -264,39 +199,9 @@ def answer(
     draft.answers.append(unscored(draft, record, value, status, profile))
 
 
-def unscored(
-    draft: Draft, record: Incoming, value: Decoded, status: str, profile: Profile | None
-) -> list[Outgoing]:
-    key = (record.partition, value.kind, value.profile_id)
-    said = verdicts.unscored(
-        record,
-        value,
-        status,
-        profile=profile,
-        generation=draft.generation(key),
-        needed=draft.rules.settings.cold_start(value.kind),
-        suppressed=draft.suppressed(key),
-        now=draft.now,
-    )
-    tell(draft, record, value.kind, status, "none")
-    return [verdicts.verdict_record(record, said, draft.rules.topics.anomalies, draft.now)]
-
-
 def reject(draft: Draft, record: Incoming, why: DeadLetter) -> None:
     """Send a record to the dead letters."""
     draft.answers.append(rejection(draft, record, why))
-
-
-def rejection(draft: Draft, record: Incoming, why: DeadLetter) -> list[Outgoing]:
-    kind = draft.rules.topics.kinds()[record.topic]
-    draft.step.count("records", kind, "dead_letter")
-    draft.step.count("dead_letters", why.reason)
-    return [dead_letter(record, why, draft.rules.topics.dead_letter)]
-
-
-def tell(draft: Draft, record: Incoming, kind: str, status: str, severity: str) -> None:
-    draft.told[kind, status, severity] += 1
-    draft.step.timestamps.append(record.timestamp)
 
 
 def as_outputs(answer: list[Outgoing] | Pending) -> list[Outgoing]:

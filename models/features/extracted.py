@@ -33,11 +33,13 @@ class Extracted(NamedTuple):
         names: d names of columns.
         rows: shape (m, d), finite or NaN (absent evidence); m = 0 for a record without samples.
         positional: the record gave a bare array, so that names are only its places.
+        evident: it is known that there is one row, and that it has a value.
     """
 
     names: tuple[str, ...]
     rows: Floats
     positional: bool = False
+    evident: bool = False
 
 
 def bounded(values: Floats) -> Floats:

@@ -11,6 +11,8 @@ import numpy as np
 from models.features.extracted import Extracted, Floats, bounded
 from schemas.features import FeaturesTelemetry
 
+Numbers = list[float | None]
+Values = dict[str, float | None] | Numbers
 PLAIN: Final = frozenset({float, int, type(None)})
 
 
@@ -46,7 +48,7 @@ def extract(telemetry: FeaturesTelemetry) -> Extracted:
     return Extracted(tuple(values), bounded(row))
 
 
-def plain(values: Any) -> list[float | None] | None:
+def plain(values: Any) -> Numbers | None:
     """The numbers of a record's ``values`` where it is plain that they are valid; None elsewhere.
 
     What this lets pass ``FeaturesTelemetry`` does, too.
@@ -58,8 +60,8 @@ def plain(values: Any) -> list[float | None] | None:
 
 
 def extract_plain(
-    values: Sequence[dict[str, float | None] | list[float | None]],
-    numbers: Sequence[list[float | None]],
+    values: Sequence[Values],
+    numbers: Sequence[Numbers],
 ) -> list[Extracted]:
     """What ``extract`` gives, for records of one width together.
 
@@ -68,12 +70,20 @@ def extract_plain(
         numbers: what ``plain`` gave for each.
     """
     matrix = bounded(np.array(numbers, dtype=np.float64))
-    return [
-        Extracted(tuple(given), matrix[at : at + 1])
-        if type(given) is dict
-        else Extracted(tuple(map(str, range(len(given)))), matrix[at : at + 1], positional=True)
-        for at, given in enumerate(values)
-    ]
+    evident: list[bool] = np.logical_or.reduce(~np.isnan(matrix), axis=1).tolist()
+    places = tuple(map(str, range(matrix.shape[1])))
+    names = places
+    found = []
+    for at, given in enumerate(values):
+        if type(given) is dict:
+            # One tuple for records that follow one another with the same names: these are the same
+            # strings in memory, so that this comparison is quick.
+            same = tuple(given)
+            names = names if names == same else same
+            found.append(Extracted(names, matrix[at : at + 1], False, evident[at]))
+        else:
+            found.append(Extracted(places, matrix[at : at + 1], True, evident[at]))
+    return found
 
 
 def align(extracted: Extracted, names: tuple[str, ...]) -> Aligned | Mismatch:

@@ -1,11 +1,14 @@
 """Where artefacts lie: a directory and a URL behave alike, and nothing is opened unchecked."""
 
+import hashlib
+import io
 import sys
 from pathlib import Path
 from threading import Event
 from uuid import uuid4
 
 import fsspec
+import joblib
 import numpy as np
 import pytest
 from fsspec.spec import AbstractFileSystem
@@ -43,6 +46,19 @@ def test_what_was_written_can_be_opened(store: Storage, artifact: Artifact) -> N
     store.write(artifact)
 
     assert store.read(artifact.path, artifact.sha256).features == ("a", "b")
+
+
+def test_joblib_opens_an_artefact_and_joblib_s_own_form_is_opened(artifact: Artifact) -> None:
+    content = joblib.load(io.BytesIO(artifact.payload))
+    dumped = io.BytesIO()
+    joblib.dump(content, dumped)
+    earlier = dumped.getvalue()
+
+    opened = artifacts.unpack(earlier, hashlib.sha256(earlier).hexdigest())
+
+    block = artifacts.unpack(artifact.payload, artifact.sha256).detector.block_
+    assert np.array_equal(opened.detector.block_, block)
+    assert np.array_equal(content["detector"].block_, block)
 
 
 def test_what_was_never_written_is_an_error(store: Storage, artifact: Artifact) -> None:
