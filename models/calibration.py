@@ -41,7 +41,7 @@ NOISE = 1e-9
 def sample_budget(budget: float, samples: int) -> float:
     """Budget of each of ``samples`` samples when the record that holds them may spend ``budget``.
 
-    The most abnormal of m independent normal samples is below the threshold of a share q of them
+    The most abnormal of m insuspected normal samples is below the threshold of a share q of them
     with probability 1 − (1 − q)^m (Šidák, 1967).
     """
     return float(-np.expm1(np.log1p(-budget) / samples))
@@ -61,31 +61,42 @@ def blocked(samples: int, held_out: HeldOut, folds: int = FOLDS) -> Floats:
     return scores
 
 
-def out_of_sample(left_out: Floats, held_out: HeldOut, latest: Floats | None = None) -> Floats:
-    """Those out-of-sample scores that foretell what later samples will score, shape (n,).
+def out_of_sample(
+    left_out: Floats,
+    held_out: HeldOut,
+    latest: Floats | None = None,
+    suspected: bool = False,
+) -> tuple[Floats, bool]:
+    """Out-of-sample scores that foretell what later samples will score, and whether in blocks.
 
     A sample left out alone leaves its neighbours in time in. Where these resemble it, thresholds
     from such scores give far too many alarms. Held-out blocks of neighbours do not, but judge by
     a fifth less of the samples, which with many samples costs more than it gains. So blocks count
     below ``BLOCKS_BELOW`` samples, and above where the latest block contradicts: more than
-    ``CONTRADICTION`` of it is rarer than a tenth of the samples is when left out alone.
+    ``CONTRADICTION`` of it is rarer than a tenth of the samples is when left out alone. Where
+    dependence is suspected all blocks are asked.
 
     Args:
         left_out: scores by leave-one-out or out-of-bag, shape (n,), NaN without evidence.
         held_out: positions of a block → its scores by a model of all other samples.
         latest: scores of the latest block, where they are known already.
+        suspected: an earlier version of the same profile was calibrated in blocks.
     """
     n = left_out.size
     if n < BLOCKS_FROM:
-        return left_out
+        return left_out, False
     if n < BLOCKS_BELOW:
-        return blocked(n, held_out)
-    if latest is None or latest.size < FEW:
-        latest = held_out(np.arange(n - n // FOLDS, n))
+        return blocked(n, held_out), True
+    if suspected:
+        looked_at = blocked(n, held_out)
+    elif latest is not None and latest.size >= FEW:
+        looked_at = latest
+    else:
+        looked_at = held_out(np.arange(n - n // FOLDS, n))
     threshold = Calibration.fit(left_out).offset(0.1)
-    if np.sum(latest < threshold) > CONTRADICTION * np.sum(~np.isnan(latest)):
-        return blocked(n, held_out)
-    return left_out
+    if np.sum(looked_at < threshold) > CONTRADICTION * np.sum(~np.isnan(looked_at)):
+        return looked_at if suspected else blocked(n, held_out), True
+    return left_out, False
 
 
 @dataclass(frozen=True)

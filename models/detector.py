@@ -29,6 +29,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     Learnt attributes:
         block_: the packed model, an array of 8-byte words: all that scoring needs.
         calibration_: the out-of-sample scores of the training samples and what follows from them.
+        in_blocks_: whether these are by models without a block of neighbours in time.
         offset_: the score below which a sample is an anomaly at ``alert_budget``.
         typical_: shape (2, d), the 5 % and 95 % quantiles of each feature of the training samples.
     """
@@ -36,11 +37,19 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     alert_budget: float
     block_: NDArray[np.uint64]
     calibration_: Calibration
+    in_blocks_: bool
     offset_: float
     typical_: Floats
     n_features_in_: int
 
-    def fit(self, X: ArrayLike, y: Any = None, *, latest: Floats | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: Any = None,
+        *,
+        latest: Floats | None = None,
+        suspected: bool = False,
+    ) -> Self:
         """Learn from samples of normal, shape (n, d), in the order of time, NaN where absent.
 
         Args:
@@ -48,6 +57,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             y: not used.
             latest: scores of the latest samples by a model without them, where they are known
                 already.
+            suspected: neighbours in time may resemble one another: an earlier version was
+                calibrated in blocks.
 
         Raises:
             ValueError: no samples, no features, or infinite values.
@@ -55,7 +66,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         del y
         samples = self._check(X, reset=True)
         left_out = self._fit(samples)
-        scores = out_of_sample(left_out, lambda block: self._held_out(samples, block), latest)
+        scores, self.in_blocks_ = out_of_sample(
+            left_out, lambda block: self._held_out(samples, block), latest, suspected
+        )
         self.calibration_ = self._calibrate(scores)
         self.offset_ = self.calibration_.offset(self.alert_budget)
         self.typical_ = typical_ranges(samples)

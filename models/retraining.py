@@ -104,6 +104,8 @@ def retrain(
         seed=seed,
         provenance={**provenance, "policy": policy},
         latest=held_back,
+        # Versions whose calibrations came about in different ways hardly compare.
+        suspected=getattr(current.detector, "in_blocks_", False),
     )
     pooled = int((learnt >= original.shape[0]).sum())
     complete(model.detector, *missing(pooled, alert_budget, admission))

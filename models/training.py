@@ -52,6 +52,7 @@ def train(
     seed: int,
     provenance: Mapping[str, Any],
     latest: Floats | None = None,
+    suspected: bool = False,
 ) -> Model:
     """Fit and calibrate a detector.
 
@@ -63,8 +64,11 @@ def train(
         seed: of everything random in the detector.
         provenance: what the caller knows of the samples; plain JSON values.
         latest: scores of the latest samples by a model without them, where they are known already.
+        suspected: neighbours in time may resemble one another: an earlier version was calibrated
+            in blocks.
     """
-    fitted = make(detector, alert_budget=alert_budget, seed=seed).fit(samples, latest=latest)
+    new = make(detector, alert_budget=alert_budget, seed=seed)
+    fitted = new.fit(samples, latest=latest, suspected=suspected)
     return Model(
         fitted,
         features,

@@ -11,7 +11,7 @@ from time import monotonic, time_ns
 from typing import Any
 from uuid import uuid4
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from models.artifacts import ArtifactUnavailable
 from processor import access, kafka
@@ -184,7 +184,7 @@ class Worker:
 
     def _poll(self, timeout: float) -> list[Incoming]:
         found = []
-        for message in self._consumer.consume(self._settings.batch_records, timeout):
+        for message in self._messages(timeout):
             error = message.error()
             if error is None:
                 found.append(incoming(message))
@@ -201,6 +201,20 @@ class Worker:
         return [
             record for record in found if holds((record.topic, record.partition), record.offset)
         ]
+
+    def _messages(self, timeout: float) -> list[Message]:
+        """What is there, at once; where nothing is, what comes first within so many seconds.
+
+        So a batch is as large as what came during the transaction before it: large under load, and
+        a single record does not wait for others.
+        """
+        most = self._settings.batch_records
+        found: list[Message] = self._consumer.consume(most, 0.0)
+        if not found and timeout > 0.0:
+            found = self._consumer.consume(1, timeout)
+            if found and most > 1:
+                found += self._consumer.consume(most - 1, 0.0)
+        return found
 
     def _commit(self, step: Step[Any]) -> bool:
         """Commit a Step and apply it; False where it was dropped."""

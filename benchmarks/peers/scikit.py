@@ -39,7 +39,10 @@ def answered(message: Message, row: Sequence[float], score: float, decision: flo
         "scored_at": time_ns() // 1_000_000,
     }
     sample = {"profile_id": profile, "vectors": [row], "observed_at": observed}
-    return orjson.dumps(verdict), None if anomaly else orjson.dumps(sample)
+    # What numpy extracts from a window are numpy's own numbers.
+    return orjson.dumps(verdict), None if anomaly else orjson.dumps(
+        sample, option=orjson.OPT_SERIALIZE_NUMPY
+    )
 
 
 def once_a_record(models: dict[bytes, Any], kind: str) -> Callable[[Sequence[Message]], Any]:

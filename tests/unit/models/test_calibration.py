@@ -139,13 +139,13 @@ def test_many_samples_of_a_heavy_tailed_feature_are_ranked_instead():
 def test_very_few_samples_spare_none_for_blocks():
     left_out = np.arange(BLOCKS_FROM - 1.0)
 
-    assert out_of_sample(left_out, lambda block: -block.astype(np.float64)) is left_out
+    assert out_of_sample(left_out, lambda block: -block.astype(np.float64))[0] is left_out
 
 
 def test_few_samples_are_calibrated_by_held_out_blocks():
     left_out = np.zeros(BLOCKS_BELOW - 1)
 
-    scores = out_of_sample(left_out, lambda block: block.astype(np.float64))
+    scores, _ = out_of_sample(left_out, lambda block: block.astype(np.float64))
 
     assert scores.tolist() == list(range(BLOCKS_BELOW - 1))
 
@@ -153,15 +153,42 @@ def test_few_samples_are_calibrated_by_held_out_blocks():
 def test_many_samples_are_calibrated_by_leaving_one_out():
     left_out = np.random.default_rng(4).normal(size=200)
 
-    assert out_of_sample(left_out, lambda block: left_out[block] - 0.1) is left_out
+    scores, in_blocks = out_of_sample(left_out, lambda block: left_out[block] - 0.1)
+
+    assert scores is left_out
+    assert not in_blocks
 
 
 def test_many_samples_that_resemble_their_neighbours_are_calibrated_by_blocks():
     left_out = np.random.default_rng(4).normal(size=200)
 
-    scores = out_of_sample(left_out, lambda block: left_out[block] - 2.0)
+    scores, in_blocks = out_of_sample(left_out, lambda block: left_out[block] - 2.0)
 
     assert scores == pytest.approx(left_out - 2.0)
+    assert in_blocks
+
+
+def test_where_neighbours_are_suspected_all_blocks_are_asked_and_not_the_latest_alone():
+    left_out = np.random.default_rng(4).normal(size=200)
+    early = np.where(np.arange(200) < 120, 2.0, 0.0)
+
+    trusted, _ = out_of_sample(left_out, lambda block: (left_out - early)[block])
+    suspected, in_blocks = out_of_sample(
+        left_out, lambda block: (left_out - early)[block], suspected=True
+    )
+
+    assert trusted is left_out
+    assert suspected == pytest.approx(left_out - early)
+    assert in_blocks
+
+
+def test_of_the_latest_block_nothing_is_asked_that_is_known():
+    left_out = np.random.default_rng(4).normal(size=200)
+
+    def asked(block):
+        raise AssertionError(f"{block} was scored")
+
+    assert out_of_sample(left_out, asked, left_out[-40:])[0] is left_out
 
 
 def test_a_block_is_scored_by_a_model_of_all_others():
