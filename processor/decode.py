@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from models.features import KINDS, Extracted, Kind, extract_plain, plain
+from models.features import KINDS, Extracted, Kind, extract_plain, extract_window, plain
 from processor.names import DEAD_LETTER_LIMIT
 from processor.records import DeadLetter, Headers, Incoming, Outgoing
 from schemas import InvalidJson, explain, parse_object
 from schemas.base import MAX_EPOCH_MS
+from schemas.window import plain_window
 
 MAX_KEY_BYTES = 256
 TRUNCATED_BYTES = 64 * 1024
@@ -79,18 +80,20 @@ def decode_all(
     identities: dict[bytes | None, str | DeadLetter] = {}
     for position, record in enumerate(records):
         kind = kinds[record.topic]
-        vector = None
-        if kind == "features":
-            identity = identities.get(record.key)
-            if identity is None:
-                identity = identities[record.key] = profile_id(record.key)
-            if type(identity) is str:
+        identity = identities.get(record.key)
+        if identity is None:
+            identity = identities[record.key] = profile_id(record.key)
+        vector = window = None
+        if type(identity) is str:
+            if kind == "features":
                 vector = _vector(record, identity, limits)
-        if vector is None:
-            found.append(decode(record, kind, limits))
-        else:
+            elif kind == "behavior":
+                window = _window(record, identity, limits)
+        if vector is not None:
             found.append(None)
             vectors.setdefault(len(vector[3]), []).append((position, vector))
+        else:
+            found.append(window or decode(record, kind, limits))
     for alike in vectors.values():
         extracted = extract_plain([vector[2] for _, vector in alike], [v[3] for _, v in alike])
         for (position, vector), rows in zip(alike, extracted, strict=True):
@@ -128,6 +131,22 @@ def _vector(record: Incoming, identity: str, limits: Limits) -> Vector | None:
         if told != (identity, "features"):
             return None
     return identity, observed_at, values, numbers
+
+
+def _window(record: Incoming, identity: str, limits: Limits) -> Decoded | None:
+    """A record that is plainly a valid window; None where ``decode`` has to look closer."""
+    value = record.value
+    if value is None or len(value) > limits.record_bytes:
+        return None
+    window = plain_window(value)
+    if window is None:
+        return None
+    if window.profile_id not in (None, identity) or window.kind not in (None, "behavior"):
+        return None
+    observed_at = window.observed_at
+    if observed_at is None:
+        observed_at = min(max(0, record.timestamp), MAX_EPOCH_MS)
+    return Decoded("behavior", identity, observed_at, extract_window(window))
 
 
 def decode(record: Incoming, kind: str, limits: Limits) -> Decoded | DeadLetter:

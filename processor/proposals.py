@@ -191,7 +191,7 @@ def propose(
             "base_version": base.version,
             "artifact": artifact.path,
             "sha256": artifact.sha256,
-            "trained_on": int(model.samples.shape[0]),
+            "trained_on": int(model.provenance["samples"]),
             "pool_count": pool.accepted,
             "alert_budget": work.rules.settings.alert_budget,
             "decision_offset": float(model.detector.offset_),

@@ -103,10 +103,16 @@ def follow(
         p_value = float(p_values[at - base])
         found.p_values[at], found.standing[at] = p_value, stands[at - base]
         since = None if since is None else since + 1
-        wealth = drift.update(wealth, p_value)
-        found.drifted |= drift.drifting(wealth)
         if p_value < budget:
             since = 0
+        wealth = drift.follow(
+            wealth,
+            p_value,
+            since_anomaly=since,
+            trained_on=int(model.provenance["samples"]),
+        )
+        found.drifted |= drift.drifting(wealth)
+        if p_value < budget:
             continue
         accepted += 1
         if not learning.selected or (

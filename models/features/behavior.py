@@ -8,16 +8,17 @@ count of zero is evidence as soon as the window holds any event.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from string import ascii_uppercase
 from typing import Any, Final
 
 import numpy as np
 
 from models.features.extracted import Extracted, Feature, Floats, bounded
-from schemas.behavior import BehaviorTelemetry, FocusChange
+from schemas.behavior import BehaviorTelemetry
+from schemas.window import Window
 
 FEATURES: Final = (
     Feature("mouse_speed_avg", "px/s", "Mean speed between consecutive points of a path."),
@@ -58,71 +59,100 @@ for _pair in COMMON_PAIRS.split():
 
 _NAMES: Final = tuple(feature.name for feature in FEATURES)
 _FOCUS_TYPES: Final = frozenset(("focus", "blur"))
-_NOTHING: Final[tuple[()]] = ()
 
-_POINT = itemgetter("t", "x", "y")
-_CLICK = itemgetter("t", "x", "y", "duration")
-_KEY = itemgetter("down_time", "up_time")
-_SCROLL = itemgetter("t", "dy")
+_PARTS: Final = (
+    ("t", "x", "y"),
+    ("t", "x", "y", "duration"),
+    ("down_time", "up_time"),
+    ("t", "dy"),
+)
+"""What is taken of a point, a click, a key and a scroll."""
+
+_WIDTHS: Final = tuple(map(len, _PARTS))
+_ITEMS: Final = tuple(itemgetter(*names) for names in _PARTS)
+_ATTRIBUTES: Final = tuple(attrgetter(*names) for names in _PARTS)
 
 
 def extract(telemetry: BehaviorTelemetry) -> Extracted:
     """One row with the 17 features, shape (1, 17); all NaN where the window holds no event."""
+    codes = [key["code"] for key in telemetry.key_events or ()]
+    changes = telemetry.focus_changes or ()
+    focus = [change["t"] for change in changes if change["type"] in _FOCUS_TYPES]
+    return _extract(telemetry, _ITEMS, codes, focus)
+
+
+def extract_window(window: Window) -> Extracted:
+    """What ``extract`` gives for a window that is plainly valid."""
+    codes = [key.code for key in window.key_events or ()]
+    changes = window.focus_changes or ()
+    focus = [change.t for change in changes if change.type in _FOCUS_TYPES]
+    return _extract(window, _ATTRIBUTES, codes, focus)
+
+
+def _extract(
+    window: BehaviorTelemetry | Window,
+    getters: Sequence[Callable[[Any], tuple[float | None, ...]]],
+    codes: Sequence[str],
+    focus: Sequence[float],
+) -> Extracted:
     # Here, not above: numba takes half a second, and most commands extract nothing.
     from models.features import _kernels_behavior
 
-    paths = telemetry.mouse_paths or _NOTHING
-    clicks = telemetry.clicks or _NOTHING
-    keys = telemetry.key_events or _NOTHING
-    scrolls = telemetry.scroll_events or _NOTHING
-    focus = [c for c in telemetry.focus_changes or _NOTHING if c["type"] in _FOCUS_TYPES]
-    points = _table(_POINT, list(chain.from_iterable(paths)), 3)
+    paths: Sequence[Sequence[Any]] = window.mouse_paths or ()
+    events: tuple[Sequence[Any], ...] = (
+        list(chain.from_iterable(paths)),
+        window.clicks or (),
+        window.key_events or (),
+        window.scroll_events or (),
+    )
+    points, clicks, keys, scrolls = _tables(events, getters)
     row = np.full((1, len(FEATURES)), np.nan)
     distance = _kernels_behavior.window(
         points,
         np.array([len(path) for path in paths], dtype=np.int64),
-        _table(_CLICK, clicks, 4),
-        _table(_KEY, keys, 2),
-        np.array([_LETTERS.get(key["code"], -1) for key in keys], dtype=np.int64),
+        clicks,
+        keys,
+        np.array([_LETTERS.get(code, -1) for code in codes], dtype=np.int64),
         _COMMON,
-        _table(_SCROLL, scrolls, 2),
+        scrolls,
         DOUBLE_CLICK_MS,
         DOUBLE_CLICK_PX,
         LONGEST_FLIGHT_MS,
         row[0],
     )
-    row[0, 15] = _per_minute(len(focus), _duration(telemetry, points, focus))
+    lasted = window.end_timestamp - window.start_timestamp
+    if not any(map(len, (*events, focus))):
+        lasted = 0.0
+    elif not lasted > 0:
+        times = (points[:, 0], clicks[:, 0], keys.reshape(-1), scrolls[:, 0], np.array(focus))
+        lasted = _span(np.concatenate(times))
+    row[0, 15] = _per_minute(len(focus), lasted)
     interactions = len(clicks) + len(keys)
     row[0, 16] = distance / interactions if interactions else np.nan
     return Extracted(_NAMES, bounded(row))
 
 
-def _duration(telemetry: BehaviorTelemetry, points: Floats, focus: Sequence[FocusChange]) -> float:
-    """Length of the window, ms: 0 where it holds no event; that of its events where its end is
-    not after its start.
-    """
-    others = (telemetry.clicks, telemetry.scroll_events, focus, telemetry.key_events)
-    if not len(points) and not any(others):
-        return 0.0
-    lasted = telemetry.end_timestamp - telemetry.start_timestamp
-    if lasted > 0:
-        return lasted
-    times = points[:, 0].tolist()
-    for timed in others[:3]:
-        times += [event["t"] for event in timed or _NOTHING]
-    for key in telemetry.key_events or _NOTHING:
-        times.append(key["down_time"])
-        if key["up_time"] is not None:
-            times.append(key["up_time"])
-    return float(max(times) - min(times))
+def _tables(
+    events: Sequence[Sequence[Any]],
+    getters: Sequence[Callable[[Any], tuple[float | None, ...]]],
+) -> list[Floats]:
+    """A table of each sort of event; all numbers are taken into one array at once."""
+    numbers = chain.from_iterable(
+        chain.from_iterable(map(get, of_sort)) for of_sort, get in zip(events, getters, strict=True)
+    )
+    flat = bounded(np.array(list(numbers), dtype=np.float64))
+    tables, begin = [], 0
+    for of_sort, width in zip(events, _WIDTHS, strict=True):
+        end = begin + len(of_sort) * width
+        tables.append(flat[begin:end].reshape(-1, width))
+        begin = end
+    return tables
+
+
+def _span(times: Floats) -> float:
+    """From the first event to the last, ms: the length of a window whose own times are no use."""
+    return float(np.nanmax(times) - np.nanmin(times))
 
 
 def _per_minute(count: int, duration: float) -> float:
     return count / bounded(np.array(duration)).item() * 60_000 if duration > 0 else np.nan
-
-
-def _table(
-    fields: Callable[[Any], Iterable[float | None]], events: Sequence[object], width: int
-) -> Floats:
-    flat = np.array(list(chain.from_iterable(map(fields, events))), dtype=np.float64)
-    return bounded(flat).reshape(-1, width)

@@ -60,3 +60,47 @@ def test_an_unknown_recording_or_attack_is_refused_with_the_known_ones(synthetic
         run(synthetic, recordings=["moon"])
     with pytest.raises(ValueError, match=r"attack 'siege' is unknown: .*types on"):
         run(synthetic, attacks=["siege"])
+
+
+@pytest.fixture(scope="module")
+def recorded(data):
+    found = run(data, budgets=[0.01], attacks=["types on"], stride=200)
+    rows = {(row.recording, row.learning): row for row in found.rows}
+    assert not found.skipped
+    return rows, {one.learning: one for one in found.attacked}
+
+
+@pytest.mark.recordings
+@pytest.mark.parametrize("recording", ["cmu_200", "cmu_50"])
+def test_learning_on_lowers_the_error_rate_of_passwords_by_a_tenth(recorded, recording):
+    rows, _ = recorded
+
+    assert rows[recording, GATED].error_rate <= 0.9 * rows[recording, "off"].error_rate
+
+
+@pytest.mark.recordings
+def test_learning_on_raises_the_error_rate_of_no_recording(recorded):
+    rows, _ = recorded
+    raised = {
+        name: rows[name, GATED].error_rate - row.error_rate
+        for (name, learning), row in rows.items()
+        if learning == "off"
+    }
+
+    assert len(raised) == 10
+    assert {name: by for name, by in raised.items() if by > 0.003} == {}
+
+
+@pytest.mark.recordings
+def test_false_alarms_stay_near_the_budget_while_learning_on(recorded):
+    rows, _ = recorded
+
+    assert rows["cmu_200", GATED].false_alarms == pytest.approx(0.01, rel=0.25)
+
+
+@pytest.mark.recordings
+def test_an_impostor_who_types_on_teaches_the_model_little(recorded):
+    _, attacked = recorded
+
+    assert attacked[GATED].beyond <= 0.05
+    assert attacked[GATED].beyond < attacked["all"].beyond

@@ -8,6 +8,7 @@ import pytest
 
 from models import DETECTORS
 from models.admission import Admission
+from models.evaluation.retraining_follow import Learning, first_model, follow, plain
 from models.retraining import (
     ahead,
     chosen,
@@ -281,3 +282,26 @@ def test_after_a_slide_and_a_rollback_the_next_retraining_still_learns_the_origi
 
         assert np.array_equal(again.samples, stored(np.concatenate([original, pool])))
         assert again.provenance["samples"] == 50
+
+
+@pytest.mark.parametrize("budget", [0.01, 0.05])
+def test_false_alarms_stay_at_the_budget_over_a_run_with_many_retrainings(budget):
+    shares = []
+    for seed in range(40):
+        generator = np.random.default_rng(seed)
+        count, width = [(200, 17), (100, 3), (200, 5), (100, 8)][seed % 4]
+        records = normal(generator, count + 600, width)
+        first = first_model("blend", records[:count], budget, seed)
+        found = follow(
+            first,
+            plain(records[count:]),
+            600,
+            strangers_of(generator, width),
+            Learning("admission, gate"),
+            budget=budget,
+            every=60,
+            seed=seed,
+        )
+        shares.append((found.p_values < budget).mean())
+
+    assert np.mean(shares) == pytest.approx(budget, rel=0.25)
