@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             fill(made.settings, everyone)
             sleep(QUIET_SECONDS)
             # A broker's first transactions take five times as long: Java compiles what is hot.
-            measured(made, Load(WARM_UP_RATE, length * 3))
+            measured(made, Load(WARM_UP_RATE, 15.0 if options.quick else 60.0))
             for _ in range(repeat):
                 for rate in rates:
                     found[rate].append(measured(made, Load(rate, length)))

@@ -30,7 +30,7 @@ Group = Sequence[tuple[int, Pending]]
 
 
 class Numbers(NamedTuple):
-    """What the samples of one group come to, one entry each; the texts are JSON."""
+    """What the samples of a batch come to, one entry each, group by group; the texts are JSON."""
 
     decisions: list[float]
     p_values: list[float]
@@ -52,11 +52,12 @@ def score(draft: Draft) -> None:
     groups = list(waiting.values())
     models = [draft.models[group[0][1].active.record.sha256] for group in groups]
     numbers = judged(groups, models, draft.rules.settings.alert_budget)
-    for group, model, of_group in zip(groups, models, numbers, strict=True):
-        answer(draft, group, model, of_group)
+    begin = 0
+    for group, model in zip(groups, models, strict=True):
+        begin = answer(draft, group, model, numbers, begin)
 
 
-def judged(groups: Sequence[Group], models: Sequence[Model], budget: float) -> list[Numbers]:
+def judged(groups: Sequence[Group], models: Sequence[Model], budget: float) -> Numbers:
     """Judge the samples of all groups in one call, each group by its model."""
     sizes = [[len(item.rows) for _, item in group] for group in groups]
     counts = [sum(of_group) for of_group in sizes]
@@ -70,22 +71,22 @@ def judged(groups: Sequence[Group], models: Sequence[Model], budget: float) -> l
         np.repeat([each[size] for size in flat], flat),
     )
     told = found.decisions, found.p_values, found.unit
-    lists = [numbers.tolist() for numbers in told]
-    texts = [texts_of(numbers) for numbers in told]
-    begin = at = 0
-    numbers = []
-    for model, count in zip(models, counts, strict=True):
-        end, width = begin + count, len(model.features)
-        rows = values[at : at + count * width].reshape(count, width)
-        vectors = orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
-        part = slice(begin, end)
-        decisions, p_values, unit = (of_all[part] for of_all in lists)
-        decision_texts, p_value_texts, unit_texts = (of_all[part] for of_all in texts)
-        numbers.append(
-            Numbers(decisions, p_values, unit, decision_texts, p_value_texts, unit_texts, vectors)
-        )
-        begin, at = end, at + count * width
-    return numbers
+    decisions, p_values, unit = (numbers.tolist() for numbers in told)
+    decision_texts, p_value_texts, unit_texts = map(texts_of, told)
+    vectors = vector_texts(values, [len(model.features) for model in models], counts)
+    return Numbers(decisions, p_values, unit, decision_texts, p_value_texts, unit_texts, vectors)
+
+
+def vector_texts(values: Floats, widths: Sequence[int], counts: Sequence[int]) -> list[bytes]:
+    """Each row as JSON without its brackets; ``counts`` rows of each of these widths."""
+    if len(set(widths)) == 1:
+        tables = [values.reshape(-1, widths[0])]
+    else:
+        ends = np.cumsum(np.array(widths) * counts)
+        parts = zip(np.split(values, ends[:-1]), widths, strict=True)
+        tables = [part.reshape(-1, width) for part, width in parts]
+    dumped = (orjson.dumps(table, option=orjson.OPT_SERIALIZE_NUMPY) for table in tables)
+    return [text for rows in dumped for text in rows[2:-2].split(b"],[")]
 
 
 def texts_of(numbers: Floats) -> list[bytes]:
@@ -93,8 +94,8 @@ def texts_of(numbers: Floats) -> list[bytes]:
     return orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
 
 
-def answer(draft: Draft, group: Group, model: Model, numbers: Numbers) -> None:
-    """Answer the records of one profile.
+def answer(draft: Draft, group: Group, model: Model, numbers: Numbers, begin: int) -> int:
+    """Answer the records of one profile, whose samples stand from ``begin`` on; where they end.
 
     Nearly all of them hold one sample that is normal; what they say differs in a few numbers only,
     and is made from a template. The others are written field by field.
@@ -106,7 +107,7 @@ def answer(draft: Draft, group: Group, model: Model, numbers: Numbers) -> None:
     template = None if draft.suppressed(key) else Template(first, draft.rules.topics, draft.now)
     mean = drift.least_mean(announced.trained_on)
     since, wealth = known.since_anomaly, known.drift
-    end = normal = 0
+    end, normal = begin, 0
     for position, item in group:
         begin, end = end, end + len(item.rows)
         if (
@@ -144,6 +145,7 @@ def answer(draft: Draft, group: Group, model: Model, numbers: Numbers) -> None:
         draft.step.heard.add(key)
     if normal or (since, wealth) != (known.since_anomaly, known.drift):
         draft.step.profiles[key] = first.active.judged(since, wealth)
+    return end
 
 
 def one(
