@@ -121,7 +121,7 @@ def transactional_producer(settings: Settings, transactional_id: str) -> Config:
         "message.max.bytes": MESSAGE_MAX_BYTES,
         # The default of 100 ms is what a transaction right after another would wait.
         "retry.backoff.ms": 2,
-        "linger.ms": 0,
+        "linger.ms": 5,
         "compression.type": "lz4",
         "queue.buffering.max.messages": 1_000_000,
         "queue.buffering.max.kbytes": 1_048_576,

@@ -33,6 +33,9 @@ from processor.transaction import Aborted, Fatal, Lost, Transactions
 from processor.watch import Watch
 
 POLL_SECONDS = 0.02
+FILLED_FROM = 0.2
+"""A batch that holds this share of the most is filled: there are more where these came from."""
+
 WAIT_SECONDS = 1.0
 ABORTS_IN_A_ROW = 5
 JOIN_MARGIN_SECONDS = 30.0
@@ -205,8 +208,9 @@ class Worker:
     def _messages(self, timeout: float) -> list[Message]:
         """What is there, at once; where nothing is, what comes first within so many seconds.
 
-        So a batch is as large as what came during the transaction before it: large under load, and
-        a single record does not wait for others.
+        So a batch is as large as what came during the transaction before it, and a single record
+        does not wait for others. Where that is a good part of the most, it waits to be filled: a
+        transaction costs the same whatever its size.
         """
         most = self._settings.batch_records
         found: list[Message] = self._consumer.consume(most, 0.0)
@@ -214,6 +218,8 @@ class Worker:
             found = self._consumer.consume(1, timeout)
             if found and most > 1:
                 found += self._consumer.consume(most - 1, 0.0)
+        if most > len(found) >= most * FILLED_FROM:
+            found += self._consumer.consume(most - len(found), POLL_SECONDS)
         return found
 
     def _commit(self, step: Step[Any]) -> bool:
