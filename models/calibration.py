@@ -41,7 +41,7 @@ NOISE = 1e-9
 def sample_budget(budget: float, samples: int) -> float:
     """Budget of each of ``samples`` samples when the record that holds them may spend ``budget``.
 
-    The most abnormal of m insuspected normal samples is below the threshold of a share q of them
+    The most abnormal of m independent normal samples is below the threshold of a share q of them
     with probability 1 − (1 − q)^m (Šidák, 1967).
     """
     return float(-np.expm1(np.log1p(-budget) / samples))
