@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,7 @@ TINY = _kernels_calibration.TINY
 NOISE = 1e-9
 
 
+@lru_cache(maxsize=1024)
 def sample_budget(budget: float, samples: int) -> float:
     """Budget of each of ``samples`` samples when the record that holds them may spend ``budget``.
 

@@ -115,7 +115,7 @@ def retrain(
     if current.samples.shape[0] > cold_start or type(version_1) is not type(model.detector):
         version_1 = clone(model.detector).fit(original)
     known, originals = current.detector, max(version_1.calibration_.scores.size, 1)
-    latest, first = rarities(version_1, pool[-LATEST:], impostors)
+    latest, first = rarity(version_1, pool[-LATEST:]), rarity(version_1, impostors)
     after = rarity(model.detector, impostors)
     # Fewer tell too little of where they go.
     moving = pool.shape[0] >= LATEST and departure(latest, originals) > rules.moving
@@ -135,7 +135,7 @@ def retrain(
         rules=rules,
     )
     # The next retraining finds the originals in front, whether this one learnt them or not.
-    kept = np.union1d(learnt, np.arange(original.shape[0]))
+    kept = any_of(everything.shape[0], learnt, np.arange(original.shape[0]))
     return Candidate(replace(model, samples=stored(everything[kept])), outcome)
 
 
@@ -154,6 +154,14 @@ def chosen(original: int, pool: int, policy: Policy) -> NDArray[np.int64]:
         case "blend":
             return np.concatenate([everything[:original], everything[original:][-original:]])
     assert_never(policy)
+
+
+def any_of(count: int, *positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions below ``count`` that are among any of these, ascending."""
+    told = np.zeros(count, dtype=np.bool_)
+    for some in positions:
+        told[some] = True
+    return np.flatnonzero(told)
 
 
 def missing(pooled: int, alert_budget: float, admission: Admission | None) -> tuple[int, int]:
@@ -215,10 +223,7 @@ def out_of_sample(
     pool = samples.shape[0] - original
     held_back = np.arange(samples.shape[0] - max(1, round(HELD_BACK * pool)), samples.shape[0])
     spared = np.arange(SPARED - 1, original, SPARED)
-    told = np.zeros(samples.shape[0], dtype=np.bool_)
-    for some in (learnt, held_back, spared):
-        told[some] = True
-    seen = np.flatnonzero(told)
+    seen = any_of(samples.shape[0], learnt, held_back, spared)
     block = np.searchsorted(seen, np.concatenate([spared, held_back]))
     scores = detector._held_out(samples[seen], block)
     return scores[: spared.size], scores[spared.size :]
@@ -229,12 +234,6 @@ def rarity(detector: Detector, rows: Floats) -> Floats:
     if not rows.shape[0]:
         return np.empty(0)
     return detector.calibration_.p_values(_pack.score(detector.block_, rows))
-
-
-def rarities(detector: Detector, *rows: Floats) -> list[Floats]:
-    """P-values of several arrays of rows, scored in one call, shape (n,) each."""
-    ends = np.cumsum([some.shape[0] for some in rows])
-    return np.split(rarity(detector, np.concatenate(rows)), ends[:-1])
 
 
 def detector_name(model: Model) -> str:

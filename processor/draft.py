@@ -105,8 +105,6 @@ class Draft:
     step: Step[Profile] = field(default_factory=lambda: Step[Profile]())
     answers: list[list[Outgoing] | Pending] = field(default_factory=list)
     models: dict[str, Model] = field(default_factory=dict)
-    active: dict[ProfileKey, Active] = field(default_factory=dict)
-    """Those of the batch whose model is at hand; they stay active while the batch is routed."""
     told: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Verdicts by kind, status and severity."""
     trainings: int = 0

@@ -101,18 +101,18 @@ def open_models(draft: Draft, profiles: Iterable[ProfileKey]) -> None:
         model = opened[active.record.sha256]
         if isinstance(model, Model):
             draft.models[active.record.sha256] = model
-            draft.active[key] = active
         else:
             announcements.fall_back(draft, key, active, model)
 
 
 def route(draft: Draft, record: Incoming, value: Decoded, key: ProfileKey) -> bool:
     """Answer a record or queue it for scoring; False where the Step must end before it."""
-    profile = draft.active.get(key) or draft.profile(key)
+    profile = draft.profile(key)
     rows, names, unknown = value.extracted.rows, value.extracted.names, 0
     as_it_is = value.extracted.evident
     if profile is not None and KINDS[value.kind].features is None:
         known = names_of(profile)
+        # Asked here, too: nearly every record has the profile's own names.
         if names != known:
             fitted = align(value.extracted, known)
             if isinstance(fitted, Mismatch):
@@ -137,6 +137,8 @@ def route(draft: Draft, record: Incoming, value: Decoded, key: ProfileKey) -> bo
 
 def evident(rows: Floats) -> tuple[Floats, NDArray[np.int64]]:
     """The rows that hold any evidence, and their places."""
+    if len(rows) == 1 and rows[0, 0] == rows[0, 0]:
+        return rows, FIRST
     usable = ~np.isnan(rows).all(axis=1)
     return rows[usable], np.flatnonzero(usable)
 

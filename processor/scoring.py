@@ -62,13 +62,12 @@ def judged(groups: Sequence[Group], models: Sequence[Model], budget: float) -> N
     sizes = [[len(item.rows) for _, item in group] for group in groups]
     counts = [sum(of_group) for of_group in sizes]
     flat = [size for of_group in sizes for size in of_group]
-    each = {size: sample_budget(budget, size) for size in set(flat)}
     values = np.concatenate([item.rows for group in groups for _, item in group], axis=None)
     found = judge(
         [model.bench for model in models],
         np.array(counts),
         values,
-        np.repeat([each[size] for size in flat], flat),
+        np.repeat([sample_budget(budget, size) for size in flat], flat),
     )
     told = found.decisions, found.p_values, found.unit
     decisions, p_values, unit = (numbers.tolist() for numbers in told)

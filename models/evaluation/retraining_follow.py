@@ -102,9 +102,8 @@ def follow(
     for at in range(count):
         p_value = float(p_values[at - base])
         found.p_values[at], found.standing[at] = p_value, stands[at - base]
-        since = None if since is None else since + 1
-        if p_value < budget:
-            since = 0
+        anomaly = p_value < budget
+        since = 0 if anomaly else None if since is None else since + 1
         wealth = drift.follow(
             wealth,
             p_value,
@@ -112,7 +111,7 @@ def follow(
             trained_on=int(model.provenance["samples"]),
         )
         found.drifted |= drift.drifting(wealth)
-        if p_value < budget:
+        if anomaly:
             continue
         accepted += 1
         if not learning.selected or (
