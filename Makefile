@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@echo "compiling the kernels (once; numba keeps them)"
-	$(BIN)/python -c 'import models; models.warm_up()'
+	$(BIN)/python -c 'from processor.warm import warm_up; warm_up()'
 	@touch $@
 
 demo: $(STAMP) ## the main job on an embedded broker, with simulated profiles

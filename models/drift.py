@@ -28,17 +28,17 @@ SLACK = 0.9
 LEAST = 0.1
 """No model is so small that a mean below this fits it."""
 
-GENTLE, BOLD = 0.3, 0.8
-"""Two stakes: one for slight shifts over many records, one for large ones over few."""
-
 GUARD = 2
 """Records behind an anomaly that are not counted, see ``follow``."""
+
+GENTLE, BOLD = 0.3, 0.8
+"""Two stakes: one for slight shifts over many records, one for large ones over few."""
 
 QUIET = 500
 """Records after a flag before the same drift is told again: as many as bring a retraining."""
 
-# Wealth beyond this means the same, and the product stays far from overflow.
 MOST = 1e12
+"""Wealth beyond this means the same, and the product stays far from overflow."""
 
 # From so many samples on MEAN is the least mean that fits.
 _MANY = math.ceil((SLACK / (0.5 - MEAN)) ** 2)

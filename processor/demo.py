@@ -16,7 +16,6 @@ from time import monotonic, time_ns
 from confluent_kafka import KafkaException, Producer
 from prometheus_client import CollectorRegistry
 
-import models
 from models.features import KINDS
 from processor import kafka, logs, process
 from processor.demo_board import Board
@@ -29,6 +28,7 @@ from processor.settings import Settings
 from processor.simulate import Plan, Simulated, simulate
 from processor.simulate_send import send
 from processor.tools import ToolError, poll, reader
+from processor.warm import warm_up
 from processor.worker import Worker
 
 READY_SECONDS = 60.0
@@ -148,7 +148,7 @@ def show(
     feeding = threading.Thread(target=feed, name="feed", daemon=True)
     try:
         with view.watching(board, script.seconds):
-            compiled = threading.Thread(target=models.warm_up, daemon=True)
+            compiled = threading.Thread(target=warm_up, daemon=True)
             compiled.start()
             await_ready(workers, compiled, view, log)
             feeding.start()

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifacts import ArtifactError, Model
+from models.features.layout import Layouts
 from processor.decode import Decoded, Limits
 from processor.names import Topics
 from processor.records import Incoming, Outgoing, ProfileKey
@@ -66,6 +67,8 @@ class Rules:
         recall: reads back profiles that learn and whose rings wait on the local disk.
         silent: profiles to be forgotten because nothing came from them for so long.
         map: calls a pure function with each of some arguments, maybe in several threads.
+        layouts: how records were laid out that were read before; what is read does not depend on
+            it, only how soon.
     """
 
     settings: Settings
@@ -76,6 +79,7 @@ class Rules:
     recall: Recall = nothing_spilled
     silent: Silent = never_silent
     map: Map = map
+    layouts: Layouts = field(default_factory=Layouts)
 
     @property
     def limits(self) -> Limits:
@@ -103,7 +107,10 @@ class Draft:
     now: int
     refused: frozenset[ProfileKey]
     step: Step[Profile] = field(default_factory=lambda: Step[Profile]())
-    answers: list[list[Outgoing] | Pending] = field(default_factory=list)
+    answers: list[list[Outgoing]] = field(default_factory=list)
+    """What each record of the batch is answered with."""
+    waiting: dict[int, Pending] = field(default_factory=dict)
+    """Records that wait for their score, by their place in the batch."""
     models: dict[str, Model] = field(default_factory=dict)
     told: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Verdicts by kind, status and severity."""

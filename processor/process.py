@@ -12,7 +12,6 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-import models
 from processor import http, logs
 from processor.metrics import Metrics
 from processor.model_store import ModelStore
@@ -21,6 +20,7 @@ from processor.role import Role
 from processor.scorer_role import ScorerRole
 from processor.settings import Settings, SettingsError
 from processor.storage import storage
+from processor.warm import warm_up
 from processor.worker import Worker
 
 SHUTDOWN_SECONDS = 9.0
@@ -46,7 +46,7 @@ def main(settings: Settings, roles: Sequence[str]) -> int:
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
-    models.warm_up()
+    warm_up()
     # A batch makes and drops tens of thousands of small objects, hardly one of them in a cycle.
     gc.set_threshold(COLLECT_AFTER, 20, 100)
     workers = build(settings, roles, Metrics(registry))

@@ -5,8 +5,11 @@ Pure but for opening models: the same state, batch, clock and settings give the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +25,12 @@ from processor.forgetting import finish_silent, forget_silent
 from processor.names import OUTPUT_LIMIT
 from processor.records import DeadLetter, Incoming, Outgoing, ProfileKey
 from processor.ring import Ring
+from processor.runs import FIRST, SOURCE, Run, Source, learn_layouts, read_runs
 from processor.scoring import score
 from processor.state import Active, Learning, Profile, State
 from processor.step import Step
 
-FIRST = np.zeros(1, dtype=np.int64)
+TOPIC = attrgetter("topic")
 
 
 def compute(
@@ -47,38 +51,74 @@ def compute(
     """
     draft = Draft(state, rules, now, refused)
     finish_silent(draft)
-    kinds = rules.topics.kinds()
-    telemetry = [record for record in batch if record.topic in kinds]
-    controls = [record for record in batch if record.topic not in kinds]
+    telemetry, controls = parted(batch, rules.topics.kinds())
     for position, record in enumerate(controls):
         if not control(draft, record):
             draft.step.stop_before(record)
             draft.step.rest = [*controls[position:], *telemetry]
             return draft.step
         draft.step.consume(record)
-    decoded = decode_all(telemetry, kinds, rules.limits)
-    keys = [
-        (record.partition, value.kind, value.profile_id) if type(value) is Decoded else None
-        for record, value in zip(telemetry, decoded, strict=True)
-    ]
-    profiles = dict.fromkeys(key for key in keys if key is not None)
-    draft.recall(profiles)
-    open_models(draft, profiles)
-    for position, (record, value, key) in enumerate(zip(telemetry, decoded, keys, strict=True)):
-        if isinstance(value, DeadLetter):
-            reject(draft, record, value)
-        elif key is not None and not route(draft, record, value, key):
+    runs, others = read(draft, telemetry)
+    draft.answers = [[]] * len(telemetry)
+    for position, value in others:
+        record = telemetry[position]
+        answer = route(draft, record, value)
+        if answer is None:
             draft.step.rest = telemetry[position:]
+            telemetry = telemetry[:position]
+            runs = [run.before(position) for run in runs]
             break
-        draft.step.consume(record)
-    count_values(draft)
-    score(draft)
+        if isinstance(answer, Pending):
+            draft.waiting[position] = answer
+        else:
+            draft.answers[position] = answer
+    draft.step.consume_all(telemetry)
+    count_values(draft, runs)
+    score(draft, runs)
     forget_silent(draft)
     for (kind, status, severity), answered in draft.told.items():
         draft.step.count("records", kind, status, by=answered)
         draft.step.count("verdicts", kind, status, severity, by=answered)
-    draft.step.outputs += [out for answer in draft.answers for out in as_outputs(answer)]
+    draft.step.outputs += chain.from_iterable(draft.answers)
     return draft.step
+
+
+def parted(
+    batch: Sequence[Incoming], kinds: Mapping[str, str]
+) -> tuple[Sequence[Incoming], Sequence[Incoming]]:
+    """Telemetry, and commands and candidates."""
+    if kinds.keys() >= set(map(TOPIC, batch)):
+        return batch, ()
+    telemetry = [record for record in batch if record.topic in kinds]
+    return telemetry, [record for record in batch if record.topic not in kinds]
+
+
+Read = tuple[int, Decoded | DeadLetter]
+"""A place in the batch, and what is read there."""
+
+
+def read(draft: Draft, telemetry: Sequence[Incoming]) -> tuple[list[Run], list[Read]]:
+    """Read the records of a batch: runs of active profiles at once, all others one by one.
+
+    Afterwards every profile that the batch needs is at hand, and every model.
+    """
+    kinds = draft.rules.topics.kinds()
+    together: dict[Source, list[int]] = defaultdict(list)
+    for position, source in enumerate(map(SOURCE, telemetry)):
+        together[source].append(position)
+    runs, missed = read_runs(draft, telemetry, together, open_models)
+    left = sorted(chain.from_iterable(together.values()))
+    decoded = decode_all([telemetry[position] for position in left], kinds, draft.rules.limits)
+    others = list(zip(left, decoded, strict=True))
+    learn_layouts(draft, telemetry, missed, dict(others))
+    profiles = dict.fromkeys(
+        (telemetry[position].partition, value.kind, value.profile_id)
+        for position, value in others
+        if isinstance(value, Decoded)
+    )
+    draft.recall(profiles)
+    open_models(draft, profiles)
+    return runs, others
 
 
 def control(draft: Draft, record: Incoming) -> bool:
@@ -95,7 +135,11 @@ def control(draft: Draft, record: Incoming) -> bool:
 def open_models(draft: Draft, profiles: Iterable[ProfileKey]) -> None:
     """Have every model that the batch needs at hand, or say that it is lost."""
     found = {key: draft.profile(key) for key in profiles}
-    needed = {key: profile for key, profile in found.items() if isinstance(profile, Active)}
+    needed = {
+        key: profile
+        for key, profile in found.items()
+        if isinstance(profile, Active) and profile.record.sha256 not in draft.models
+    }
     opened = draft.rules.open_models(active.record for active in needed.values())
     for key, active in needed.items():
         model = opened[active.record.sha256]
@@ -105,8 +149,13 @@ def open_models(draft: Draft, profiles: Iterable[ProfileKey]) -> None:
             announcements.fall_back(draft, key, active, model)
 
 
-def route(draft: Draft, record: Incoming, value: Decoded, key: ProfileKey) -> bool:
-    """Answer a record or queue it for scoring; False where the Step must end before it."""
+def route(
+    draft: Draft, record: Incoming, value: Decoded | DeadLetter
+) -> list[Outgoing] | Pending | None:
+    """The answer to a record, or that it waits for its score; None to end the Step before it."""
+    if isinstance(value, DeadLetter):
+        return rejection(draft, record, value)
+    key = (record.partition, value.kind, value.profile_id)
     profile = draft.profile(key)
     rows, names, unknown = value.extracted.rows, value.extracted.names, 0
     as_it_is = value.extracted.evident
@@ -116,23 +165,24 @@ def route(draft: Draft, record: Incoming, value: Decoded, key: ProfileKey) -> bo
         if names != known:
             fitted = align(value.extracted, known)
             if isinstance(fitted, Mismatch):
-                reject(draft, record, DeadLetter("feature_mismatch", fitted.detail))
-                return True
+                return rejection(draft, record, DeadLetter("feature_mismatch", fitted.detail))
             rows, names, unknown = fitted.rows, known, fitted.unknown
             as_it_is = False
     usable, indices = (rows, FIRST) if as_it_is else evident(rows)
+    answer: list[Outgoing] | Pending | None
     if not len(usable):
-        answer(draft, record, value, "abstained", profile)
+        answer = unscored(draft, record, value, "abstained", profile)
     elif isinstance(profile, Active):
-        draft.answers.append(Pending(record, value, key, profile, usable, indices))
+        answer = Pending(record, value, key, profile, usable, indices)
     elif draft.suppressed(key):
-        answer(draft, record, value, "learning", profile)
-    elif not learn(draft, record, value, key, names, usable):
-        return False
-    draft.rows.setdefault(value.kind, []).append(rows)
-    if unknown:
-        draft.step.count("unknown_features", value.kind, by=unknown)
-    return True
+        answer = unscored(draft, record, value, "learning", profile)
+    else:
+        answer = learn(draft, record, value, key, names, usable)
+    if answer is not None:
+        draft.rows.setdefault(value.kind, []).append(rows)
+        if unknown:
+            draft.step.count("unknown_features", value.kind, by=unknown)
+    return answer
 
 
 def evident(rows: Floats) -> tuple[Floats, NDArray[np.int64]]:
@@ -155,8 +205,11 @@ def learn(
     key: ProfileKey,
     names: tuple[str, ...],
     rows: Floats,
-) -> bool:
-    """Append a record's samples to its profile's ring, and train where they complete it."""
+) -> list[Outgoing] | None:
+    """Append a record's samples to its profile's ring, and train where they complete it.
+
+    Its answer; None where the Step has to end before it.
+    """
     profile = draft.profile(key)
     before = profile if isinstance(profile, Learning) else Learning(Ring(record.offset, names))
     needed = draft.rules.settings.cold_start(value.kind)
@@ -165,7 +218,7 @@ def learn(
     complete = grown.seen >= max(needed, before.retry_at)
     if complete and key not in draft.refused:
         if not draft.may_train(grown.held):
-            return False
+            return None
         announcements.first_version(draft, record, key, before.ring, grown)
     else:
         if complete:
@@ -173,40 +226,19 @@ def learn(
             announcements.not_written(draft, key, grown.generation, after.retry_at)
         stored = ring.changelog(draft.rules.topics.cold_start, key, slot, needed)
         if stored.size > OUTPUT_LIMIT:
-            reject(
-                draft,
-                record,
-                DeadLetter("unanswerable", "value: its samples do not fit their topic"),
-            )
-            return True
+            why = DeadLetter("unanswerable", "value: its samples do not fit their topic")
+            return rejection(draft, record, why)
         draft.step.outputs.append(stored)
         draft.step.profiles[key] = after
     draft.step.heard.add(key)
-    answer(draft, record, value, "learning", after)
-    return True
+    return unscored(draft, record, value, "learning", after)
 
 
-def count_values(draft: Draft) -> None:
+def count_values(draft: Draft, runs: Iterable[Run]) -> None:
     """Count the values of the batch's samples, and those of them that are absent."""
+    for run in runs:
+        draft.rows.setdefault(run.key[1], []).append(run.rows)
     for kind, rows in draft.rows.items():
         values = np.concatenate(rows, axis=None)
         draft.step.count("values", kind, by=values.size)
         draft.step.count("missing_values", kind, by=int(np.isnan(values).sum()))
-
-
-def answer(
-    draft: Draft, record: Incoming, value: Decoded, status: str, profile: Profile | None
-) -> None:
-    """Answer a record with a verdict that is not scored."""
-    draft.answers.append(unscored(draft, record, value, status, profile))
-
-
-def reject(draft: Draft, record: Incoming, why: DeadLetter) -> None:
-    """Send a record to the dead letters."""
-    draft.answers.append(rejection(draft, record, why))
-
-
-def as_outputs(answer: list[Outgoing] | Pending) -> list[Outgoing]:
-    if isinstance(answer, Pending):
-        raise AssertionError("a record was left without a verdict")
-    return answer

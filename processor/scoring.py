@@ -2,149 +2,239 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import groupby
 from math import isnan
 from typing import NamedTuple
 
 import numpy as np
-import orjson
 
 from models import drift
 from models.artifacts import Model
 from models.calibration import sample_budget
-from models.judging import judge
+from models.drift import Drift
+from models.drifting import follow_all
+from models.judging import Judged, judge
 from models.severity import severity
 from processor import drifts, verdicts
 from processor.answers import rejection, tell, unscored
 from processor.draft import Draft, Floats, Pending
 from processor.names import OUTPUT_LIMIT
-from processor.records import DeadLetter, Outgoing
+from processor.normals import Normals, filling_of, filling_of_vectors
+from processor.records import DeadLetter, Incoming, Outgoing, ProfileKey
+from processor.runs import Run
 from processor.state import Active
-from processor.verdicts import Judgement, Template
+from processor.verdicts import Judgement
 
 SMALL = OUTPUT_LIMIT // 2
 """A value up to here fits, whatever its key (256 bytes) and the headers of a verdict add."""
 
-Group = Sequence[tuple[int, Pending]]
-"""Records of one profile and their places in the batch."""
+NUMBER_BYTES, OTHER_BYTES = 25, 16_384
+"""At most: a number as JSON and what parts it from the next, and all of an answer but the names."""
+
+
+class Group(NamedTuple):
+    """Records of one profile in their order.
+
+    Attributes:
+        items: the records; those of a run are made when they are asked for.
+        values: their samples one after another, flat.
+        sizes: samples of each record.
+        plain: each has one sample, and no severity by rule.
+    """
+
+    key: ProfileKey
+    active: Active
+    model: Model
+    positions: list[int]
+    items: Sequence[Pending] | Run
+    values: Floats
+    sizes: list[int]
+    plain: bool
+
+    def item(self, at: int) -> Pending:
+        return self.items.pending(at) if isinstance(self.items, Run) else self.items[at]
+
+    def columns(self) -> tuple[list[Incoming], list[int]]:
+        """The records as they were polled, and when each was observed."""
+        if isinstance(self.items, Run):
+            return self.items.records, self.items.observed
+        records = [item.record for item in self.items]
+        return records, [item.decoded.observed_at for item in self.items]
+
+
+def score(draft: Draft, runs: Sequence[Run]) -> None:
+    """Score all rows of active profiles, those of one profile together, and write the verdicts."""
+    groups = grouped(draft, runs)
+    if not groups:
+        return
+    judged = judge_all(groups, draft.rules.settings.alert_budget)
+    normals = Normals(draft.rules.topics, draft.now)
+    places: list[int] = []
+    begin = 0
+    for group, after in zip(groups, followed(groups, judged), strict=True):
+        end = begin + sum(group.sizes)
+        if after is not None and fits(draft, group):
+            answer_normal(draft, group, after, normals, begin)
+            places += group.positions
+        else:
+            part = Judged(*(numbers[begin:end] for numbers in judged))
+            answer(draft, group, part, normals, places, begin)
+        begin = end
+    vectors = filling_of_vectors(tables(groups))
+    numbers = (*map(filling_of, (judged.unit, judged.decisions, judged.p_values)), vectors)
+    for position, outputs in zip(places, normals.write(numbers), strict=True):
+        # What is there already comes behind the accepted sample.
+        outputs += draft.answers[position]
+        draft.answers[position] = outputs
+
+
+def grouped(draft: Draft, runs: Sequence[Run]) -> list[Group]:
+    """The records that wait for a score by profile, profiles of one width together."""
+    groups = [
+        Group(
+            run.key, run.active, draft.models[run.active.record.sha256], run.positions, run,
+            run.rows.reshape(-1), [1] * len(run.positions), plain=True,
+        )
+        for run in runs
+        if run.positions
+    ]  # fmt: skip
+    waiting: dict[int, list[tuple[int, Pending]]] = defaultdict(list)
+    for position, pending in draft.waiting.items():
+        waiting[id(pending.active)].append((position, pending))
+    for held in waiting.values():
+        positions, items = [position for position, _ in held], [item for _, item in held]
+        first, sizes = items[0], [len(item.rows) for item in items]
+        groups.append(
+            Group(
+                first.key, first.active, draft.models[first.active.record.sha256], positions,
+                items, np.concatenate([item.rows for item in items], axis=None), sizes,
+                plain=max(sizes) == 1
+                and all(item.decoded.rule_severity is None for item in items),
+            )
+        )  # fmt: skip
+    return sorted(groups, key=lambda group: len(group.model.features))
+
+
+def judge_all(groups: Sequence[Group], budget: float) -> Judged:
+    """Judge the samples of all groups in one call, each group by its model."""
+    sizes = [size for group in groups for size in group.sizes]
+    return judge(
+        [group.model.bench for group in groups],
+        np.array([sum(group.sizes) for group in groups]),
+        np.concatenate([group.values for group in groups]),
+        np.repeat([sample_budget(budget, size) for size in sizes], sizes),
+    )
+
+
+def tables(groups: Sequence[Group]) -> list[Floats]:
+    """The samples of all groups, one array for those of one width."""
+    widths = groupby(groups, lambda group: len(group.model.features))
+    return [
+        np.concatenate([group.values for group in alike]).reshape(-1, width)
+        for width, alike in widths
+    ]
+
+
+def followed(groups: Sequence[Group], judged: Judged) -> list[Drift | None]:
+    """What is known of each profile's drift afterwards; None where not all its records are plain.
+
+    Plain are those of one sample that are normal, where no drift is to be told.
+    """
+    found = follow_all(
+        [group.active.drift for group in groups],
+        [group.active.since_anomaly for group in groups],
+        [group.active.record.trained_on for group in groups],
+        [sum(group.sizes) for group in groups],
+        judged.decisions,
+        judged.p_values,
+    )
+    return [after if group.plain else None for group, after in zip(groups, found, strict=True)]
+
+
+def fits(draft: Draft, group: Group) -> bool:
+    """Whether normal records of one sample may be answered together."""
+    names = group.model.features
+    most = OTHER_BYTES + NUMBER_BYTES * len(names) + 6 * sum(map(len, names)) + 3 * len(names)
+    return most <= SMALL and not draft.suppressed(group.key)
+
+
+def answer_normal(draft: Draft, group: Group, after: Drift, normals: Normals, begin: int) -> None:
+    """Answer a profile's records that are all normal; the first has the row ``begin``."""
+    active, count = group.active, len(group.positions)
+    before = active.since_anomaly
+    since: Sequence[int | None] = (
+        [None] * count if before is None else range(before + 1, before + 1 + count)
+    )
+    records, observed = group.columns()
+    normals.add(active.record, records, since, observed, range(begin, begin + count))
+    draft.step.timestamps += [record.timestamp for record in records]
+    draft.told[group.key[1], "scored", "none"] += count
+    draft.step.heard.add(group.key)
+    draft.step.profiles[group.key] = active.judged(since[-1], after)
+
+
+def answer(
+    draft: Draft, group: Group, judged: Judged, normals: Normals, places: list[int], begin: int
+) -> None:
+    """Answer the records of one profile one by one, the normal ones of one sample but for the text.
+
+    Args:
+        judged: of the group's rows, the first of which has the number ``begin``.
+        places: the places of what is left to ``normals``.
+    """
+    key, known = group.key, group.active
+    together = fits(draft, group)
+    suppressed = draft.suppressed(key)
+    numbers = Numbers(*(of_all.tolist() for of_all in judged))
+    mean = drift.least_mean(known.record.trained_on)
+    since, wealth = known.since_anomaly, known.drift
+    end = 0
+    taken: list[Taken] = []
+    for at, position in enumerate(group.positions):
+        item, start, end = group.item(at), end, end + group.sizes[at]
+        if (
+            together
+            and end - start == 1
+            and numbers.decisions[start] >= 0
+            and item.decoded.rule_severity is None
+        ):
+            since = None if since is None else since + 1
+            if drift.counted(since):
+                wealth = drift.update(wealth, numbers.p_values[start], mean)
+            taken.append((item.record, since, item.decoded.observed_at, begin + start))
+            places.append(position)
+            outputs: list[Outgoing] = []
+        else:
+            judgement = judgement_of(item, numbers, slice(start, end), draft, group.model)
+            before = item.active.judged(since, wealth)
+            outputs, after = one(draft, item, before, judgement, group.model)
+            since, wealth = after.since_anomaly, after.drift
+        draft.answers[position] = outputs
+        if drift.due(wealth) and not suppressed:
+            asked, told = drifts.tell(draft, key, item.active.judged(since, wealth))
+            outputs.append(asked)
+            wealth = told.drift
+    if taken:
+        normals.add(known.record, *zip(*taken, strict=True))
+        draft.step.timestamps += [record.timestamp for record, *_ in taken]
+        draft.told[key[1], "scored", "none"] += len(taken)
+        draft.step.heard.add(key)
+    if taken or (since, wealth) != (known.since_anomaly, known.drift):
+        draft.step.profiles[key] = known.judged(since, wealth)
 
 
 class Numbers(NamedTuple):
-    """What the samples of a batch come to, one entry each, group by group; the texts are JSON."""
+    """What the samples of a group come to, as Python's numbers; in the order of ``Judged``."""
 
     decisions: list[float]
     p_values: list[float]
     unit: list[float]
-    decision_texts: list[bytes]
-    p_value_texts: list[bytes]
-    unit_texts: list[bytes]
-    vector_texts: list[bytes]
 
 
-def score(draft: Draft) -> None:
-    """Score all rows of active profiles, those of one profile together, and write the verdicts."""
-    waiting: dict[int, list[tuple[int, Pending]]] = {}
-    for position, pending in enumerate(draft.answers):
-        if isinstance(pending, Pending):
-            waiting.setdefault(id(pending.active), []).append((position, pending))
-    if not waiting:
-        return
-    groups = list(waiting.values())
-    models = [draft.models[group[0][1].active.record.sha256] for group in groups]
-    numbers = judged(groups, models, draft.rules.settings.alert_budget)
-    begin = 0
-    for group, model in zip(groups, models, strict=True):
-        begin = answer(draft, group, model, numbers, begin)
-
-
-def judged(groups: Sequence[Group], models: Sequence[Model], budget: float) -> Numbers:
-    """Judge the samples of all groups in one call, each group by its model."""
-    sizes = [[len(item.rows) for _, item in group] for group in groups]
-    counts = [sum(of_group) for of_group in sizes]
-    flat = [size for of_group in sizes for size in of_group]
-    values = np.concatenate([item.rows for group in groups for _, item in group], axis=None)
-    found = judge(
-        [model.bench for model in models],
-        np.array(counts),
-        values,
-        np.repeat([sample_budget(budget, size) for size in flat], flat),
-    )
-    told = found.decisions, found.p_values, found.unit
-    decisions, p_values, unit = (numbers.tolist() for numbers in told)
-    decision_texts, p_value_texts, unit_texts = map(texts_of, told)
-    vectors = vector_texts(values, [len(model.features) for model in models], counts)
-    return Numbers(decisions, p_values, unit, decision_texts, p_value_texts, unit_texts, vectors)
-
-
-def vector_texts(values: Floats, widths: Sequence[int], counts: Sequence[int]) -> list[bytes]:
-    """Each row as JSON without its brackets; ``counts`` rows of each of these widths."""
-    if len(set(widths)) == 1:
-        tables = [values.reshape(-1, widths[0])]
-    else:
-        ends = np.cumsum(np.array(widths) * counts)
-        parts = zip(np.split(values, ends[:-1]), widths, strict=True)
-        tables = [part.reshape(-1, width) for part, width in parts]
-    dumped = (orjson.dumps(table, option=orjson.OPT_SERIALIZE_NUMPY) for table in tables)
-    return [text for rows in dumped for text in rows[2:-2].split(b"],[")]
-
-
-def texts_of(numbers: Floats) -> list[bytes]:
-    """Each number as JSON."""
-    return orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
-
-
-def answer(draft: Draft, group: Group, model: Model, numbers: Numbers, begin: int) -> int:
-    """Answer the records of one profile, whose samples stand from ``begin`` on; where they end.
-
-    Nearly all of them hold one sample that is normal; what they say differs in a few numbers only,
-    and is made from a template. The others are written field by field.
-    """
-    first = group[0][1]
-    key, announced = first.key, first.active.record
-    current = draft.profile(key)
-    known = current if isinstance(current, Active) else first.active
-    template = None if draft.suppressed(key) else Template(first, draft.rules.topics, draft.now)
-    mean = drift.least_mean(announced.trained_on)
-    since, wealth = known.since_anomaly, known.drift
-    end, normal = begin, 0
-    for position, item in group:
-        begin, end = end, end + len(item.rows)
-        if (
-            template is not None
-            and end - begin == 1
-            and numbers.decisions[begin] >= 0
-            and item.decoded.rule_severity is None
-            and template.size + len(numbers.vector_texts[begin]) <= SMALL
-        ):
-            since = None if since is None else since + 1
-            if drift.counted(since):
-                wealth = drift.update(wealth, numbers.p_values[begin], mean)
-            outputs = template.normal(
-                item,
-                since,
-                numbers.unit_texts[begin],
-                numbers.decision_texts[begin],
-                numbers.p_value_texts[begin],
-                numbers.vector_texts[begin],
-            )
-            draft.step.timestamps.append(item.record.timestamp)
-            normal += 1
-        else:
-            judgement = judgement_of(item, numbers, slice(begin, end), draft, model)
-            before = item.active.judged(since, wealth)
-            outputs, after = one(draft, item, before, judgement, model)
-            since, wealth = after.since_anomaly, after.drift
-        if drift.due(wealth) and template is not None:
-            asked, told = drifts.tell(draft, key, item.active.judged(since, wealth))
-            outputs.append(asked)
-            wealth = told.drift
-        draft.answers[position] = outputs
-    if normal:
-        draft.told[announced.kind, "scored", "none"] += normal
-        draft.step.heard.add(key)
-    if normal or (since, wealth) != (known.since_anomaly, known.drift):
-        draft.step.profiles[key] = first.active.judged(since, wealth)
-    return end
+Taken = tuple[Incoming, int | None, int, int]
+"""A normal record, in the order of ``Normals.add``."""
 
 
 def one(
@@ -177,7 +267,7 @@ def judgement_of(
 ) -> Judgement | None:
     """What the scores of one record come to; None where all is no evidence."""
     rows, indices = item.rows, item.indices
-    decisions, p_values, unit = (of_all[part] for of_all in numbers[:3])
+    decisions, p_values, unit = (of_all[part] for of_all in numbers)
     budget = sample_budget(draft.rules.settings.alert_budget, len(rows))
     if isnan(sum(decisions)):
         evident = [at for at, decision in enumerate(decisions) if decision == decision]
@@ -185,7 +275,7 @@ def judgement_of(
             return None
         rows, indices = rows[evident], indices[evident]
         decisions, p_values, unit = (
-            [numbers[at] for at in evident] for numbers in (decisions, p_values, unit)
+            [of_all[at] for at in evident] for of_all in (decisions, p_values, unit)
         )
     decision = min(decisions)
     worst = decisions.index(decision)

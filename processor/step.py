@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 from models.artifacts import Artifact, Model
@@ -13,6 +14,8 @@ from processor.state import Forgetting, Suppression
 
 P = TypeVar("P")
 """What a role knows of a profile."""
+
+PLACE, OFFSET = attrgetter("topic", "partition"), attrgetter("offset")
 
 Count = tuple[str, tuple[str, ...]]
 """Name of a counter in ``metrics.py`` and its label values."""
@@ -53,6 +56,11 @@ class Step(Generic[P]):
     def consume(self, record: Incoming) -> None:
         """Note that the Step answers a record; its offset is committed with it."""
         self.offsets[record.topic, record.partition] = record.offset + 1
+
+    def consume_all(self, records: Sequence[Incoming]) -> None:
+        """The same for records in the order of each partition."""
+        last = dict(zip(map(PLACE, records), map(OFFSET, records), strict=True))
+        self.offsets |= {place: offset + 1 for place, offset in last.items()}
 
     def stop_before(self, record: Incoming) -> None:
         """Note that the Step goes up to a record and no further."""

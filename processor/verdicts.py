@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from models.artifacts import Model
 from processor.decode import Decoded
 from processor.draft import Pending
-from processor.names import Topics
 from processor.records import Headers, Incoming, Outgoing
 from processor.state import Active, Learning, Profile
 from processor.tracing import traceparent
@@ -186,7 +185,7 @@ def reasons(model: Model, row: Floats) -> list[dict[str, Any]]:
 
 def verdict_record(record: Incoming, verdict: dict[str, Any], topic: str, now: int) -> Outgoing:
     """The record for ``anomalies``, on the partition of the telemetry."""
-    headers = _headers(verdict["status"], verdict["severity"])
+    headers = headers_of(verdict["status"], verdict["severity"])
     if record.headers:
         headers += traceparent(record.headers)
     value = orjson.dumps(verdict, option=_JSON)
@@ -194,7 +193,7 @@ def verdict_record(record: Incoming, verdict: dict[str, Any], topic: str, now: i
 
 
 @cache
-def _headers(status: str, severity: str) -> Headers:
+def headers_of(status: str, severity: str) -> Headers:
     return (
         ("telltale.status", status.encode()),
         ("telltale.anomaly", b"false" if severity == "none" else b"true"),
@@ -242,80 +241,3 @@ def accepted_fields(
         "source": "scorer",
         "verdict_id": verdict_id,
     }
-
-
-_HOLE = b"\0"
-"""Where a number is missing: a byte that JSON never holds."""
-
-_MISSING = orjson.Fragment(_HOLE)
-_NUMBERS = orjson.Fragment(b"[" + _HOLE + b"]")
-_VECTORS = orjson.Fragment(b"[[" + _HOLE + b"]]")
-
-
-class Template:
-    """The answers to a profile's normal records of one sample, but for their numbers.
-
-    Byte for byte what ``scored`` and ``accepted_record`` give; good for one batch.
-
-    Attributes:
-        size: bytes of both values without the numbers.
-    """
-
-    __slots__ = ("_accepted", "_identity", "_place", "_topics", "_verdict", "size")
-
-    def __init__(self, item: Pending, topics: Topics, now: int) -> None:
-        record, announced = item.record, item.active.record
-        verdict = scored_fields(
-            announced,
-            verdict_id=_MISSING,
-            anomaly=False,
-            score=_MISSING,
-            decision=_MISSING,
-            p_value=_MISSING,
-            severity="none",
-            reasons=[],
-            rule_severity=None,
-            suppressed=False,
-            observed_at=_MISSING,
-            now=now,
-        )
-        accepted = accepted_fields(
-            announced,
-            vectors=_VECTORS,
-            p_values=_NUMBERS,
-            since_anomaly=_MISSING,
-            observed_at=_MISSING,
-            verdict_id=_MISSING,
-        )
-        self._verdict = orjson.dumps(verdict).split(_HOLE)
-        self._accepted = orjson.dumps(accepted).split(_HOLE)
-        self._place = f'"{record.topic}-{record.partition}-'.encode()
-        self._identity = record.partition, record.key
-        self._topics = topics.anomalies, topics.accepted, now
-        self.size = sum(map(len, (*self._verdict, *self._accepted)))
-
-    def normal(
-        self,
-        item: Pending,
-        since_anomaly: int | None,
-        score: bytes,
-        decision: bytes,
-        p_value: bytes,
-        vector: bytes,
-    ) -> list[Outgoing]:
-        """Verdict and accepted sample of a record; numbers as JSON, ``vector`` without brackets."""
-        record = item.record
-        identity = b'%b%d"' % (self._place, record.offset)
-        observed = b"%d" % item.decoded.observed_at
-        since = b"null" if since_anomaly is None else b"%d" % since_anomaly
-        a, b, c, d, e, f = self._verdict
-        verdict = b"".join((a, identity, b, score, c, decision, d, p_value, e, observed, f))
-        a, b, c, d, e, f = self._accepted
-        accepted = b"".join((a, vector, b, p_value, c, since, d, observed, e, identity, f))
-        headers, traced = _headers("scored", "none"), traceparent(record.headers)
-        partition, key = self._identity
-        anomalies, topic, now = self._topics
-        return [
-            Outgoing(anomalies, partition, key, verdict, headers + traced, now),
-            Outgoing(topic, partition, key, accepted, traced),
-        ]

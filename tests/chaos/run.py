@@ -17,8 +17,8 @@ from time import monotonic
 
 from confluent_kafka import KafkaException
 
-import models
 from processor.names import Topics
+from processor.warm import warm_up
 from tests.chaos import cluster, faults
 from tests.chaos.cast import COMMAND, Cast
 from tests.chaos.faults import FAULTS, Stage
@@ -90,7 +90,7 @@ class Play:
             self._cast, brokers, bootstrap, topics, PARTITIONS, SESSION_SECONDS, self.note
         )
         # The kernels are compiled once, not by each process of a fresh checkout beside the others.
-        models.warm_up()
+        warm_up()
         for slot in SLOTS:
             self._cast.start(slot)
 

@@ -1,0 +1,49 @@
+"""Numba kernel that puts texts together from pieces; it releases the interpreter's lock."""
+
+# numba types a kernel by what it is called with.
+# mypy: allow-untyped-defs
+
+from __future__ import annotations
+
+from numba import njit
+
+from models._memory import load_word, store_word
+
+SLACK = 8
+"""Bytes behind the end of every array that may be read, and written."""
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _copy(source, target, size):
+    """Copy bytes, eight at a time: up to seven more than asked for."""
+    for at in range(0, size, 8):
+        store_word(target + at, load_word(source + at))
+
+
+@njit(nogil=True, cache=True)
+def compose(pieces, piece_ends, holes, text, starts, ends, out, out_ends):
+    """Write texts one after another: a piece, what fills the hole behind it, …, the last piece.
+
+    Args:
+        pieces, piece_ends: constant text, and where each of its h + 1 pieces ends.
+        holes: which filling each of the h holes takes.
+        text: of all fillings.
+        starts, ends: where each filling is in ``text``, of shape (fillings, texts).
+        out: large enough for all; it and the other texts have ``SLACK`` bytes behind their end.
+        out_ends: out, where each text ends.
+    """
+    constant, filled, target = pieces.ctypes.data, text.ctypes.data, out.ctypes.data
+    done = 0
+    for n in range(out_ends.size):
+        begin = 0
+        for h in range(piece_ends.size):
+            size = piece_ends[h] - begin
+            _copy(constant + begin, target + done, size)
+            done += size
+            begin = piece_ends[h]
+            if h < holes.size:
+                at = starts[holes[h], n]
+                size = ends[holes[h], n] - at
+                _copy(filled + at, target + done, size)
+                done += size
+        out_ends[n] = done

@@ -1,0 +1,50 @@
+"""Numbers at addresses, aligned or not, for kernels that read and write texts."""
+
+# numba types a kernel by what it is called with.
+# mypy: allow-untyped-defs
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+
+def _pointer(builder: Any, address: Any, kind: Any) -> Any:
+    return builder.inttoptr(address, ir.IntType(kind.bitwidth).as_pointer())
+
+
+def _loads(kind):
+    @intrinsic
+    def load(typing, address):
+        """The unsigned number at an address."""
+        del typing
+
+        def generate(context, builder, signature, arguments):
+            del context, signature
+            found = builder.load(_pointer(builder, arguments[0], kind))
+            found.align = 1
+            return found
+
+        return kind(address), generate
+
+    return load
+
+
+load_byte, load_half, load_word = map(_loads, (types.uint8, types.uint32, types.uint64))
+
+
+@intrinsic
+def store_word(typing, address, value):
+    """Have 64 bits stand at an address."""
+    del typing, value
+
+    def generate(context, builder, signature, arguments):
+        del signature
+        stored = builder.store(arguments[1], _pointer(builder, arguments[0], types.uint64))
+        stored.align = 1
+        return context.get_dummy_value()
+
+    return types.void(address, types.uint64), generate

@@ -1,0 +1,24 @@
+"""Warm-up: every kernel compiled, or loaded from numba's cache on disk, before the first record."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import models
+from models import drift
+from models.drifting import follow_all
+from models.features.layout import Layouts
+from processor.normals import composed, filling
+
+NAMES = ("0",)
+RECORD = b'{"values":[1]}'
+
+
+def warm_up() -> None:
+    """Call every kernel once, those of training and scoring and those of a batch's texts."""
+    models.warm_up()
+    layouts = Layouts()
+    layouts.learn([(RECORD, b"p", NAMES)])
+    layouts.read([layouts.range(NAMES)], [1], [1], [b"p"], [RECORD], len(RECORD))
+    follow_all([drift.NONE], [None], [1], [1], np.zeros(1), np.zeros(1))
+    composed(b"\0A", 0, [filling([b"1"])], 1)
