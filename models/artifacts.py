@@ -58,6 +58,11 @@ class Model:
         """The detector as a batch is judged by it."""
         return Bench(self.detector)
 
+    @cached_property
+    def name_bytes(self) -> int:
+        """Bytes of the names of the columns as JSON, at most."""
+        return sum(6 * len(name) + 3 for name in self.features)
+
     @property
     def nbytes(self) -> int:
         """Bytes that the model takes in memory."""

@@ -29,11 +29,12 @@ class Assignment:
 
     Attributes:
         partitions: partition numbers held, the same of every input; None outside the group.
-        positions: next offset to be answered of each input; empty until restored.
+        positions: next offset to be answered of each input that is held; empty until restored.
         ends: offset at which each input was last seen to end.
         waiting: why no telemetry is read now, or None.
         restore_seconds: how long the last restore took.
         restore_remaining: offsets of the changelogs that a restore under way has yet to pass.
+        epoch: goes up whenever the state is let go of.
         lost: whether partitions were lost, rather than revoked, since this was last set to False.
     """
 
@@ -44,6 +45,7 @@ class Assignment:
         self.waiting: str | None = "joining the group"
         self.restore_seconds = 0.0
         self.restore_remaining = 0
+        self.epoch = 0
         self.lost = False
         self._consumer = consumer
         self._admin: AdminClient
@@ -74,10 +76,6 @@ class Assignment:
         """Raise what went wrong inside a callback, where it cannot be raised."""
         if self._broken is not None:
             raise self._broken
-
-    def holds(self, place: Place, offset: int) -> bool:
-        """Whether a polled record is still ours to answer."""
-        return self.positions.get(place, offset + 1) <= offset
 
     def advance(self) -> bool:
         """Go on with a restore, some records at a time; whether records can be answered.
@@ -185,6 +183,7 @@ class Assignment:
 
     def _clear(self) -> None:
         self.close()
+        self.epoch += 1
         self.positions = {}
         self.ends = {}
         self._urgent = {}

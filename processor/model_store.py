@@ -44,21 +44,22 @@ class ModelStore:
         """
         found: dict[str, Model | ArtifactError] = {}
         for record in records:
-            if record.sha256 in found:
+            sha256 = record.sha256
+            if sha256 in found:
                 continue
-            if record.sha256 in self._opened:
-                self._opened.move_to_end(record.sha256)
-                found[record.sha256] = self._opened[record.sha256][0]
+            if sha256 in self._opened:
+                self._opened.move_to_end(sha256)
+                found[sha256] = self._opened[sha256][0]
                 continue
             try:
-                model = self.storage.read(record.artifact, record.sha256)
+                model = self.storage.read(record.artifact, sha256)
             except ArtifactUnavailable:
                 raise
             except ArtifactError as error:
-                found[record.sha256] = error
+                found[sha256] = error
                 continue
-            self._keep(record.sha256, model)
-            found[record.sha256] = model
+            self._keep(sha256, model)
+            found[sha256] = model
         return found
 
     def write_all(

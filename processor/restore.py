@@ -157,13 +157,14 @@ def passes(error: KafkaError) -> bool:
 
 def incoming(message: Message) -> Incoming:
     """A polled message as a plain value."""
+    headers = message.headers()
     return Incoming(
         message.topic(),
         message.partition(),
         message.offset(),
         message.key(),
         message.value(),
-        tuple(message.headers() or ()),
+        tuple(headers) if headers else (),
         message.timestamp()[1],
     )
 

@@ -113,6 +113,9 @@ class RetrainerRole:
         self._waiting.difference_update(key for key in due if key not in step.profiles)
         return step if step.profiles else None
 
+    def ahead(self, step: Step[Pool]) -> None:
+        """Training takes far longer than a commit: there is nothing to gain."""
+
     def apply(self, step: Step[Pool]) -> None:
         for key, pool in step.profiles.items():
             if pool is None:

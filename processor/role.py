@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from processor.records import Incoming, TopicPartition
@@ -40,8 +40,14 @@ class Role(Protocol):
     def compute(self, batch: Sequence[Incoming], now: int) -> Step[Any]:
         """The Step of a batch, its artefacts written."""
 
+    def ahead(self, step: Step[Any]) -> Callable[[], None] | None:
+        """Let the next Step be computed on the state plus this one's delta, before it is committed.
+
+        What is given takes it back; None where the next Step has to wait for the commit.
+        """
+
     def apply(self, step: Step[Any]) -> None:
-        """Take over the delta of a committed Step."""
+        """Take over the delta of a committed Step, ``ahead`` of which was called or not."""
 
     def drop(self) -> None:
         """Forget all state."""

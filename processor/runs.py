@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from models.artifacts import Model
 from models.features.extracted import Extracted
 from processor.decode import Decoded, profile_id
 from processor.draft import Draft, Floats, Pending
@@ -24,7 +25,7 @@ LEARNT = 4
 
 FIRST = np.zeros(1, dtype=np.int64)
 
-OpenModels = Callable[[Draft, Iterable[ProfileKey]], None]
+OpenModels = Callable[[Draft, Iterable[tuple[ProfileKey, Active]]], None]
 
 
 class Run(NamedTuple):
@@ -38,6 +39,7 @@ class Run(NamedTuple):
 
     key: ProfileKey
     active: Active
+    model: Model
     positions: list[int]
     records: list[Incoming]
     observed: list[int]
@@ -56,7 +58,7 @@ class Run(NamedTuple):
     def pending(self, at: int) -> Pending:
         """One of them as any other record that waits for its score."""
         rows = self.rows[at : at + 1]
-        extracted = Extracted(tuple(self.active.record.features), rows, False, True)
+        extracted = Extracted(self.model.features, rows, False, True)
         decoded = Decoded(KIND, self.key[2], self.observed[at], extracted)
         return Pending(self.records[at], decoded, self.key, self.active, rows, FIRST)
 
@@ -81,32 +83,31 @@ def read_runs(
         together: places in the batch of what comes from one source; runs are taken out of it.
     """
     topic = draft.rules.topics.telemetry(KIND)
-    keys = {
-        source: key
+    active = {
+        source: (key, profile)
         for source in together
         if source[0] == topic
         and (key := _identity(source)) is not None
-        and isinstance(draft.profile(key), Active)
+        and isinstance(profile := draft.profile(key), Active)
     }
-    open_models(draft, keys.values())
+    open_models(draft, active.values())
     missed: Missed = []
-    asked: list[tuple[Source, ProfileKey, Active, list[int], tuple[str, ...]]] = []
+    asked: list[tuple[Source, ProfileKey, Active, list[int], Model]] = []
     ranges = []
-    for source, key in keys.items():
-        profile, positions = draft.profile(key), together[source]
-        if not isinstance(profile, Active):
+    for source, (key, profile) in active.items():
+        model, positions = draft.models.get(profile.record.sha256), together[source]
+        if model is None:
             continue
-        names = draft.models[profile.record.sha256].features
-        known = draft.rules.layouts.range(names)
+        known = draft.rules.layouts.range(model.features)
         if known[0] == known[1]:
-            missed.append((positions[0], names))
+            missed.append((positions[0], model.features))
         else:
-            asked.append((source, key, profile, positions, names))
+            asked.append((source, key, profile, positions, model))
             ranges.append(known)
     order = [telemetry[at] for _, _, _, positions, _ in asked for at in positions]
     batch = draft.rules.layouts.read(
         ranges,
-        [len(names) for *_, names in asked],
+        [len(model.features) for *_, model in asked],
         [len(positions) for *_, positions, _ in asked],
         [source[2] or b"" for source, *_ in asked],
         [record.value or b"" for record in order],
@@ -115,16 +116,18 @@ def read_runs(
     stamps = np.clip([record.timestamp for record in order], 0, MAX_EPOCH_MS)
     observed = np.where(batch.times < 0, stamps, batch.times).tolist()
     runs, begin, at = [], 0, 0
-    for (source, key, profile, positions, names), good in zip(
+    for (source, key, profile, positions, model), good in zip(
         asked, batch.good.tolist(), strict=True
     ):
-        end, until = begin + len(positions), at + len(positions) * len(names)
+        width = len(model.features)
+        end, until = begin + len(positions), at + len(positions) * width
         if good:
-            rows = batch.values[at:until].reshape(-1, len(names))
-            runs.append(Run(key, profile, positions, order[begin:end], observed[begin:end], rows))
+            rows = batch.values[at:until].reshape(-1, width)
+            records, times = order[begin:end], observed[begin:end]
+            runs.append(Run(key, profile, model, positions, records, times, rows))
             del together[source]
         else:
-            missed.append((positions[0], names))
+            missed.append((positions[0], model.features))
         begin, at = end, until
     return runs, missed
 

@@ -117,7 +117,8 @@ def read(draft: Draft, telemetry: Sequence[Incoming]) -> tuple[list[Run], list[R
         if isinstance(value, Decoded)
     )
     draft.recall(profiles)
-    open_models(draft, profiles)
+    found = ((key, draft.profile(key)) for key in profiles)
+    open_models(draft, [(key, held) for key, held in found if isinstance(held, Active)])
     return runs, others
 
 
@@ -132,20 +133,17 @@ def control(draft: Draft, record: Incoming) -> bool:
     return execute(draft, record)
 
 
-def open_models(draft: Draft, profiles: Iterable[ProfileKey]) -> None:
+def open_models(draft: Draft, profiles: Iterable[tuple[ProfileKey, Active]]) -> None:
     """Have every model that the batch needs at hand, or say that it is lost."""
-    found = {key: draft.profile(key) for key in profiles}
-    needed = {
-        key: profile
-        for key, profile in found.items()
-        if isinstance(profile, Active) and profile.record.sha256 not in draft.models
-    }
-    opened = draft.rules.open_models(active.record for active in needed.values())
-    for key, active in needed.items():
+    needed = [(key, active) for key, active in profiles if active.record.sha256 not in draft.models]
+    opened = draft.rules.open_models(active.record for _, active in needed)
+    found = {sha256: model for sha256, model in opened.items() if isinstance(model, Model)}
+    draft.models |= found
+    if len(found) == len(opened):
+        return
+    for key, active in needed:
         model = opened[active.record.sha256]
-        if isinstance(model, Model):
-            draft.models[active.record.sha256] = model
-        else:
+        if not isinstance(model, Model):
             announcements.fall_back(draft, key, active, model)
 
 

@@ -136,6 +136,20 @@ class ScorerRole:
 
         return self._store.written(make, self._log)
 
+    def ahead(self, step: Step[Profile]) -> Callable[[], None] | None:
+        """Only where all that changes is what profiles have seen: no model, command or receipt."""
+        if step.rest or step.artifacts or step.discards or step.suppressions or step.forgettings:
+            return None
+        before = {key: self._state.profile(key) for key in step.profiles}
+        if None in before.values() and self._spill.counts.total():
+            # It may wait in the file, which lets go of it with the commit.
+            return None
+        if not all(same_kind(held, step.profiles[key]) for key, held in before.items()):
+            return None
+        self._state.apply(step.profiles, {})
+        self._expiry.hear(step.heard, self._now)
+        return lambda: self._state.apply(before, {})
+
     def apply(self, step: Step[Profile]) -> None:
         failures = self._spill.failures
         for key, profile in step.profiles.items():
@@ -247,6 +261,13 @@ class ScorerRole:
             except (ValueError, KeyError, TypeError) as error:
                 self._log.error("profile_unreadable", key=repr(key[:80]), error=repr(error))
         return windows, forgettings
+
+
+def same_kind(before: Profile | None, after: Profile | None) -> bool:
+    """Whether a profile goes on to learn, or to be judged by the same model."""
+    if isinstance(before, Active):
+        return same_model(before, after)
+    return isinstance(after, Learning)
 
 
 def same_model(before: Active, after: Profile | None) -> bool:

@@ -94,7 +94,7 @@ def grouped(draft: Draft, runs: Sequence[Run]) -> list[Group]:
     """The records that wait for a score by profile, profiles of one width together."""
     groups = [
         Group(
-            run.key, run.active, draft.models[run.active.record.sha256], run.positions, run,
+            run.key, run.active, run.model, run.positions, run,
             run.rows.reshape(-1), [1] * len(run.positions), plain=True,
         )
         for run in runs
@@ -155,8 +155,7 @@ def followed(groups: Sequence[Group], judged: Judged) -> list[Drift | None]:
 
 def fits(draft: Draft, group: Group) -> bool:
     """Whether normal records of one sample may be answered together."""
-    names = group.model.features
-    most = OTHER_BYTES + NUMBER_BYTES * len(names) + 6 * sum(map(len, names)) + 3 * len(names)
+    most = OTHER_BYTES + NUMBER_BYTES * len(group.model.features) + group.model.name_bytes
     return most <= SMALL and not draft.suppressed(group.key)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, Queue
 from threading import Thread
 from time import monotonic
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
@@ -79,9 +79,17 @@ class Transactions:
             producer.purge(in_queue=True, in_flight=True)
 
     def commit(
-        self, outputs: Sequence[Outgoing], offsets: Mapping[Place, int], consumer: Consumer
+        self,
+        outputs: Sequence[Outgoing],
+        offsets: Mapping[Place, int],
+        consumer: Consumer,
+        meanwhile: Callable[[], None] | None = None,
     ) -> None:
         """Write outputs and offsets in one transaction.
+
+        Args:
+            meanwhile: called while the broker answers; it does not touch the consumer, and raises
+                nothing.
 
         Raises:
             Aborted: nothing of it will ever be seen.
@@ -99,14 +107,12 @@ class Transactions:
             places = [
                 TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()
             ]
-            self._call(
-                lambda: self._bounded(
-                    lambda: producer.send_offsets_to_transaction(
-                        places, consumer.consumer_group_metadata()
-                    )
-                )
-            )
-            self._call(lambda: producer.commit_transaction(self._seconds))
+            if meanwhile is None:
+                self._end(producer, places, consumer)
+            else:
+                ended = _started(lambda: self._end(producer, places, consumer))
+                meanwhile()
+                _raise(ended.get())
         except Aborted as error:
             self._abort(producer)
             reasons = (self._undelivered, *_reasons(error.__cause__))
@@ -117,6 +123,16 @@ class Transactions:
                 why = f"{self._where} refused a record: {self._undelivered.str()}"
                 raise Fatal(f"{why}; compare: telltale topics check") from error
             raise Aborted(f"{error}{self._told()}") from error
+
+    def _end(self, producer: Producer, places: list[TopicPartition], consumer: Consumer) -> None:
+        self._call(
+            lambda: self._bounded(
+                lambda: producer.send_offsets_to_transaction(
+                    places, consumer.consumer_group_metadata()
+                )
+            )
+        )
+        self._call(lambda: producer.commit_transaction(self._seconds))
 
     def _produce(self, producer: Producer, outputs: Sequence[Outgoing]) -> None:
         produce = producer.produce
@@ -152,34 +168,24 @@ class Transactions:
         except Aborted as error:
             raise Lost(f"the abort failed: {error}") from error
 
-    def _bounded(self, function: Callable[[], T]) -> T:
+    def _bounded(self, function: Callable[[], object]) -> None:
         """Call in a thread of its own that is left alone if it does not come back.
 
         Sending offsets ignores its time-out while the group's coordinator is away, and can hang for
         ever once librdkafka has let go of that broker (librdkafka issues 5456 and 5511). The
         transaction is over by then on the broker's side.
         """
-        outcome: Queue[tuple[T | None, BaseException | None]] = Queue()
-
-        def run() -> None:
-            try:
-                outcome.put((function(), None))
-            except BaseException as error:
-                outcome.put((None, error))
-
-        Thread(target=run, daemon=True).start()
+        outcome = _started(function)
         deadline = monotonic() + self._seconds
         while True:
             try:
-                value, error = outcome.get(timeout=1.0)
+                _raise(outcome.get(timeout=1.0))
             except Empty:
                 self._turned()
                 if monotonic() > deadline:
                     raise Lost("sending the offsets did not come back") from None
-                continue
-            if error is not None:
-                raise error
-            return cast(T, value)
+            else:
+                return
 
     def _call(self, function: Callable[[], T], patience: float = RETRY_SECONDS) -> T:
         """Call, and repeat the identical call while its error is retriable."""
@@ -193,6 +199,27 @@ class Transactions:
                     raise _translated(error) from error
                 if monotonic() > deadline:
                     raise Lost(f"no answer for {patience:.0f} s: {_text(error)}") from error
+
+
+def _started(function: Callable[[], object]) -> Queue[BaseException | None]:
+    """Call in a thread of its own; where to wait for what it raised, or None."""
+    outcome: Queue[BaseException | None] = Queue()
+
+    def run() -> None:
+        try:
+            function()
+        except BaseException as error:
+            outcome.put(error)
+        else:
+            outcome.put(None)
+
+    Thread(target=run, daemon=True).start()
+    return outcome
+
+
+def _raise(error: BaseException | None) -> None:
+    if error is not None:
+        raise error
 
 
 def _reasons(error: BaseException | None) -> tuple[KafkaError, ...]:

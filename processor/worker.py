@@ -1,12 +1,15 @@
 """The loop that both roles turn: poll → Step → transaction → apply.
 
 The consumer is never polled while a transaction is open, so rebalance callbacks never meet one.
+Under load the next Step is computed while the broker ends the transaction of the one before: its
+records are polled before that begins, and where it comes to nothing, both Steps are dropped.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from time import monotonic, time_ns
 from typing import Any
 from uuid import uuid4
@@ -41,6 +44,26 @@ ABORTS_IN_A_ROW = 5
 JOIN_MARGIN_SECONDS = 30.0
 
 
+@dataclass
+class Ready:
+    """A Step that is computed.
+
+    Attributes:
+        began: when its records were polled, in seconds of the monotonic clock.
+        epoch: of the assignment that it was computed under.
+        undo: takes its delta out of the state again, where that was put there ahead of the commit.
+    """
+
+    step: Step[Any]
+    began: float
+    epoch: int
+    undo: Callable[[], None] | None = None
+
+    def take_back(self) -> None:
+        if self.undo is not None:
+            self.undo()
+
+
 class Worker:
     """One role's loop; ``run`` returns the process's exit code."""
 
@@ -66,6 +89,7 @@ class Worker:
         self._assignment = Assignment(self._consumer, role, settings, log)
         self._watch = Watch(self._consumer, settings, role, self._assignment, self.health, metrics)
         self._rest: Sequence[Incoming] = ()
+        self._ready: Ready | None = None
         self._aborts = 0
         self._outside = monotonic()
         # A member that is in the middle of a long batch may hold up a rebalance that long.
@@ -83,6 +107,8 @@ class Worker:
             self._start()
             while not self._stopping.is_set():
                 self._turn()
+            if self._ready is not None:
+                self._commit(self._ready)
         except (Fatal, LostOffsets) as error:
             return self._end(str(error))
         except KafkaException as error:
@@ -134,9 +160,12 @@ class Worker:
         self._turned()
         if not self._has_producer():
             return
-        records = self._rest or self._poll(0.0 if self._assignment.restoring else POLL_SECONDS)
+        at_once = self._assignment.restoring or self._ready is not None
+        records = self._rest or self._poll(0.0 if at_once else POLL_SECONDS)
         self._rest = ()
         self._assignment.check()
+        if self._ready is not None and self._ready.epoch != self._assignment.epoch:
+            self._ready = None
         if self._assignment.lost:
             # The group's coordinator may be another by now, and a producer may not notice.
             self._assignment.lost = False
@@ -150,24 +179,48 @@ class Worker:
         self._check_place()
 
     def _answer(self, records: Sequence[Incoming]) -> None:
-        """Compute and commit the Step of what was polled."""
+        """Compute the Step of what was polled, and commit what is ready."""
+        ready, self._ready = self._ready, None
+        found: list[Ready | ArtifactUnavailable] = []
+
+        def compute() -> None:
+            found.extend(self._computed(records))
+
+        if ready is None:
+            compute()
+        elif not self._commit(ready, compute if records else None):
+            return
+        for one in found:
+            if isinstance(one, ArtifactUnavailable):
+                # Read again rather than kept: whoever is not polled holds up the whole group.
+                self._assignment.fetch()
+                self._unavailable = f"the model directory does not answer: {one}"
+                self._wait(self._unavailable)
+                continue
+            if records:
+                self._unavailable = None
+            # Only under load: what is polled then would wait for two transactions.
+            if len(records) >= self._settings.batch_records * FILLED_FROM:
+                one.undo = self._role.ahead(one.step)
+            if one.undo is not None:
+                self._ready = one
+            elif self._commit(one):
+                self._rest = one.step.rest
+
+    def _computed(self, records: Sequence[Incoming]) -> Iterator[Ready | ArtifactUnavailable]:
+        """The Step of what was polled, if there is anything to do; or why it cannot be made."""
         began, now = monotonic(), time_ns() // 1_000_000
         try:
             step = self._role.compute(records, now) if records else self._role.idle(now)
         except ArtifactUnavailable as error:
-            # Read again rather than kept: whoever is not polled holds up the whole group.
-            self._assignment.fetch()
-            self._unavailable = f"the model directory does not answer: {error}"
-            self._wait(self._unavailable)
+            yield error
             return
-        if records:
-            self._unavailable = None
-        if step is not None and self._commit(step):
-            self._rest = step.rest
-            self._metrics.batch_seconds.labels(self._role.name).observe(monotonic() - began)
+        if step is not None:
+            yield Ready(step, began, self._assignment.epoch)
 
     def _unanswered(self) -> set[Place]:
-        return {(record.topic, record.partition) for record in self._rest}
+        ready = self._ready.step.offsets.keys() if self._ready is not None else ()
+        return {*ready, *((record.topic, record.partition) for record in self._rest)}
 
     def _check_place(self) -> None:
         """End where the group gives no place for long, though the broker answers.
@@ -200,9 +253,13 @@ class Worker:
             else:
                 self._complaint = f"; the last error was: {error.str()}"
                 self._log.debug("consumer", error=error.str())
-        holds = self._assignment.holds
+        # What is computed and not committed is not to be answered again where it is read again.
+        ready = {} if self._ready is None else self._ready.step.offsets
+        until = self._assignment.positions | ready
         return [
-            record for record in found if holds((record.topic, record.partition), record.offset)
+            record
+            for record in found
+            if until.get((record.topic, record.partition), record.offset + 1) <= record.offset
         ]
 
     def _messages(self, timeout: float) -> list[Message]:
@@ -222,12 +279,20 @@ class Worker:
             found += self._consumer.consume(most - len(found), POLL_SECONDS)
         return found
 
-    def _commit(self, step: Step[Any]) -> bool:
-        """Commit a Step and apply it; False where it was dropped."""
+    def _commit(self, ready: Ready, meanwhile: Callable[[], None] | None = None) -> bool:
+        """Commit a Step and apply it; False where it was dropped.
+
+        Args:
+            meanwhile: called while the broker answers.
+        """
+        step = ready.step
         try:
             if step.outputs or step.offsets:
-                self._transactions.commit(step.outputs, step.offsets, self._consumer)
+                self._transactions.commit(step.outputs, step.offsets, self._consumer, meanwhile)
+            elif meanwhile is not None:
+                meanwhile()
         except Aborted as error:
+            ready.take_back()
             self._aborts += 1
             self._count("aborted")
             self._log.warning("aborted", reason=str(error), in_a_row=self._aborts)
@@ -248,6 +313,8 @@ class Worker:
         self._assignment.answered(step.offsets)
         self._metrics.count(self._role.name, step.counts)
         self._metrics.observe_latencies(self._role.name, step.timestamps, time_ns() // 1_000_000)
+        if step.offsets:
+            self._metrics.batch_seconds.labels(self._role.name).observe(monotonic() - ready.began)
         return True
 
     def _anew(self) -> None:

@@ -1,6 +1,7 @@
 """Nothing lost, nothing doubled, under random schedules of all that can go wrong."""
 
 import os
+from collections.abc import Callable
 
 import orjson
 from hypothesis import HealthCheck, Phase, settings
@@ -63,8 +64,41 @@ class Delivery(RuleBasedStateMachine):
                 record = orjson.dumps({"values": {"x": value}})
                 topic = TOPICS.telemetry("features")
                 self.kafka.append(topic, partition, profile.encode(), record)
-            before = drifts(process)
+            before = seen(process)
             self.end(process, process.step(most, self.now), end, before)
+
+    @rule(who=WHO, work=st.lists(WORK, min_size=2, max_size=8))
+    def steps_are_computed_ahead_of_the_commit_before(
+        self, who: int, work: list[tuple[int, str, list[float], int, str]]
+    ) -> None:
+        """As under load: where a Step comes to nothing, so does the one that was built on it."""
+        process = self.processes[who]
+        ready: Step[object] | None = None
+        undo: Callable[[], None] | None = None
+        before = seen(process)
+        for partition, profile, values, most, end in work:
+            for value in values:
+                record = orjson.dumps({"values": {"x": value}})
+                topic = TOPICS.telemetry("features")
+                self.kafka.append(topic, partition, profile.encode(), record)
+            step = process.step(most, self.now, ready)
+            if ready is not None:
+                if end == "abort" and undo is not None:
+                    undo()
+                self.end(process, ready, end, before)
+                ready = None
+                if end != "commit":
+                    continue
+            if step is None:
+                continue
+            before = seen(process)
+            undo = process.role.ahead(step)
+            if undo is None:
+                self.end(process, step, "commit")
+            else:
+                ready = step
+        if ready is not None:
+            self.end(process, ready, "commit")
 
     @rule(partition=PARTITION, profile=PROFILES)
     def bad_telemetry_arrives(self, partition: int, profile: str) -> None:
@@ -87,14 +121,14 @@ class Delivery(RuleBasedStateMachine):
         process: Process,
         step: Step[object] | None,
         end: str,
-        before: dict[object, drift.Drift] | None = None,
+        before: dict[object, object] | None = None,
     ) -> None:
         """Commit or abort a Step; the process may die just before or just after."""
         if step is None:
             return
         if end == "abort":
             process.rest = ()
-            assert drifts(process) == before, "a Step that is dropped leaves no trace"
+            assert seen(process) == before, "a Step that is dropped leaves no trace"
             return
         done = end != "die before" and process.commit(step, self.epochs[process.name])
         if end.startswith("die"):
@@ -142,7 +176,7 @@ class Delivery(RuleBasedStateMachine):
         process = self.processes[who]
         for minutes, end in turns:
             self.now = self.kafka.now = self.now + minutes * 60_000
-            before = drifts(process)
+            before = seen(process)
             self.end(process, process.step(1000, self.now), end, before)
 
     @rule(times=st.integers(1, 3))
@@ -195,16 +229,19 @@ class Delivery(RuleBasedStateMachine):
             self.end(process, step, "commit")
 
 
-def drifts(process: Process) -> dict[object, drift.Drift]:
-    """What a scorer knows of the drift of its profiles."""
+def seen(process: Process) -> dict[object, object]:
+    """What a scorer knows of its profiles, beside their models."""
     if process.name != "scorer":
         return {}
-    return {
-        (partition, identity): profile.drift
-        for partition, held in process.role._state.profiles.items()
-        for identity, profile in held.items()
+    state = process.role._state
+    profiles = {
+        (partition, identity): (profile.drift, profile.since_anomaly)
         if isinstance(profile, Active)
+        else (profile.ring.seen, profile.retry_at)
+        for partition, held in state.profiles.items()
+        for identity, profile in held.items()
     }
+    return profiles | {place: count for place, count in state.counts.items() if count}
 
 
 Delivery.TestCase.settings = settings(

@@ -178,20 +178,27 @@ class Process:
             if place in self.positions:
                 assert self.positions[place] > newest, f"state ahead of the offsets at {place}"
 
-    def poll(self, most: int) -> Sequence[Incoming]:
-        """The next records of each input, at most so many of each; a rest comes first."""
+    def poll(self, most: int, ready: Step[Any] | None = None) -> Sequence[Incoming]:
+        """The next records of each input, at most so many of each; a rest comes first.
+
+        Args:
+            ready: a Step that is computed and not committed, behind which they come.
+        """
         if self.rest:
             return self.rest
+        positions = self.positions | (ready.offsets if ready is not None else {})
         return [
             record
-            for place, offset in self.positions.items()
+            for place, offset in positions.items()
             for record in self._kafka.logs[place][offset : offset + most]
         ]
 
-    def step(self, most: int, now: int) -> Step[Any] | None:
-        """The Step of the next records, or of what is due without any."""
-        records = self.poll(most)
-        if not self.poll(1):
+    def step(self, most: int, now: int, ready: Step[Any] | None = None) -> Step[Any] | None:
+        """The Step of the next records, or of what is due without any; ``ready`` as in ``poll``."""
+        records = self.poll(most, ready)
+        if ready is not None and not records:
+            return None
+        if not self.poll(1, ready) and ready is None:
             self.role.answered(now)
         try:
             step: Step[Any] | None = (
