@@ -26,7 +26,9 @@ from numba.extending import intrinsic
 FOREST, GAUSSIAN, DEVIATION, NEIGHBORS, EXTREMES = 0, 1, 2, 3, 4
 HEADER_WORDS = 4
 PART_WORDS = 10
-CHUNK = 64
+CHUNK = 256
+# From so many rows on they are compared with the samples of a model side by side.
+MANY = 64
 WALK_DEPTH = 128
 HUGE = 1e150
 # What a part that finds a row normal still has to say about why it is abnormal.
@@ -414,17 +416,106 @@ def _neighbors(views, part, data, z, used, rows, width, scores, seen, total, sha
     which = np.empty(wanted, dtype=np.int64)
     ages = np.empty(samples, dtype=np.float32)
     _ages(samples, f64[part + 8], ages)
+    together = rows >= MANY and wanted == 5 and not gaps
+    asking = np.empty((max(width, i64[part + 9]), rows if together else 0), dtype=np.float32)
+    which_row = np.empty(rows, dtype=np.int64)
+    count = features = first = 0
     for r in range(rows):
-        first, features, there = _see(views, part, data, z[r], used[r], width, seen)
+        begin, compared, there = _see(views, part, data, z[r], used[r], width, seen)
         if there <= 0:
             scores[r] = np.nan
-            continue
-        _distances(f32, first, samples, gaps, ages, seen, there, features, total, shared)
-        if wanted == 5:
-            scores[r] = -_mean_of_five(total, samples)
+        elif together and there == compared:
+            for feature in range(compared):
+                asking[feature, count] = np.float32(seen[feature])
+            which_row[count] = r
+            count, first, features = count + 1, begin, compared
         else:
-            found = _nearest(total, samples, wanted, nearest, which)
-            scores[r] = -_mean_nearest(nearest, found)
+            _distances(f32, begin, samples, gaps, ages, seen, there, compared, total, shared)
+            if wanted == 5:
+                scores[r] = -_mean_of_five(total, samples)
+            else:
+                found = _nearest(total, samples, wanted, nearest, which)
+                scores[r] = -_mean_nearest(nearest, found)
+    if count > 0:
+        _neighbors_together(
+            f32, first, samples, ages, asking[:features], which_row[:count], scores
+        )
+
+
+@njit(nogil=True, cache=True)
+def _neighbors_together(f32, first, samples, ages, asking, which, scores):
+    """What ``_distances`` and ``_mean_of_five`` give, for many complete rows at once.
+
+    Side by side they are compared with one pair of samples after the other, and the five least
+    distances of each are kept by vector instructions, too.
+
+    Args:
+        asking: the rows as ``_see`` gives them, a row for each feature, (features, rows or more).
+        which: their places in ``scores``.
+    """
+    features, count = asking.shape[0], which.size
+    inverse = np.float32(1.0) / np.float32(features)
+    total, other = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
+    least = np.full((5, count), np.float32(np.inf))
+    for s in range(0, samples, 2):
+        weight, next_weight = ages[s] * inverse, np.float32(np.nan)
+        t = s
+        if s + 1 < samples:
+            t = s + 1
+            next_weight = ages[t] * inverse
+        _add_pair(f32, first, samples, features, s, t, asking, total, other)
+        _keep_five(total, other, weight, next_weight, least)
+    for k in range(count):
+        mean, found = 0.0, 0
+        for rank in range(5):
+            if least[rank, k] < np.float32(np.inf):
+                mean += np.float64(least[rank, k])
+                found += 1
+        scores[which[k]] = -(mean / found) if found > 0 else np.nan
+
+
+@njit(nogil=True, cache=True)
+def _add_pair(f32, first, samples, features, s, t, asking, total, other):
+    """Sums of |difference| of all that ask to samples ``s`` and ``t``, as ``_add_complete``."""
+    total[:] = np.float32(0.0)
+    other[:] = np.float32(0.0)
+    feature = 0
+    while feature + 4 <= features:
+        c0 = _column(f32, first, samples, feature)
+        c1 = _column(f32, first, samples, feature + 1)
+        c2 = _column(f32, first, samples, feature + 2)
+        c3 = _column(f32, first, samples, feature + 3)
+        s0, s1, s2, s3 = c0[s], c1[s], c2[s], c3[s]
+        t0, t1, t2, t3 = c0[t], c1[t], c2[t], c3[t]
+        a0, a1 = asking[feature], asking[feature + 1]
+        a2, a3 = asking[feature + 2], asking[feature + 3]
+        for k in range(total.size):
+            x0, x1, x2, x3 = a0[k], a1[k], a2[k], a3[k]
+            total[k] += (abs(x0 - s0) + abs(x1 - s1)) + (abs(x2 - s2) + abs(x3 - s3))
+            other[k] += (abs(x0 - t0) + abs(x1 - t1)) + (abs(x2 - t2) + abs(x3 - t3))
+        feature += 4
+    while feature < features:
+        column, a0 = _column(f32, first, samples, feature), asking[feature]
+        s0, t0 = column[s], column[t]
+        for k in range(total.size):
+            total[k] += abs(a0[k] - s0)
+            other[k] += abs(a0[k] - t0)
+        feature += 1
+
+
+@njit(nogil=True, cache=True)
+def _keep_five(total, other, weight, next_weight, least):
+    """Put two weighed distances of each that asks among its five least, ascending; NaN is none."""
+    a, b, c, d, e = least[0], least[1], least[2], least[3], least[4]
+    for k in range(total.size):
+        va, vb, vc, vd, ve = a[k], b[k], c[k], d[k], e[k]
+        for x in (total[k] * weight, other[k] * next_weight):
+            va, x = (x, va) if x < va else (va, x)
+            vb, x = (x, vb) if x < vb else (vb, x)
+            vc, x = (x, vc) if x < vc else (vc, x)
+            vd, x = (x, vd) if x < vd else (vd, x)
+            ve = x if x < ve else ve
+        a[k], b[k], c[k], d[k], e[k] = va, vb, vc, vd, ve
 
 
 @njit(nogil=True, cache=True)
