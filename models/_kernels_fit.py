@@ -94,9 +94,34 @@ def robust_scales(columns, noise, centres, scales):
             centres[feature] = scales[feature] = np.nan
             continue
         centre = _middle(ordered, size, size)
-        square = _spread(ordered, size, centre, deviations, rank)
+        mad, square = _median_deviation(ordered, size, centre), 0.0
+        if not mad * MAD_TO_DEVIATION > _floor(centre, noise):
+            square = _spread(ordered, size, centre, deviations, rank) / size
         centres[feature] = centre
-        scales[feature] = _scale(_middle(deviations, size, size), square / size, centre, noise)
+        scales[feature] = _scale(mad, square, centre, noise)
+
+
+@njit(nogil=True, cache=True)
+def _median_deviation(ordered, size, centre):
+    """Median of |ordered − centre|, without sorting: O(log n)."""
+    upper = size // 2
+    high = _deviation(ordered, size, centre, upper)
+    if size % 2 == 1:
+        return high
+    return 0.5 * _deviation(ordered, size, centre, upper - 1) + 0.5 * high
+
+
+@njit(nogil=True, cache=True)
+def _deviation(ordered, size, centre, rank):
+    """The least |ordered − centre| but ``rank``: so many and it lie side by side, found by halves."""
+    left, last = 0, size - 1 - rank
+    while left < last:
+        half = (left + last) // 2
+        if centre - ordered[half] > ordered[half + rank + 1] - centre:
+            left = half + 1
+        else:
+            last = half
+    return max(abs(ordered[left] - centre), abs(ordered[left + rank] - centre))
 
 
 @njit(nogil=True, cache=True)
@@ -409,9 +434,32 @@ def leave_one_out_neighbors(columns, wanted, recency, every, left_out):
 
 
 @njit(nogil=True, cache=True)
-def two_largest(z, largest):
-    """The two largest |z| of each feature, into ``largest`` (2, d), 0 for none; ``z``: (n, d)."""
-    largest[:] = 0.0
+def extremes(z, least, reach, excess):
+    """Largest |z| of each feature, and how far each sample goes beyond those of the others.
+
+    Args:
+        z: (n, d), NaN where absent.
+        least: what no reach is below.
+        reach: (d,), filled: largest |z|.
+        excess: (n,), filled: of the worst feature, as a share of its reach; NaN without any.
+    """
+    largest = np.full((2, z.shape[1]), least)
+    _two_largest(z, largest)
+    reach[:] = largest[0]
+    for sample in range(z.shape[0]):
+        worst, seen = 0.0, False
+        for feature in range(z.shape[1]):
+            size = abs(z[sample, feature])
+            if size == size:
+                seen = True
+                of_others = largest[1 if size == largest[0, feature] else 0, feature]
+                worst = max(worst, size / of_others - 1.0)
+        excess[sample] = worst if seen else np.nan
+
+
+@njit(nogil=True, cache=True)
+def _two_largest(z, largest):
+    """The two largest |z| of each feature, into ``largest`` (2, d), where they exceed it."""
     for sample in range(z.shape[0]):
         for feature in range(z.shape[1]):
             size = abs(z[sample, feature])
