@@ -282,8 +282,10 @@ def _see(views, part, data, row, used, width, seen):
         if value != value:
             return 0, 0, 0
         value = warp(value * f64[data + known + k], how)
-        for axis in range(k, known):
-            seen[axis] += value * f32[matrix + k * known + axis]
+        # Those before the k-th are 0: a loop that begins at 0 is compiled to vector instructions.
+        factors = f32[matrix + k * known : matrix + (k + 1) * known]
+        for axis in range(known):
+            seen[axis] += value * factors[axis]
     return matrix + 2 * ((known * known + 1) // 2), known, known
 
 
@@ -437,9 +439,7 @@ def _neighbors(views, part, data, z, used, rows, width, scores, seen, total, sha
                 found = _nearest(total, samples, wanted, nearest, which)
                 scores[r] = -_mean_nearest(nearest, found)
     if count > 0:
-        _neighbors_together(
-            f32, first, samples, ages, asking[:features], which_row[:count], scores
-        )
+        _neighbors_together(f32, first, samples, ages, asking[:features], which_row[:count], scores)
 
 
 @njit(nogil=True, cache=True)

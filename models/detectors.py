@@ -22,9 +22,9 @@ DETECTORS: dict[str, type[Detector]] = {
 
 
 @cache
-def parameters_of(detector: type[Detector]) -> tuple[str, ...]:
-    """Names of a detector's parameters, in the order of ``get_params``, which looks them up anew."""
-    return tuple(detector._get_param_names())
+def parameters_of(name: str) -> tuple[str, ...]:
+    """A detector's parameters in their order; ``get_params`` looks them up each time."""
+    return tuple(DETECTORS[name]._get_param_names())
 
 
 def make(name: str, *, alert_budget: float = 0.01, seed: int = 0) -> Detector:
@@ -42,6 +42,6 @@ def make(name: str, *, alert_budget: float = 0.01, seed: int = 0) -> Detector:
         raise ValueError(f"detector {name!r} is unknown: {', '.join(sorted(DETECTORS))}")
     detector = DETECTORS[name]
     parameters: dict[str, Any] = {"alert_budget": alert_budget}
-    if "random_state" in parameters_of(detector):
+    if "random_state" in parameters_of(name):
         parameters["random_state"] = seed
     return detector(**parameters)

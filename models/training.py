@@ -75,7 +75,7 @@ def train(
         stored(samples),
         {
             "detector": detector,
-            "parameters": {name: repr(getattr(fitted, name)) for name in parameters_of(type(new))},
+            "parameters": {name: repr(getattr(fitted, name)) for name in parameters_of(detector)},
             "seed": seed,
             "samples": int(samples.shape[0]),
             "versions": dict(libraries()),
