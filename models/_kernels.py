@@ -419,40 +419,60 @@ def _neighbors(views, part, data, z, used, rows, width, scores, seen, total, sha
     ages = np.empty(samples, dtype=np.float32)
     _ages(samples, f64[part + 8], ages)
     together = rows >= MANY and wanted == 5 and not gaps
-    asking = np.empty((max(width, i64[part + 9]), rows if together else 0), dtype=np.float32)
-    which_row = np.empty(rows, dtype=np.int64)
-    count = features = first = 0
+    if together:
+        _neighbors_together(views, part, data, z, used, rows, width, scores, seen, ages)
     for r in range(rows):
-        begin, compared, there = _see(views, part, data, z[r], used[r], width, seen)
+        if together and (i64[part + 9] != 0 or used[r] == width):
+            continue
+        first, features, there = _see(views, part, data, z[r], used[r], width, seen)
         if there <= 0:
             scores[r] = np.nan
-        elif together and there == compared:
-            for feature in range(compared):
-                asking[feature, count] = np.float32(seen[feature])
-            which_row[count] = r
-            count, first, features = count + 1, begin, compared
+            continue
+        _distances(f32, first, samples, gaps, ages, seen, there, features, total, shared)
+        if wanted == 5:
+            scores[r] = -_mean_of_five(total, samples)
         else:
-            _distances(f32, begin, samples, gaps, ages, seen, there, compared, total, shared)
-            if wanted == 5:
-                scores[r] = -_mean_of_five(total, samples)
-            else:
-                found = _nearest(total, samples, wanted, nearest, which)
-                scores[r] = -_mean_nearest(nearest, found)
-    if count > 0:
-        _neighbors_together(f32, first, samples, ages, asking[:features], which_row[:count], scores)
+            found = _nearest(total, samples, wanted, nearest, which)
+            scores[r] = -_mean_nearest(nearest, found)
 
 
 @njit(nogil=True, cache=True)
-def _neighbors_together(f32, first, samples, ages, asking, which, scores):
-    """What ``_distances`` and ``_mean_of_five`` give, for many complete rows at once.
+def _neighbors_together(views, part, data, z, used, rows, width, scores, seen, ages):
+    """Scores of the rows that have all that is compared; NaN where nothing can be.
 
-    Side by side they are compared with one pair of samples after the other, and the five least
-    distances of each are kept by vector instructions, too.
+    What ``_distances`` and ``_mean_of_five`` would give: side by side the rows are compared with
+    two samples after two others, so that the five least distances of each are kept by vector
+    instructions, too.
+    """
+    i64 = views[4]
+    known = i64[part + 9]
+    asking = np.empty((max(width, known), rows), dtype=np.float32)
+    which = np.empty(rows, dtype=np.int64)
+    count = features = first = 0
+    for r in range(rows):
+        if known == 0 and used[r] != width:
+            continue
+        begin, compared, there = _see(views, part, data, z[r], used[r], width, seen)
+        if there <= 0:
+            scores[r] = np.nan
+            continue
+        for feature in range(compared):
+            asking[feature, count] = np.float32(seen[feature])
+        which[count] = r
+        count, first, features = count + 1, begin, compared
+    if count > 0:
+        _five_nearest(views[0], first, ages, asking[:features], which[:count], scores)
+
+
+@njit(nogil=True, cache=True)
+def _five_nearest(f32, first, ages, asking, which, scores):
+    """Minus the mean distance to the five nearest samples of many rows, into ``scores[which]``.
 
     Args:
-        asking: the rows as ``_see`` gives them, a row for each feature, (features, rows or more).
-        which: their places in ``scores``.
+        first: where the samples begin.
+        asking: the rows, a row for each feature, (features, rows or more).
     """
+    samples = ages.size
     features, count = asking.shape[0], which.size
     inverse = np.float32(1.0) / np.float32(features)
     total, other = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
