@@ -26,7 +26,9 @@ from numba.extending import intrinsic
 FOREST, GAUSSIAN, DEVIATION, NEIGHBORS, EXTREMES = 0, 1, 2, 3, 4
 HEADER_WORDS = 4
 PART_WORDS = 10
-CHUNK = 64
+CHUNK = 256
+# From so many rows on they are compared with the samples of a model side by side.
+MANY = 64
 WALK_DEPTH = 128
 HUGE = 1e150
 # What a part that finds a row normal still has to say about why it is abnormal.
@@ -280,8 +282,10 @@ def _see(views, part, data, row, used, width, seen):
         if value != value:
             return 0, 0, 0
         value = warp(value * f64[data + known + k], how)
-        for axis in range(k, known):
-            seen[axis] += value * f32[matrix + k * known + axis]
+        # Those before the k-th are 0: a loop that begins at 0 is compiled to vector instructions.
+        factors = f32[matrix + k * known : matrix + (k + 1) * known]
+        for axis in range(known):
+            seen[axis] += value * factors[axis]
     return matrix + 2 * ((known * known + 1) // 2), known, known
 
 
@@ -414,7 +418,12 @@ def _neighbors(views, part, data, z, used, rows, width, scores, seen, total, sha
     which = np.empty(wanted, dtype=np.int64)
     ages = np.empty(samples, dtype=np.float32)
     _ages(samples, f64[part + 8], ages)
+    together = rows >= MANY and wanted == 5 and not gaps
+    if together:
+        _neighbors_together(views, part, data, z, used, rows, width, scores, seen, ages)
     for r in range(rows):
+        if together and (i64[part + 9] != 0 or used[r] == width):
+            continue
         first, features, there = _see(views, part, data, z[r], used[r], width, seen)
         if there <= 0:
             scores[r] = np.nan
@@ -425,6 +434,108 @@ def _neighbors(views, part, data, z, used, rows, width, scores, seen, total, sha
         else:
             found = _nearest(total, samples, wanted, nearest, which)
             scores[r] = -_mean_nearest(nearest, found)
+
+
+@njit(nogil=True, cache=True)
+def _neighbors_together(views, part, data, z, used, rows, width, scores, seen, ages):
+    """Scores of the rows that have all that is compared; NaN where nothing can be.
+
+    What ``_distances`` and ``_mean_of_five`` would give: side by side the rows are compared with
+    two samples after two others, so that the five least distances of each are kept by vector
+    instructions, too.
+    """
+    i64 = views[4]
+    known = i64[part + 9]
+    asking = np.empty((max(width, known), rows), dtype=np.float32)
+    which = np.empty(rows, dtype=np.int64)
+    count = features = first = 0
+    for r in range(rows):
+        if known == 0 and used[r] != width:
+            continue
+        begin, compared, there = _see(views, part, data, z[r], used[r], width, seen)
+        if there <= 0:
+            scores[r] = np.nan
+            continue
+        for feature in range(compared):
+            asking[feature, count] = np.float32(seen[feature])
+        which[count] = r
+        count, first, features = count + 1, begin, compared
+    if count > 0:
+        _five_nearest(views[0], first, ages, asking[:features], which[:count], scores)
+
+
+@njit(nogil=True, cache=True)
+def _five_nearest(f32, first, ages, asking, which, scores):
+    """Minus the mean distance to the five nearest samples of many rows, into ``scores[which]``.
+
+    Args:
+        first: where the samples begin.
+        asking: the rows, a row for each feature, (features, rows or more).
+    """
+    samples = ages.size
+    features, count = asking.shape[0], which.size
+    inverse = np.float32(1.0) / np.float32(features)
+    total, other = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
+    least = np.full((5, count), np.float32(np.inf))
+    for s in range(0, samples, 2):
+        weight, next_weight = ages[s] * inverse, np.float32(np.nan)
+        t = s
+        if s + 1 < samples:
+            t = s + 1
+            next_weight = ages[t] * inverse
+        _add_pair(f32, first, samples, features, s, t, asking, total, other)
+        _keep_five(total, other, weight, next_weight, least)
+    for k in range(count):
+        mean, found = 0.0, 0
+        for rank in range(5):
+            if least[rank, k] < np.float32(np.inf):
+                mean += np.float64(least[rank, k])
+                found += 1
+        scores[which[k]] = -(mean / found) if found > 0 else np.nan
+
+
+@njit(nogil=True, cache=True)
+def _add_pair(f32, first, samples, features, s, t, asking, total, other):
+    """Sums of |difference| of all that ask to samples ``s`` and ``t``, as ``_add_complete``."""
+    total[:] = np.float32(0.0)
+    other[:] = np.float32(0.0)
+    feature = 0
+    while feature + 4 <= features:
+        c0 = _column(f32, first, samples, feature)
+        c1 = _column(f32, first, samples, feature + 1)
+        c2 = _column(f32, first, samples, feature + 2)
+        c3 = _column(f32, first, samples, feature + 3)
+        s0, s1, s2, s3 = c0[s], c1[s], c2[s], c3[s]
+        t0, t1, t2, t3 = c0[t], c1[t], c2[t], c3[t]
+        a0, a1 = asking[feature], asking[feature + 1]
+        a2, a3 = asking[feature + 2], asking[feature + 3]
+        for k in range(total.size):
+            x0, x1, x2, x3 = a0[k], a1[k], a2[k], a3[k]
+            total[k] += (abs(x0 - s0) + abs(x1 - s1)) + (abs(x2 - s2) + abs(x3 - s3))
+            other[k] += (abs(x0 - t0) + abs(x1 - t1)) + (abs(x2 - t2) + abs(x3 - t3))
+        feature += 4
+    while feature < features:
+        column, a0 = _column(f32, first, samples, feature), asking[feature]
+        s0, t0 = column[s], column[t]
+        for k in range(total.size):
+            total[k] += abs(a0[k] - s0)
+            other[k] += abs(a0[k] - t0)
+        feature += 1
+
+
+@njit(nogil=True, cache=True)
+def _keep_five(total, other, weight, next_weight, least):
+    """Put two weighed distances of each that asks among its five least, ascending; NaN is none."""
+    a, b, c, d, e = least[0], least[1], least[2], least[3], least[4]
+    for k in range(total.size):
+        va, vb, vc, vd, ve = a[k], b[k], c[k], d[k], e[k]
+        for x in (total[k] * weight, other[k] * next_weight):
+            va, x = (x, va) if x < va else (va, x)
+            vb, x = (x, vb) if x < vb else (vb, x)
+            vc, x = (x, vc) if x < vc else (vc, x)
+            vd, x = (x, vd) if x < vd else (vd, x)
+            ve = x if x < ve else ve
+        a[k], b[k], c[k], d[k], e[k] = va, vb, vc, vd, ve
 
 
 @njit(nogil=True, cache=True)

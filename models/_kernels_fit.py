@@ -14,6 +14,8 @@ from numba import njit
 
 # A MAD times this estimates the standard deviation of normal samples.
 MAD_TO_DEVIATION = 1.482602218505602
+FIVE = 5
+"""The usual number of neighbours, for which there are ways of its own."""
 
 
 @njit(nogil=True, cache=True)
@@ -92,9 +94,34 @@ def robust_scales(columns, noise, centres, scales):
             centres[feature] = scales[feature] = np.nan
             continue
         centre = _middle(ordered, size, size)
-        square = _spread(ordered, size, centre, deviations, rank)
+        mad, square = _median_deviation(ordered, size, centre), 0.0
+        if not mad * MAD_TO_DEVIATION > _floor(centre, noise):
+            square = _spread(ordered, size, centre, deviations, rank) / size
         centres[feature] = centre
-        scales[feature] = _scale(_middle(deviations, size, size), square / size, centre, noise)
+        scales[feature] = _scale(mad, square, centre, noise)
+
+
+@njit(nogil=True, cache=True)
+def _median_deviation(ordered, size, centre):
+    """Median of |ordered − centre|, without sorting: O(log n)."""
+    upper = size // 2
+    high = _deviation(ordered, size, centre, upper)
+    if size % 2 == 1:
+        return high
+    return 0.5 * _deviation(ordered, size, centre, upper - 1) + 0.5 * high
+
+
+@njit(nogil=True, cache=True)
+def _deviation(ordered, size, centre, rank):
+    """The least |ordered − centre| but ``rank``; so many and itself lie side by side."""
+    left, last = 0, size - 1 - rank
+    while left < last:
+        half = (left + last) // 2
+        if centre - ordered[half] > ordered[half + rank + 1] - centre:
+            left = half + 1
+        else:
+            last = half
+    return max(abs(ordered[left] - centre), abs(ordered[left + rank] - centre))
 
 
 @njit(nogil=True, cache=True)
@@ -161,26 +188,6 @@ def _ages(samples, recency, ages):
 
 
 @njit(nogil=True, cache=True)
-def _add_complete(columns, sample, total):
-    """Add |difference| of all features to the totals, four features at a time: fewer stores."""
-    width, samples = columns.shape
-    feature = 0
-    while feature + 4 <= width:
-        c0, c1 = columns[feature], columns[feature + 1]
-        c2, c3 = columns[feature + 2], columns[feature + 3]
-        v0, v1, v2, v3 = c0[sample], c1[sample], c2[sample], c3[sample]
-        for s in range(samples):
-            total[s] += (abs(v0 - c0[s]) + abs(v1 - c1[s])) + (abs(v2 - c2[s]) + abs(v3 - c3[s]))
-        feature += 4
-    while feature < width:
-        column = columns[feature]
-        value = column[sample]
-        for s in range(samples):
-            total[s] += abs(value - column[s])
-        feature += 1
-
-
-@njit(nogil=True, cache=True)
 def _weigh(total, ages, factor, weighed):
     """A loop that begins at 0 in all arrays: only such a one is compiled to vector instructions."""
     for k in range(total.size):
@@ -201,33 +208,52 @@ def _turn(total, sample, factor, ages, turned):
 
 
 @njit(nogil=True, cache=True)
-def _left_out(columns, gaps, sample, own, wanted, ages, nearest, room):
-    """Mean distance of a sample to its ``wanted`` nearest others, NaN without any."""
+def _left_out(columns, sample, own, wanted, ages, nearest, room):
+    """Mean distance of a sample to its ``wanted`` nearest others, NaN without any; with gaps."""
     width, samples = columns.shape
     total, shared, turned = room
     total[:] = np.float32(0.0)
-    factor = np.float32(1.0)
-    if gaps:
-        shared[:] = np.float32(0.0)
-        for feature in range(width):
-            column = columns[feature]
-            value = column[sample]
-            if value != value:
-                continue
-            for s in range(samples):
-                if column[s] == column[s]:
-                    total[s] += abs(value - column[s])
-                    shared[s] += np.float32(1.0)
+    shared[:] = np.float32(0.0)
+    for feature in range(width):
+        column = columns[feature]
+        value = column[sample]
+        if value != value:
+            continue
         for s in range(samples):
-            enough = shared[s] > 0 and 2.0 * shared[s] >= own
-            total[s] = total[s] / shared[s] if enough else np.float32(np.inf)
-    else:
-        _add_complete(columns, sample, total)
-        factor = np.float32(1.0) / np.float32(max(width, 1))
-    _turn(total, sample, factor, ages, turned)
-    if wanted == 5:
-        return _mean_of_five(turned, samples)
-    return _mean_nearest(turned, samples, wanted, nearest)
+            if column[s] == column[s]:
+                total[s] += abs(value - column[s])
+                shared[s] += np.float32(1.0)
+    for s in range(samples):
+        enough = shared[s] > 0 and 2.0 * shared[s] >= own
+        total[s] = total[s] / shared[s] if enough else np.float32(np.inf)
+    _turn(total, sample, np.float32(1.0), ages, turned)
+    return _mean_of(turned, samples, wanted, nearest)
+
+
+@njit(nogil=True, cache=True)
+def _leave_out(columns, first, stride, wanted, ages, nearest, room, left_out):
+    """Mean distance to the nearest others of every ``stride``-th sample from ``first`` on, no gaps.
+
+    Two are compared with all samples at once: half as much is read.
+    """
+    width, samples = columns.shape
+    total, other, turned = room
+    factor = np.float32(1.0) / np.float32(max(width, 1))
+    for s in range(first, samples, 2 * stride):
+        t = s + stride if s + stride < samples else s
+        _add_pair(columns, s, t, columns, total, other)
+        _turn(total, s, factor, ages, turned)
+        left_out[s] = _mean_of(turned, samples, wanted, nearest)
+        if t != s:
+            _turn(other, t, factor, ages, turned)
+            left_out[t] = _mean_of(turned, samples, wanted, nearest)
+
+
+@njit(nogil=True, cache=True)
+def _mean_of(total, samples, wanted, nearest):
+    if wanted == FIVE:
+        return _mean_of_five(total, samples)
+    return _mean_nearest(total, samples, wanted, nearest)
 
 
 @njit(nogil=True, cache=True)
@@ -284,6 +310,101 @@ def _room(samples):
 
 
 @njit(nogil=True, cache=True)
+def _turned_ages(ages, factor, stride):
+    """What distances count times ``factor``, as samples ``stride`` apart find them side by side.
+
+    Sample i counts sample j as age j − i, in a circle: element (u % stride, u // stride) with
+    u = n + i − j. NaN for the sample itself, which is never among its nearest.
+    """
+    samples = ages.size
+    turned = np.full((stride, 2 * samples // stride + 1), np.float32(np.nan))
+    for u in range(1, 2 * samples):
+        if u != samples:
+            turned[u % stride, u // stride] = ages[(2 * samples - u) % samples] * factor
+    return turned
+
+
+@njit(nogil=True, cache=True)
+def _leave_out_together(columns, first, stride, ages, left_out):
+    """As ``_leave_out`` for five neighbours, faster for more than a hundred samples that ask.
+
+    Side by side they are compared with two samples after two others, so that the five least
+    distances of each are kept by vector instructions, too.
+    """
+    width, samples = columns.shape
+    asking = np.ascontiguousarray(columns[:, first::stride])
+    count = asking.shape[1]
+    factor = np.float32(1.0) / np.float32(max(width, 1))
+    turned = _turned_ages(ages, factor, stride)
+    total, other = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
+    least = np.full((FIVE, count), np.float32(np.inf))
+    nothing = np.full(count, np.float32(np.nan))
+    for s in range(0, samples, 2):
+        begin = samples + first - s
+        weights = turned[begin % stride, begin // stride :]
+        if s + 1 < samples:
+            begin -= 1
+            next_weights = turned[begin % stride, begin // stride :]
+            _add_pair(columns, s, s + 1, asking, total, other)
+        else:
+            next_weights = nothing
+            _add_pair(columns, s, s, asking, total, other)
+        _keep_five(total, other, weights, next_weights, least)
+    for k in range(count):
+        mean, found = 0.0, 0
+        for rank in range(FIVE):
+            if least[rank, k] < np.float32(np.inf):
+                mean += np.float64(least[rank, k])
+                found += 1
+        left_out[first + k * stride] = mean / found if found > 0 else np.nan
+
+
+@njit(nogil=True, cache=True)
+def _add_pair(columns, s, t, asking, total, other):
+    """Sums of |difference| of all that ask to samples ``s`` and ``t``.
+
+    Four features at a time: storing is what takes longest.
+    """
+    width, count = asking.shape
+    total[:] = np.float32(0.0)
+    other[:] = np.float32(0.0)
+    feature = 0
+    while feature + 4 <= width:
+        c0, c1 = columns[feature], columns[feature + 1]
+        c2, c3 = columns[feature + 2], columns[feature + 3]
+        s0, s1, s2, s3 = c0[s], c1[s], c2[s], c3[s]
+        t0, t1, t2, t3 = c0[t], c1[t], c2[t], c3[t]
+        a0, a1 = asking[feature], asking[feature + 1]
+        a2, a3 = asking[feature + 2], asking[feature + 3]
+        for k in range(count):
+            x0, x1, x2, x3 = a0[k], a1[k], a2[k], a3[k]
+            total[k] += (abs(s0 - x0) + abs(s1 - x1)) + (abs(s2 - x2) + abs(s3 - x3))
+            other[k] += (abs(t0 - x0) + abs(t1 - x1)) + (abs(t2 - x2) + abs(t3 - x3))
+        feature += 4
+    while feature < width:
+        s0, t0, a0 = columns[feature, s], columns[feature, t], asking[feature]
+        for k in range(count):
+            total[k] += abs(s0 - a0[k])
+            other[k] += abs(t0 - a0[k])
+        feature += 1
+
+
+@njit(nogil=True, cache=True)
+def _keep_five(total, other, weights, next_weights, least):
+    """Put two weighed distances of each that asks among its five least, ascending; NaN is none."""
+    a, b, c, d, e = least[0], least[1], least[2], least[3], least[4]
+    for k in range(total.size):
+        va, vb, vc, vd, ve = a[k], b[k], c[k], d[k], e[k]
+        for x in (total[k] * weights[k], other[k] * next_weights[k]):
+            va, x = (x, va) if x < va else (va, x)
+            vb, x = (x, vb) if x < vb else (vb, x)
+            vc, x = (x, vc) if x < vc else (vc, x)
+            vd, x = (x, vd) if x < vd else (vd, x)
+            ve = x if x < ve else ve
+        a[k], b[k], c[k], d[k], e[k] = va, vb, vc, vd, ve
+
+
+@njit(nogil=True, cache=True)
 def leave_one_out_neighbors(columns, wanted, recency, every, left_out):
     """Mean distance of samples to their ``wanted`` nearest others, into ``left_out`` (n,).
 
@@ -301,21 +422,50 @@ def leave_one_out_neighbors(columns, wanted, recency, every, left_out):
                 present[s] += 1
             else:
                 gaps = True
-    room = _room(samples)
-    nearest = np.empty(wanted, dtype=np.float32)
     ages = np.empty(samples, dtype=np.float32)
     _ages(samples, recency, ages)
     left_out[:] = np.nan
-    for sample in range(samples - 1, -1, -every):
-        left_out[sample] = _left_out(
-            columns, gaps, sample, present[sample], wanted, ages, nearest, room
-        )
+    room = _room(samples)
+    nearest = np.empty(wanted, dtype=np.float32)
+    if gaps:
+        for sample in range(samples - 1, -1, -every):
+            left_out[sample] = _left_out(
+                columns, sample, present[sample], wanted, ages, nearest, room
+            )
+    elif wanted == FIVE:
+        _leave_out_together(columns, (samples - 1) % every, every, ages, left_out)
+    else:
+        first = (samples - 1) % every
+        _leave_out(columns, first, every, wanted, ages, nearest, room, left_out)
 
 
 @njit(nogil=True, cache=True)
-def two_largest(z, largest):
-    """The two largest |z| of each feature, into ``largest`` (2, d), 0 for none; ``z``: (n, d)."""
-    largest[:] = 0.0
+def extremes(z, least, reach, excess):
+    """Largest |z| of each feature, and how far each sample goes beyond those of the others.
+
+    Args:
+        z: (n, d), NaN where absent.
+        least: what no reach is below.
+        reach: (d,), filled: largest |z|.
+        excess: (n,), filled: of the worst feature, as a share of its reach; NaN without any.
+    """
+    largest = np.full((2, z.shape[1]), least)
+    _two_largest(z, largest)
+    reach[:] = largest[0]
+    for sample in range(z.shape[0]):
+        worst, seen = 0.0, False
+        for feature in range(z.shape[1]):
+            size = abs(z[sample, feature])
+            if size == size:
+                seen = True
+                of_others = largest[1 if size == largest[0, feature] else 0, feature]
+                worst = max(worst, size / of_others - 1.0)
+        excess[sample] = worst if seen else np.nan
+
+
+@njit(nogil=True, cache=True)
+def _two_largest(z, largest):
+    """The two largest |z| of each feature, into ``largest`` (2, d), where they exceed it."""
     for sample in range(z.shape[0]):
         for feature in range(z.shape[1]):
             size = abs(z[sample, feature])
@@ -422,7 +572,6 @@ def decorrelate(samples, folds, wanted, recency, every, least, axes, columns, le
         held = (n - fold + folds - 1) // folds
         _whiten(squares - fold_squares[fold], max(n - held, 1), shrinkage, least, axes)
         _rotate(features, axes, sums, columns)
-        for s in range(fold, n, folds * every):
-            left_out[s] = _left_out(columns, False, s, width, wanted, ages, nearest, room)
+        _leave_out(columns, fold, folds * every, wanted, ages, nearest, room, left_out)
     _whiten(squares, n, shrinkage, least, axes)
     _rotate(features, axes, sums, columns)

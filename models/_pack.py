@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -92,7 +93,11 @@ def _moments(part: Part) -> tuple[float, float]:
     there = part.out_of_sample[~np.isnan(part.out_of_sample)]
     if there.size == 0:
         return 0.0, 1.0
-    return float(there.mean()), 1.0 / max(float(there.std()), part.same)
+    # As ``mean`` and ``std``, which take thrice the time for so few.
+    mean = np.add.reduce(there) / there.size
+    aside = there - mean
+    deviation = np.sqrt(np.add.reduce(aside * aside) / there.size)
+    return float(mean), 1.0 / max(float(deviation), part.same)
 
 
 def _assemble(
@@ -119,15 +124,8 @@ def _assemble(
 
 def _words(*numbers: float) -> Words:
     """Integers as int64, floats as float64, each in one word."""
-    return np.array(
-        [
-            np.array(number, dtype=np.int64 if isinstance(number, int) else np.float64).view(
-                np.uint64
-            )
-            for number in numbers
-        ],
-        dtype=np.uint64,
-    )
+    form = "".join("q" if isinstance(number, int) else "d" for number in numbers)
+    return np.frombuffer(struct.pack(f"={form}", *numbers), dtype=np.uint64)
 
 
 def to_words(array: NDArray[Any]) -> Words:

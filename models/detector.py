@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from copy import copy
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -137,10 +137,26 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return Calibration.fit(out_of_sample)
 
     def _check(self, X: ArrayLike, *, reset: bool) -> Floats:
+        if self._plain(X, reset=reset):
+            self.n_features_in_ = X.shape[1]
+            return X
         checked: Floats = validate_data(
             self, X, reset=reset, dtype=np.float64, order="C", ensure_all_finite="allow-nan"
         )
         return checked
+
+    def _plain(self, X: ArrayLike, *, reset: bool) -> TypeGuard[Floats]:
+        """Whether ``validate_data`` would give back the very array, without a look at its names."""
+        return (
+            type(X) is np.ndarray
+            and X.dtype == np.float64
+            and X.ndim == 2
+            and X.size > 0
+            and X.flags.c_contiguous
+            and not hasattr(self, "feature_names_in_")
+            and (reset or getattr(self, "n_features_in_", None) == X.shape[1])
+            and not np.isinf(X).any()
+        )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

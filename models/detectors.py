@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from models.blend import Blend
@@ -20,6 +21,12 @@ DETECTORS: dict[str, type[Detector]] = {
 }
 
 
+@cache
+def parameters_of(name: str) -> tuple[str, ...]:
+    """A detector's parameters in their order; ``get_params`` looks them up each time."""
+    return tuple(DETECTORS[name]._get_param_names())
+
+
 def make(name: str, *, alert_budget: float = 0.01, seed: int = 0) -> Detector:
     """An unfitted detector by its name in ``DETECTORS``.
 
@@ -35,6 +42,6 @@ def make(name: str, *, alert_budget: float = 0.01, seed: int = 0) -> Detector:
         raise ValueError(f"detector {name!r} is unknown: {', '.join(sorted(DETECTORS))}")
     detector = DETECTORS[name]
     parameters: dict[str, Any] = {"alert_budget": alert_budget}
-    if "random_state" in detector._get_param_names():
+    if "random_state" in parameters_of(name):
         parameters["random_state"] = seed
     return detector(**parameters)

@@ -20,12 +20,7 @@ def extremes_part(scaled: Robust) -> Part:
     The reach of a feature is its largest |z| in training; a training sample's own excess is
     measured against the largest of the others.
     """
-    absent = np.isnan(scaled.z)
-    z = np.where(absent, 0.0, np.abs(scaled.z))
-    largest = np.empty((2, z.shape[1]))
-    _kernels_fit.two_largest(z, largest)
-    reach, without = np.maximum(largest, LEAST_REACH)
-    excess = np.maximum((z / np.where(z == largest[0], without, reach) - 1.0).max(axis=1), 0.0)
-    unseen = absent.all(axis=1)
-    data = to_words(1.0 / reach)
-    return Part(_kernels.EXTREMES, (), data, np.where(unseen, np.nan, -excess), SAME)
+    samples, width = scaled.z.shape
+    reach, excess = np.empty(width), np.empty(samples)
+    _kernels_fit.extremes(scaled.z, LEAST_REACH, reach, excess)
+    return Part(_kernels.EXTREMES, (), to_words(1.0 / reach), -excess, SAME)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any, Literal, assert_never
 
 import numpy as np
@@ -115,11 +116,13 @@ def retrain(
     if current.samples.shape[0] > cold_start or type(version_1) is not type(model.detector):
         version_1 = clone(model.detector).fit(original)
     known, originals = current.detector, max(version_1.calibration_.scores.size, 1)
-    latest, first = rarity(version_1, pool[-LATEST:]), rarity(version_1, impostors)
+    shown = pool[-LATEST:]
+    seen_by_first = rarity(version_1, np.concatenate([shown, impostors]))
+    latest, first = seen_by_first[: shown.shape[0]], seen_by_first[shown.shape[0] :]
     after = rarity(model.detector, impostors)
     # Fewer tell too little of where they go.
     moving = pool.shape[0] >= LATEST and departure(latest, originals) > rules.moving
-    beyond = ahead(original, pool[-LATEST:]) if moving else pool[:0]
+    beyond = ahead(original, shown) if moving else pool[:0]
     before = first if known is version_1 else rarity(known, impostors)
     outcome = judge(
         calibrated.p_values(held_back),
@@ -136,7 +139,9 @@ def retrain(
     )
     # The next retraining finds the originals in front, whether this one learnt them or not.
     kept = any_of(everything.shape[0], learnt, np.arange(original.shape[0]))
-    return Candidate(replace(model, samples=stored(everything[kept])), outcome)
+    if kept.size > learnt.size:
+        model = replace(model, samples=stored(everything[kept]))
+    return Candidate(model, outcome)
 
 
 def chosen(original: int, pool: int, policy: Policy) -> NDArray[np.int64]:
@@ -278,11 +283,14 @@ def synthetic(original: Floats) -> Floats:
     Original samples, pushed by one to four standard deviations of each feature at random, so that
     some are near and some are far; NaN where the sample has none.
     """
+    which, push = drawn(*original.shape)
+    return np.asarray(original[which] + push * np.sqrt(moments(original)[1]), dtype=np.float64)
+
+
+@lru_cache(maxsize=16)
+def drawn(samples: int, width: int) -> tuple[NDArray[np.int64], Floats]:
+    """Samples that are pushed, and how far each of their features, in standard deviations."""
     generator = np.random.default_rng(0)
-    rows = original[generator.integers(original.shape[0], size=SYNTHETIC)]
-    known = ~np.isnan(original)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, original, 0.0).sum(axis=0) / count
-    spread = np.sqrt(np.where(known, (original - mean) ** 2, 0.0).sum(axis=0) / count)
-    push = generator.normal(size=rows.shape) * generator.uniform(1.0, 4.0, size=(SYNTHETIC, 1))
-    return np.asarray(rows + push * spread, dtype=np.float64)
+    which = generator.integers(samples, size=SYNTHETIC)
+    push = generator.normal(size=(SYNTHETIC, width))
+    return which, push * generator.uniform(1.0, 4.0, size=(SYNTHETIC, 1))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.artifacts import Model
 from models.detector import Floats
-from models.detectors import make
+from models.detectors import make, parameters_of
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 """Larger values are stored as this: an infinite one could never be trained on again."""
@@ -75,7 +75,7 @@ def train(
         stored(samples),
         {
             "detector": detector,
-            "parameters": {name: repr(value) for name, value in fitted.get_params().items()},
+            "parameters": {name: repr(getattr(fitted, name)) for name in parameters_of(detector)},
             "seed": seed,
             "samples": int(samples.shape[0]),
             "versions": dict(libraries()),

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.utils.estimator_checks import check_estimator
 
 from models import DETECTORS, Blend, Detector, Deviation, Forest, Gaussian, Neighbors, make
+from models._robust import CONSTANT, NOISE, robust
 
 Floats = np.ndarray
 
@@ -94,10 +95,13 @@ def test_fitting_twice_gives_equal_bits(new: Callable[[], Detector]) -> None:
     assert first.score_samples(X).tobytes() == second.score_samples(X).tobytes()
 
 
+@pytest.mark.parametrize("absent", [0.0, 0.1])
 @every_detector
-def test_a_row_scores_the_same_alone_and_among_others(new: Callable[[], Detector]) -> None:
-    detector = new().fit(normal(3, 60, 4, absent=0.1))
-    rows = normal(4, 150, 4, absent=0.2)
+def test_a_row_scores_the_same_alone_and_among_others(
+    new: Callable[[], Detector], absent: float
+) -> None:
+    detector = new().fit(normal(3, 61, 6, absent=absent))
+    rows = normal(4, 400, 6, absent=absent / 2)
 
     together = detector.score_samples(rows)
     alone = np.array([detector.score_samples(row[None, :])[0] for row in rows])
@@ -214,15 +218,62 @@ def test_neighbors_is_the_mean_distance_to_the_nearest(clip: float | None, absen
     assert scores == pytest.approx(-np.sort(distances, axis=1)[:, :3].mean(axis=1), rel=1e-5)
 
 
-def test_left_out_neighbors_are_the_other_samples() -> None:
-    X = normal(16, 30, 4)
-    scaled = robustly_scaled(X, X)
+@pytest.mark.parametrize("wanted", [4, 5])
+@pytest.mark.parametrize("recency", [0.0, 1.0])
+@pytest.mark.parametrize(("rows", "every"), [(30, 1), (31, 1), (32, 3), (33, 40)])
+def test_left_out_neighbors_are_the_other_samples(
+    wanted: int, recency: float, rows: int, every: int
+) -> None:
+    X = normal(16, rows, 6)
+    scaled, places = robustly_scaled(X, X), np.arange(rows)
     distances = abs(scaled[:, None, :] - scaled[None, :, :]).mean(axis=2)
+    # Each is judged as if it came after all others: those behind it are the oldest.
+    ages = (places[:, None] - places[None, :] - 1) % rows
+    distances *= 1.0 + recency * ages / rows
     np.fill_diagonal(distances, np.inf)
+    expected = -np.sort(distances, axis=1)[:, :wanted].mean(axis=1)
+    asked = (rows - 1 - places) % every == 0
 
-    left_out = Neighbors(n_neighbors=4)._fit(X)
+    left_out = Neighbors(n_neighbors=wanted, recency=recency)._fit(X, every)
 
-    assert left_out == pytest.approx(-np.sort(distances, axis=1)[:, :4].mean(axis=1), rel=1e-5)
+    assert left_out[asked] == pytest.approx(expected[asked], rel=1e-5)
+    assert np.isnan(left_out[~asked]).all()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 6])
+def test_few_samples_have_fewer_neighbors(rows: int) -> None:
+    X = np.arange(float(rows))[:, None] ** 2
+    scale = MAD * np.median(abs(X - np.median(X))) or np.sqrt(np.mean((X - np.median(X)) ** 2))
+
+    left_out = Neighbors(n_neighbors=5)._fit(X)
+
+    for row in range(rows):
+        others = np.sort(abs(np.delete(X, row) - X[row]))[:5]
+        expected = -others.mean() / scale if others.size else np.nan
+        assert left_out[row] == pytest.approx(expected, rel=1e-5, nan_ok=True)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    values=st.lists(
+        st.one_of(st.integers(-3, 3).map(float), st.floats(-1e6, 1e6)), min_size=1, max_size=30
+    )
+)
+def test_scales_are_medians_of_absolute_deviations(values: list[float]) -> None:
+    X = np.array(values)[:, None]
+    centre = np.median(X)
+    mad = MAD * np.median(abs(X - centre))
+    floor = NOISE * max(abs(centre), NOISE)
+    spread = np.sqrt(np.mean((X - centre) ** 2))
+    scale = mad if mad > floor else spread if spread > floor else 0.0
+
+    scaling = robust(X).scaling
+
+    assert scaling.centre[0] == pytest.approx(centre)
+    if scale:
+        assert 1.0 / scaling.inverse[0] == pytest.approx(scale, rel=1e-9)
+    else:
+        assert scaling.limit[0] == CONSTANT
 
 
 def test_recency_makes_the_old_samples_count_as_further_away() -> None:
