@@ -126,7 +126,7 @@ class Settings(BaseSettings):
     max_features: int = Field(1000, ge=1, le=32_000, description="Features of a record, at most.")
     max_samples: int = Field(10_000, ge=1, le=100_000, description="Samples of a record, at most.")
     model_memory: ByteSize = Field(2**30, description="Bytes of models kept in memory.")
-    batch_records: int = Field(2000, ge=1, le=100_000, description="Records polled at a time.")
+    batch_records: int = Field(8000, ge=1, le=100_000, description="Records polled at a time.")
     trainings_per_step: int = Field(
         50, ge=1, le=10_000, description="Trainings between two commits, at most."
     )
