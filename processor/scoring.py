@@ -63,6 +63,12 @@ class Group(NamedTuple):
         records = [item.record for item in self.items]
         return records, [item.decoded.observed_at for item in self.items]
 
+    def ruled(self) -> list[bool]:
+        """Which records have a severity by rule."""
+        if isinstance(self.items, Run):
+            return [False] * len(self.positions)
+        return [item.decoded.rule_severity is not None for item in self.items]
+
 
 def score(draft: Draft, runs: Sequence[Run]) -> None:
     """Score all rows of active profiles, those of one profile together, and write the verdicts."""
@@ -191,28 +197,26 @@ def answer(
     since, wealth = known.since_anomaly, known.drift
     end = 0
     taken: list[Taken] = []
+    records, observed = group.columns()
+    ruled = group.ruled()
     for at, position in enumerate(group.positions):
-        item, start, end = group.item(at), end, end + group.sizes[at]
-        if (
-            together
-            and end - start == 1
-            and numbers.decisions[start] >= 0
-            and item.decoded.rule_severity is None
-        ):
+        start, end = end, end + group.sizes[at]
+        outputs: list[Outgoing] = []
+        if together and not ruled[at] and end - start == 1 and numbers.decisions[start] >= 0:
             since = None if since is None else since + 1
             if drift.counted(since):
                 wealth = drift.update(wealth, numbers.p_values[start], mean)
-            taken.append((item.record, since, item.decoded.observed_at, begin + start))
+            taken.append((records[at], since, observed[at], begin + start))
             places.append(position)
-            outputs: list[Outgoing] = []
         else:
+            item = group.item(at)
             judgement = judgement_of(item, numbers, slice(start, end), draft, group.model)
-            before = item.active.judged(since, wealth)
+            before = known.judged(since, wealth)
             outputs, after = one(draft, item, before, judgement, group.model)
             since, wealth = after.since_anomaly, after.drift
         draft.answers[position] = outputs
         if drift.due(wealth) and not suppressed:
-            asked, told = drifts.tell(draft, key, item.active.judged(since, wealth))
+            asked, told = drifts.tell(draft, key, known.judged(since, wealth))
             outputs.append(asked)
             wealth = told.drift
     if taken:

@@ -137,12 +137,11 @@ class Transactions:
     def _produce(self, producer: Producer, outputs: Sequence[Outgoing]) -> None:
         produce = producer.produce
         for topic, partition, key, value, headers, timestamp in outputs:
+            named = list(headers) if headers else None
             while True:
                 try:
                     # By place, and with the producer's own callback: twice as fast.
-                    produce(
-                        topic, value, key, partition, None, None, timestamp, list(headers) or None
-                    )
+                    produce(topic, value, key, partition, None, None, timestamp, named)
                     break
                 except BufferError:
                     producer.poll(0.1)
