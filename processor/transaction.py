@@ -103,14 +103,23 @@ class Transactions:
         self._undelivered = None
         try:
             self._call(producer.begin_transaction)
-            self._produce(producer, outputs)
             places = [
                 TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()
             ]
             if meanwhile is None:
-                self._end(producer, places, consumer)
+                # Right behind another transaction the coordinator refuses what comes first. Of
+                # offsets that is tried again at once, of records only after 20 ms.
+                self._send_offsets(producer, places, consumer)
+                self._produce(producer, outputs)
+                self._end(producer)
             else:
-                ended = _started(lambda: self._end(producer, places, consumer))
+                self._produce(producer, outputs)
+
+                def end() -> None:
+                    self._send_offsets(producer, places, consumer)
+                    self._end(producer)
+
+                ended = _started(end)
                 meanwhile()
                 _raise(ended.get())
         except Aborted as error:
@@ -124,7 +133,9 @@ class Transactions:
                 raise Fatal(f"{why}; compare: telltale topics check") from error
             raise Aborted(f"{error}{self._told()}") from error
 
-    def _end(self, producer: Producer, places: list[TopicPartition], consumer: Consumer) -> None:
+    def _send_offsets(
+        self, producer: Producer, places: list[TopicPartition], consumer: Consumer
+    ) -> None:
         self._call(
             lambda: self._bounded(
                 lambda: producer.send_offsets_to_transaction(
@@ -132,6 +143,8 @@ class Transactions:
                 )
             )
         )
+
+    def _end(self, producer: Producer) -> None:
         self._call(lambda: producer.commit_transaction(self._seconds))
 
     def _produce(self, producer: Producer, outputs: Sequence[Outgoing]) -> None:
