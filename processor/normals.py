@@ -38,10 +38,10 @@ class Normals:
         self._now = now
         self._shared: list[bytes] = []
         self._counts: list[int] = []
-        self.records: list[Incoming] = []
+        self._records: list[Incoming] = []
         self._since: list[int | None] = []
         self._observed: list[int] = []
-        self.rows: list[int] = []
+        self._rows: list[int] = []
 
     def add(
         self,
@@ -69,10 +69,10 @@ class Normals:
             orjson.dumps(announced.features),
         )
         self._counts.append(len(records))
-        self.records += records
+        self._records += records
         self._since += since
         self._observed += observed
-        self.rows += rows
+        self._rows += rows
 
     def write(self, numbers: Sequence[Filling]) -> list[list[Outgoing]]:
         """Verdict and accepted sample of each record, in their order.
@@ -80,34 +80,34 @@ class Normals:
         Args:
             numbers: score, decision, p-value and vector of each row that was judged.
         """
-        if not self.records:
+        if not self._records:
             return []
-        rows = np.array(self.rows)
+        rows = np.array(self._rows)
         places = np.repeat(np.arange(len(self._counts)) * len(SHARED), self._counts)
         shared = filling(self._shared)
         fillings = [
             *(shared.at(places + number) for number in range(len(SHARED))),
-            filling_of([record.offset for record in self.records]),
+            filling_of([record.offset for record in self._records]),
             filling_of(self._since),
             filling_of(self._observed),
             *(number.at(rows) for number in numbers),
         ]
         said, taken = (composed(of, self._now, fillings, len(rows)) for of in _skeletons())
         anomalies, accepted = self._topics
-        traces = [traceparent(record.headers) if record.headers else () for record in self.records]
+        traces = [traceparent(record.headers) if record.headers else () for record in self._records]
         headers = headers_of("scored", "none")
         verdicts = zip(
             repeat(anomalies),
-            map(PARTITION, self.records),
-            map(KEY, self.records),
+            map(PARTITION, self._records),
+            map(KEY, self._records),
             said,
             [headers + traced if traced else headers for traced in traces],
             repeat(self._now),
         )
         samples = zip(
             repeat(accepted),
-            map(PARTITION, self.records),
-            map(KEY, self.records),
+            map(PARTITION, self._records),
+            map(KEY, self._records),
             taken,
             traces,
             repeat(0),

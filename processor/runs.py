@@ -5,7 +5,7 @@ What cannot be read so is left to ``decode``, which gives the same for all that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from models.artifacts import Model
 from models.features.extracted import Extracted
 from processor.decode import Decoded, profile_id
 from processor.draft import Draft, Floats, Pending
+from processor.opened import open_models
 from processor.records import DeadLetter, Incoming, ProfileKey
 from processor.state import Active
 from schemas.base import MAX_EPOCH_MS
@@ -24,8 +25,6 @@ LEARNT = 4
 """Layouts learnt in a batch, at most."""
 
 FIRST = np.zeros(1, dtype=np.int64)
-
-OpenModels = Callable[[Draft, Iterable[tuple[ProfileKey, Active]]], None]
 
 
 class Run(NamedTuple):
@@ -75,7 +74,6 @@ def read_runs(
     draft: Draft,
     telemetry: Sequence[Incoming],
     together: dict[Source, list[int]],
-    open_models: OpenModels,
 ) -> tuple[list[Run], Missed]:
     """The records that can be read by their layout, and some of those that might be next time.
 

@@ -1,6 +1,7 @@
-"""The way of a batch through the scorer: decode → extract → route → (learn | score) → Step.
+"""The way of a batch through the scorer: read → route → (learn | score) → Step.
 
-Pure but for opening models: the same state, batch, clock and settings give the same Step.
+Reading is decoding and extracting, of runs of active profiles all at once. Pure but for opening
+models and knowing layouts again: the same state, batch, clock and settings give the same Step.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from models.artifacts import Model
 from models.features import KINDS, Mismatch, align
 from processor import announcements, ring
 from processor.answers import rejection, unscored
@@ -23,6 +23,7 @@ from processor.decode import Decoded, decode_all
 from processor.draft import Draft, Floats, Pending, Rules
 from processor.forgetting import finish_silent, forget_silent
 from processor.names import OUTPUT_LIMIT
+from processor.opened import open_models
 from processor.records import DeadLetter, Incoming, Outgoing, ProfileKey
 from processor.ring import Ring
 from processor.runs import FIRST, SOURCE, Run, Source, learn_layouts, read_runs
@@ -106,7 +107,7 @@ def read(draft: Draft, telemetry: Sequence[Incoming]) -> tuple[list[Run], list[R
     together: dict[Source, list[int]] = defaultdict(list)
     for position, source in enumerate(map(SOURCE, telemetry)):
         together[source].append(position)
-    runs, missed = read_runs(draft, telemetry, together, open_models)
+    runs, missed = read_runs(draft, telemetry, together)
     left = sorted(chain.from_iterable(together.values()))
     decoded = decode_all([telemetry[position] for position in left], kinds, draft.rules.limits)
     others = list(zip(left, decoded, strict=True))
@@ -131,20 +132,6 @@ def control(draft: Draft, record: Incoming) -> bool:
         announcements.adopt(draft, record)
         return True
     return execute(draft, record)
-
-
-def open_models(draft: Draft, profiles: Iterable[tuple[ProfileKey, Active]]) -> None:
-    """Have every model that the batch needs at hand, or say that it is lost."""
-    needed = [(key, active) for key, active in profiles if active.record.sha256 not in draft.models]
-    opened = draft.rules.open_models(active.record for _, active in needed)
-    found = {sha256: model for sha256, model in opened.items() if isinstance(model, Model)}
-    draft.models |= found
-    if len(found) == len(opened):
-        return
-    for key, active in needed:
-        model = opened[active.record.sha256]
-        if not isinstance(model, Model):
-            announcements.fall_back(draft, key, active, model)
 
 
 def route(

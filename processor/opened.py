@@ -1,0 +1,25 @@
+"""The models of a batch: each opened once, or said to be lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from models.artifacts import Model
+from processor import announcements
+from processor.draft import Draft
+from processor.records import ProfileKey
+from processor.state import Active
+
+
+def open_models(draft: Draft, profiles: Iterable[tuple[ProfileKey, Active]]) -> None:
+    """Have every model that the batch needs at hand, or say that it is lost."""
+    needed = [(key, active) for key, active in profiles if active.record.sha256 not in draft.models]
+    opened = draft.rules.open_models(active.record for _, active in needed)
+    found = {sha256: model for sha256, model in opened.items() if isinstance(model, Model)}
+    draft.models |= found
+    if len(found) == len(opened):
+        return
+    for key, active in needed:
+        model = opened[active.record.sha256]
+        if not isinstance(model, Model):
+            announcements.fall_back(draft, key, active, model)
