@@ -24,7 +24,7 @@ from processor.warm import warm_up
 from processor.worker import Worker
 
 SHUTDOWN_SECONDS = 9.0
-COLLECT_AFTER = 100_000
+COLLECT_AFTER = 1_000_000
 PORTS = {"scorer": 9464, "retrainer": 9465}
 ROLES: dict[str, Callable[[Settings, ModelStore, Metrics, Any], Role]] = {
     "scorer": ScorerRole,

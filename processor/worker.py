@@ -30,7 +30,7 @@ from processor.records import TopicPartition as Place
 from processor.restore import incoming, passes
 from processor.role import Role
 from processor.settings import Settings
-from processor.step import Step
+from processor.step import OFFSET, PLACE, Step
 from processor.topics import check_counts, check_sizes
 from processor.transaction import Aborted, Fatal, Lost, Transactions
 from processor.watch import Watch
@@ -256,6 +256,11 @@ class Worker:
         # What is computed and not committed is not to be answered again where it is read again.
         ready = {} if self._ready is None else self._ready.step.offsets
         until = self._assignment.positions | ready
+        # The first record of each partition tells, for offsets go up.
+        backwards = found[::-1]
+        first = dict(zip(map(PLACE, backwards), map(OFFSET, backwards), strict=True))
+        if all(until.get(place, offset + 1) <= offset for place, offset in first.items()):
+            return found
         return [
             record
             for record in found
