@@ -10,7 +10,7 @@ offsets in it are relative to its first word. Floats and small integers share th
     …  the parts' data
 
 A score is the weighted mean of the parts' scores, each standardised. numba's cache knows only a
-kernel's own file, so kernels of different files never call one another.
+kernel's own file, so kernels of different files never call one another, but for ``_memory.py``.
 """
 
 # numba types a kernel by what it is called with.
@@ -19,9 +19,9 @@ kernel's own file, so kernels of different files never call one another.
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
-from numba import carray, njit, types
-from numba.extending import intrinsic
+from numba import njit
+
+from models._memory import at_address
 
 FOREST, GAUSSIAN, DEVIATION, NEIGHBORS, EXTREMES = 0, 1, 2, 3, 4
 HEADER_WORDS = 4
@@ -601,24 +601,6 @@ def _views(words):
         words.view(np.int64),
         words.view(np.float64),
     )
-
-
-@intrinsic
-def _pointer(typing, address):
-    """An address, as an integer, as what ``carray`` takes."""
-    del typing
-
-    def generate(context, builder, signature, arguments):
-        del context, signature
-        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
-
-    return types.voidptr(address), generate
-
-
-@njit(nogil=True, cache=True)
-def at_address(address, size):
-    """The words of an array elsewhere in this process; whoever calls keeps it alive."""
-    return carray(_pointer(address), (size,), np.uint64)
 
 
 @njit(nogil=True, cache=True)

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-from models._kernels import at_address
+from models._memory import at_address
 
 TINY = float(np.finfo(np.float64).tiny)
 HEADER = 4

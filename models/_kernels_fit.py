@@ -1,7 +1,8 @@
 """Compiled fitting: robust scales, whitening, and leave-one-out scores.
 
-``_ages`` and ``_mean_of_five`` stand in ``_kernels.py``, too, and have to stay the same: a kernel
-that is called from another file goes on in its old form in that file's cache once it is changed.
+``_ages`` and ``_mean_of_five`` stand in ``_kernels.py``, too, and ``_add_pair`` and ``_keep_five``
+for samples that lie otherwise; they have to add and compare in the same order. A kernel that is
+called from another file goes on in its old form in that file's cache once it is changed.
 """
 
 # numba types a kernel by what it is called with.

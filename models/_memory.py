@@ -1,4 +1,7 @@
-"""Numbers at addresses, aligned or not, for kernels that read and write texts."""
+"""Memory by its address: arrays, and numbers aligned or not, for kernels of every file.
+
+Whoever changes this has to clear numba's cache: it knows only a kernel's own file.
+"""
 
 # numba types a kernel by what it is called with.
 # mypy: allow-untyped-defs
@@ -7,13 +10,32 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import carray, njit, types
 from numba.extending import intrinsic
 
 
 def _pointer(builder: Any, address: Any, kind: Any) -> Any:
     return builder.inttoptr(address, ir.IntType(kind.bitwidth).as_pointer())
+
+
+@intrinsic
+def _as_pointer(typing, address):
+    """An address, as an integer, as what ``carray`` takes."""
+    del typing
+
+    def generate(context, builder, signature, arguments):
+        del context, signature
+        return _pointer(builder, arguments[0], types.uint8)
+
+    return types.voidptr(address), generate
+
+
+@njit(nogil=True, cache=True)
+def at_address(address, size):
+    """The words of an array elsewhere in this process; whoever calls keeps it alive."""
+    return carray(_as_pointer(address), (size,), np.uint64)
 
 
 def _loads(kind):

@@ -28,11 +28,11 @@ SLACK = 0.9
 LEAST = 0.1
 """No model is so small that a mean below this fits it."""
 
-GUARD = 2
-"""Records behind an anomaly that are not counted, see ``follow``."""
-
 GENTLE, BOLD = 0.3, 0.8
 """Two stakes: one for slight shifts over many records, one for large ones over few."""
+
+GUARD = 2
+"""Records behind an anomaly that are not counted, see ``follow``."""
 
 QUIET = 500
 """Records after a flag before the same drift is told again: as many as bring a retraining."""

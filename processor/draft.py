@@ -87,6 +87,10 @@ class Rules:
         return Limits(settings.max_record_bytes, settings.max_features, settings.max_samples)
 
 
+FIRST = np.zeros(1, dtype=np.int64)
+"""The place of a record's only row."""
+
+
 class Pending(NamedTuple):
     """A record of an active profile that waits for the scores of the batch."""
 

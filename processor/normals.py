@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from functools import cache, partial
+from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import pairwise, repeat
-from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -15,8 +14,9 @@ import orjson
 from numpy.typing import NDArray
 
 from models._kernels_text import SLACK, compose
+from models.features.layout import joined
 from processor.names import Topics
-from processor.records import Incoming, Outgoing
+from processor.records import KEY, OFFSET, PARTITION, Incoming, Outgoing, outgoing
 from processor.tracing import traceparent
 from processor.verdicts import accepted_fields, headers_of, scored_fields
 from schemas import ModelRecord
@@ -38,6 +38,7 @@ class Normals:
         self._now = now
         self._shared: list[bytes] = []
         self._counts: list[int] = []
+        self._positions: list[int] = []
         self._records: list[Incoming] = []
         self._since: list[int | None] = []
         self._observed: list[int] = []
@@ -46,6 +47,7 @@ class Normals:
     def add(
         self,
         announced: ModelRecord,
+        positions: Sequence[int],
         records: Sequence[Incoming],
         since: Sequence[int | None],
         observed: Sequence[int],
@@ -54,6 +56,7 @@ class Normals:
         """Note normal records of a profile.
 
         Args:
+            positions: their places in the batch.
             since: records since the last anomaly, of each.
             observed: epoch milliseconds of each.
             rows: which of the rows that were judged is that of each.
@@ -69,13 +72,14 @@ class Normals:
             orjson.dumps(announced.features),
         )
         self._counts.append(len(records))
+        self._positions += positions
         self._records += records
         self._since += since
         self._observed += observed
         self._rows += rows
 
-    def write(self, numbers: Sequence[Filling]) -> list[list[Outgoing]]:
-        """Verdict and accepted sample of each record, in their order.
+    def write(self, numbers: Sequence[Filling]) -> Iterable[tuple[int, list[Outgoing]]]:
+        """Place in the batch, and verdict and accepted sample, of each record.
 
         Args:
             numbers: score, decision, p-value and vector of each row that was judged.
@@ -87,7 +91,7 @@ class Normals:
         shared = filling(self._shared)
         fillings = [
             *(shared.at(places + number) for number in range(len(SHARED))),
-            filling_of([record.offset for record in self._records]),
+            filling_of(list(map(OFFSET, self._records))),
             filling_of(self._since),
             filling_of(self._observed),
             *(number.at(rows) for number in numbers),
@@ -112,19 +116,14 @@ class Normals:
             traces,
             repeat(0),
         )
-        return list(map(list, zip(map(outgoing, verdicts), map(outgoing, samples), strict=True)))
-
-
-PARTITION, KEY = attrgetter("partition"), attrgetter("key")
-
-outgoing = partial(tuple.__new__, Outgoing)
-"""``Outgoing._make`` in a third of its time."""
+        both = zip(map(outgoing, verdicts), map(outgoing, samples), strict=True)
+        return zip(self._positions, map(list, both), strict=True)
 
 
 class Filling(NamedTuple):
     """Texts for the holes of others: where each begins and ends in one text."""
 
-    text: bytes
+    text: NDArray[np.uint8]
     starts: Integers
     ends: Integers
 
@@ -135,24 +134,22 @@ class Filling(NamedTuple):
 
 def filling(texts: Sequence[bytes]) -> Filling:
     """Texts one after another."""
-    ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
-    return Filling(b"".join(texts), np.concatenate([[0], ends[:-1]]), ends)
+    text, ends = joined(texts)
+    return Filling(text, np.concatenate([[0], ends[:-1]]), ends)
 
 
 def filling_of(numbers: Sequence[int | None] | Floats) -> Filling:
     """Each number as JSON."""
-    text = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)
-    marks = np.flatnonzero(np.frombuffer(text, np.uint8) == ord(","))
+    text = np.frombuffer(orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY), np.uint8)
+    marks = np.flatnonzero(text == ord(","))
     return Filling(text, np.concatenate([[1], marks + 1]), np.concatenate([marks, [len(text) - 1]]))
 
 
 def filling_of_vectors(tables: Sequence[Floats]) -> Filling:
     """Each row of some tables as JSON without its brackets."""
-    text = b"".join(
-        orjson.dumps(table, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] for table in tables
-    )
-    signs = np.frombuffer(text, np.uint8)
-    return Filling(text, np.flatnonzero(signs == ord("[")) + 1, np.flatnonzero(signs == ord("]")))
+    dumped = [orjson.dumps(table, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] for table in tables]
+    text, _ = joined(dumped)
+    return Filling(text, np.flatnonzero(text == ord("[")) + 1, np.flatnonzero(text == ord("]")))
 
 
 SHARED = ("place", "profile_id", "kind", "version", "generation", "learned", "features")
@@ -221,10 +218,9 @@ def composed(skeleton: Skeleton, now: int, fillings: Sequence[Filling], count: i
     which = np.searchsorted(used, holes)
     size = count * len(pieces.text) + int((ends - starts)[which].sum())
     out, out_ends = np.empty(size + SLACK, np.uint8), np.empty(count, np.int64)
-    text = b"".join((*(fillings[hole].text for hole in used), bytes(SLACK)))
-    compose(
-        np.frombuffer(pieces.text + bytes(SLACK), np.uint8), pieces.ends, which,
-        np.frombuffer(text, np.uint8), starts, ends, out, out_ends,
-    )  # fmt: skip
+    slack = np.zeros(SLACK, np.uint8)
+    text = np.concatenate([*(fillings[hole].text for hole in used), slack])
+    constant = np.concatenate([pieces.text, slack])
+    compose(constant, pieces.ends, which, text, starts, ends, out, out_ends)
     written, at = out.tobytes(), [0, *out_ends.tolist()]
     return [written[a:b] for a, b in pairwise(at)]

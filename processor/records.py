@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from typing import NamedTuple
 
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -29,6 +31,15 @@ class Incoming(NamedTuple):
     timestamp: int
 
 
+# One field, or some, of many records at once: ``map`` with these runs without Python's loop.
+TOPIC, PARTITION, OFFSET, KEY = map(attrgetter, ("topic", "partition", "offset", "key"))
+PLACE = attrgetter("topic", "partition")
+SOURCE = attrgetter("topic", "partition", "key")
+
+Source = tuple[str, int, bytes | None]
+"""What the records of one profile have in common: what ``SOURCE`` gives."""
+
+
 class Outgoing(NamedTuple):
     """A record to be produced; a value of None is a tombstone.
 
@@ -50,6 +61,10 @@ class Outgoing(NamedTuple):
         for name, value in self.headers:
             size += len(name) + len(value or b"") + 10
         return size
+
+
+outgoing = partial(tuple.__new__, Outgoing)
+"""``Outgoing._make`` in a third of its time."""
 
 
 @dataclass(frozen=True, slots=True)

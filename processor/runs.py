@@ -5,8 +5,8 @@ What cannot be read so is left to ``decode``, which gives the same for all that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from operator import attrgetter
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +14,9 @@ import numpy as np
 from models.artifacts import Model
 from models.features.extracted import Extracted
 from processor.decode import Decoded, profile_id
-from processor.draft import Draft, Floats, Pending
+from processor.draft import FIRST, Draft, Floats, Pending
 from processor.opened import open_models
-from processor.records import DeadLetter, Incoming, ProfileKey
+from processor.records import DeadLetter, Incoming, ProfileKey, Source
 from processor.state import Active
 from schemas.base import MAX_EPOCH_MS
 
@@ -24,14 +24,12 @@ KIND = "features"
 LEARNT = 4
 """Layouts learnt in a batch, at most."""
 
-FIRST = np.zeros(1, dtype=np.int64)
-
 
 class Run(NamedTuple):
     """Records of an active profile, each with one sample.
 
     Attributes:
-        positions: their places in the batch.
+        positions: their places in the batch, ascending.
         observed: epoch milliseconds of each.
         rows: their samples, shape (records, features).
     """
@@ -46,7 +44,7 @@ class Run(NamedTuple):
 
     def before(self, position: int) -> Run:
         """Those that stand before a place in the batch."""
-        count = sum(1 for at in self.positions if at < position)
+        count = bisect_left(self.positions, position)
         return self._replace(
             positions=self.positions[:count],
             records=self.records[:count],
@@ -64,10 +62,6 @@ class Run(NamedTuple):
 
 Missed = list[tuple[int, tuple[str, ...]]]
 """Records whose layout was not known: place in the batch, and names of the profile."""
-
-Source = tuple[str, int, bytes | None]
-SOURCE = attrgetter("topic", "partition", "key")
-"""What the records of one profile have in common."""
 
 
 def read_runs(
@@ -134,16 +128,14 @@ def learn_layouts(
     draft: Draft,
     telemetry: Sequence[Incoming],
     missed: Missed,
-    decoded: Mapping[int, Decoded | DeadLetter],
+    decoded: Iterable[tuple[int, Decoded | DeadLetter]],
 ) -> None:
     """Know the layouts of some records that were decoded, for the batches to come."""
+    wanted = dict(missed[:LEARNT])
     draft.rules.layouts.learn(
-        (record.value or b"", record.key or b"", names)
-        for record, names in (
-            (telemetry[position], names)
-            for position, names in missed[:LEARNT]
-            if isinstance(decoded.get(position), Decoded)
-        )
+        (telemetry[position].value or b"", telemetry[position].key or b"", wanted[position])
+        for position, value in decoded
+        if position in wanted and isinstance(value, Decoded)
     )
 
 

@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,18 +19,24 @@ from processor import announcements, ring
 from processor.answers import rejection, unscored
 from processor.commands import execute
 from processor.decode import Decoded, decode_all
-from processor.draft import Draft, Floats, Pending, Rules
+from processor.draft import FIRST, Draft, Floats, Pending, Rules
 from processor.forgetting import finish_silent, forget_silent
 from processor.names import OUTPUT_LIMIT
 from processor.opened import open_models
-from processor.records import DeadLetter, Incoming, Outgoing, ProfileKey
+from processor.records import (
+    SOURCE,
+    TOPIC,
+    DeadLetter,
+    Incoming,
+    Outgoing,
+    ProfileKey,
+    Source,
+)
 from processor.ring import Ring
-from processor.runs import FIRST, SOURCE, Run, Source, learn_layouts, read_runs
+from processor.runs import Run, learn_layouts, read_runs
 from processor.scoring import score
 from processor.state import Active, Learning, Profile, State
 from processor.step import Step
-
-TOPIC = attrgetter("topic")
 
 
 def compute(
@@ -111,7 +116,7 @@ def read(draft: Draft, telemetry: Sequence[Incoming]) -> tuple[list[Run], list[R
     left = sorted(chain.from_iterable(together.values()))
     decoded = decode_all([telemetry[position] for position in left], kinds, draft.rules.limits)
     others = list(zip(left, decoded, strict=True))
-    learn_layouts(draft, telemetry, missed, dict(others))
+    learn_layouts(draft, telemetry, missed, others)
     profiles = dict.fromkeys(
         (telemetry[position].partition, value.kind, value.profile_id)
         for position, value in others

@@ -137,7 +137,7 @@ class ScorerRole:
         return self._store.written(make, self._log)
 
     def ahead(self, step: Step[Profile]) -> Callable[[], None] | None:
-        """Only where all that changes is what profiles have seen: no model, command or receipt."""
+        """Only where all that changes is what profiles have seen: no model, window or receipt."""
         if step.rest or step.artifacts or step.discards or step.suppressions or step.forgettings:
             return None
         before = {key: self._state.profile(key) for key in step.profiles}

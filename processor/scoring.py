@@ -41,7 +41,6 @@ class Group(NamedTuple):
         items: the records; those of a run are made when they are asked for.
         values: their samples one after another, flat.
         sizes: samples of each record.
-        plain: each has one sample, and no severity by rule.
     """
 
     key: ProfileKey
@@ -51,7 +50,11 @@ class Group(NamedTuple):
     items: Sequence[Pending] | Run
     values: Floats
     sizes: list[int]
-    plain: bool
+
+    @property
+    def plain(self) -> bool:
+        """Whether each has one sample, and no severity by rule."""
+        return isinstance(self.items, Run) or (max(self.sizes) == 1 and not any(self.ruled()))
 
     def item(self, at: int) -> Pending:
         return self.items.pending(at) if isinstance(self.items, Run) else self.items[at]
@@ -77,20 +80,18 @@ def score(draft: Draft, runs: Sequence[Run]) -> None:
         return
     judged = judge_all(groups, draft.rules.settings.alert_budget)
     normals = Normals(draft.rules.topics, draft.now)
-    places: list[int] = []
     begin = 0
     for group, after in zip(groups, followed(groups, judged), strict=True):
         end = begin + sum(group.sizes)
         if after is not None and fits(draft, group):
             answer_normal(draft, group, after, normals, begin)
-            places += group.positions
         else:
             part = Judged(*(numbers[begin:end] for numbers in judged))
-            answer(draft, group, part, normals, places, begin)
+            answer(draft, group, part, normals, begin)
         begin = end
     vectors = filling_of_vectors(tables(groups))
     numbers = (*map(filling_of, (judged.unit, judged.decisions, judged.p_values)), vectors)
-    for position, outputs in zip(places, normals.write(numbers), strict=True):
+    for position, outputs in normals.write(numbers):
         # What is there already comes behind the accepted sample.
         outputs += draft.answers[position]
         draft.answers[position] = outputs
@@ -101,7 +102,7 @@ def grouped(draft: Draft, runs: Sequence[Run]) -> list[Group]:
     groups = [
         Group(
             run.key, run.active, run.model, run.positions, run,
-            run.rows.reshape(-1), [1] * len(run.positions), plain=True,
+            run.rows.reshape(-1), [1] * len(run.positions),
         )
         for run in runs
         if run.positions
@@ -116,8 +117,6 @@ def grouped(draft: Draft, runs: Sequence[Run]) -> list[Group]:
             Group(
                 first.key, first.active, draft.models[first.active.record.sha256], positions,
                 items, np.concatenate([item.rows for item in items], axis=None), sizes,
-                plain=max(sizes) == 1
-                and all(item.decoded.rule_severity is None for item in items),
             )
         )  # fmt: skip
     return sorted(groups, key=lambda group: len(group.model.features))
@@ -173,21 +172,33 @@ def answer_normal(draft: Draft, group: Group, after: Drift, normals: Normals, be
         [None] * count if before is None else range(before + 1, before + 1 + count)
     )
     records, observed = group.columns()
-    normals.add(active.record, records, since, observed, range(begin, begin + count))
-    draft.step.timestamps += [record.timestamp for record in records]
-    draft.told[group.key[1], "scored", "none"] += count
-    draft.step.heard.add(group.key)
+    rows = range(begin, begin + count)
+    leave(draft, group, normals, group.positions, records, since, observed, rows)
     draft.step.profiles[group.key] = active.judged(since[-1], after)
 
 
-def answer(
-    draft: Draft, group: Group, judged: Judged, normals: Normals, places: list[int], begin: int
+def leave(
+    draft: Draft,
+    group: Group,
+    normals: Normals,
+    positions: Sequence[int],
+    records: Sequence[Incoming],
+    since: Sequence[int | None],
+    observed: Sequence[int],
+    rows: Sequence[int],
 ) -> None:
+    """Have normal records of one sample answered together; the columns are those of ``normals``."""
+    normals.add(group.active.record, positions, records, since, observed, rows)
+    draft.step.timestamps += [record.timestamp for record in records]
+    draft.told[group.key[1], "scored", "none"] += len(records)
+    draft.step.heard.add(group.key)
+
+
+def answer(draft: Draft, group: Group, judged: Judged, normals: Normals, begin: int) -> None:
     """Answer the records of one profile one by one, the normal ones of one sample but for the text.
 
     Args:
         judged: of the group's rows, the first of which has the number ``begin``.
-        places: the places of what is left to ``normals``.
     """
     key, known = group.key, group.active
     together = fits(draft, group)
@@ -206,8 +217,7 @@ def answer(
             since = None if since is None else since + 1
             if drift.counted(since):
                 wealth = drift.update(wealth, numbers.p_values[start], mean)
-            taken.append((records[at], since, observed[at], begin + start))
-            places.append(position)
+            taken.append((position, records[at], since, observed[at], begin + start))
         else:
             item = group.item(at)
             judgement = judgement_of(item, numbers, slice(start, end), draft, group.model)
@@ -220,10 +230,7 @@ def answer(
             outputs.append(asked)
             wealth = told.drift
     if taken:
-        normals.add(known.record, *zip(*taken, strict=True))
-        draft.step.timestamps += [record.timestamp for record, *_ in taken]
-        draft.told[key[1], "scored", "none"] += len(taken)
-        draft.step.heard.add(key)
+        leave(draft, group, normals, *zip(*taken, strict=True))
     if taken or (since, wealth) != (known.since_anomaly, known.drift):
         draft.step.profiles[key] = known.judged(since, wealth)
 
@@ -236,8 +243,8 @@ class Numbers(NamedTuple):
     unit: list[float]
 
 
-Taken = tuple[Incoming, int | None, int, int]
-"""A normal record, in the order of ``Normals.add``."""
+Taken = tuple[int, Incoming, int | None, int, int]
+"""A normal record, in the order of ``leave``."""
 
 
 def one(

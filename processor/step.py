@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Generic, TypeVar
 
 from models.artifacts import Artifact, Model
-from processor.records import Incoming, Outgoing, ProfileKey, TopicPartition
+from processor.records import OFFSET, PLACE, Incoming, Outgoing, ProfileKey, TopicPartition
 from processor.state import Forgetting, Suppression
 
 P = TypeVar("P")
 """What a role knows of a profile."""
-
-PLACE, OFFSET = attrgetter("topic", "partition"), attrgetter("offset")
 
 Count = tuple[str, tuple[str, ...]]
 """Name of a counter in ``metrics.py`` and its label values."""

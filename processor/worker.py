@@ -25,12 +25,12 @@ from processor.metrics import Metrics
 from processor.names import Topics
 from processor.offsets import LostOffsets
 from processor.permissions import permissions
-from processor.records import Incoming
+from processor.records import OFFSET, PLACE, Incoming
 from processor.records import TopicPartition as Place
 from processor.restore import incoming, passes
 from processor.role import Role
 from processor.settings import Settings
-from processor.step import OFFSET, PLACE, Step
+from processor.step import Step
 from processor.topics import check_counts, check_sizes
 from processor.transaction import Aborted, Fatal, Lost, Transactions
 from processor.watch import Watch

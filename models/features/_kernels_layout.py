@@ -36,7 +36,7 @@ EXPONENT: Final = 60
 def _powers() -> np.ndarray:
     """128 bits of 5^q for each q from -``EXPONENT`` on, the most significant set: high, low.
 
-    Cut off for q ≥ 0, rounded up for a reciprocal, as the method of ``to_double`` asks.
+    Cut off for q ≥ 0, rounded up for a reciprocal, as the method of ``to_bits`` asks.
     """
     found = np.empty((2 * EXPONENT + 1, 2), dtype=np.uint64)
     for q in range(-EXPONENT, EXPONENT + 1):

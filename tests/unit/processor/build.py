@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,6 +160,27 @@ def reasons(step: Step[Any] | Sequence[Outgoing]) -> list[str]:
     """The reasons of the dead letters, in order."""
     letters = of(step, TOPICS.dead_letter)
     return [dict(letter.headers)["telltale.reason"].decode() for letter in letters]
+
+
+def mutated(value: Any, tokens: Sequence[bytes], draw: random.Random) -> bytes:
+    """The JSON of a value with one to three changes: bytes, or tokens instead of values."""
+    raw = bytearray(orjson.dumps(value))
+    for _ in range(draw.choice([1, 1, 2, 3])):
+        at = draw.randrange(len(raw))
+        how = draw.random()
+        if how < 0.2:
+            raw[at] = draw.randrange(256)
+        elif how < 0.35:
+            del raw[at : at + draw.choice([1, 1, 2, 5])]
+        elif how < 0.6:
+            raw[at:at] = draw.choice(tokens)
+        else:
+            begin = raw.find(b":", at) + 1
+            end = begin
+            while end < len(raw) and raw[end : end + 1] not in (b",", b"}", b"]"):
+                end += 1
+            raw[begin:end] = draw.choice(tokens)
+    return bytes(raw)
 
 
 class Scorer:

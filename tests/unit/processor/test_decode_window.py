@@ -16,7 +16,7 @@ from processor.decode import Decoded, Limits, decode, decode_all
 from processor.records import Incoming
 from processor.simulate import Plan, simulate
 from schemas.window import plain_window
-from tests.unit.processor.build import TOPICS, record
+from tests.unit.processor.build import TOPICS, mutated, record
 
 LIMITS = Limits(1_000_000, 10_000, 10_000)
 WINDOW = {
@@ -57,32 +57,12 @@ def decoded(raw: bytes) -> object:
     return found
 
 
-def mutated(draw: random.Random) -> bytes:
-    raw = bytearray(orjson.dumps(WINDOW))
-    for _ in range(draw.choice([1, 1, 2, 3])):
-        at = draw.randrange(len(raw))
-        how = draw.random()
-        if how < 0.2:
-            raw[at] = draw.randrange(256)
-        elif how < 0.35:
-            del raw[at : at + draw.choice([1, 1, 2, 5])]
-        elif how < 0.6:
-            raw[at:at] = draw.choice(TOKENS)
-        else:
-            begin = raw.find(b":", at) + 1
-            end = begin
-            while end < len(raw) and raw[end : end + 1] not in (b",", b"}", b"]"):
-                end += 1
-            raw[begin:end] = draw.choice(TOKENS)
-    return bytes(raw)
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_a_changed_window_is_decoded_as_its_model_says(seed):
     draw = random.Random(seed)
     taken = 0
     for _ in range(500):
-        raw = mutated(draw)
+        raw = mutated(WINDOW, TOKENS, draw)
         slow = decode(told(raw), "behavior", LIMITS)
         quick = decoded(raw)
         taken += plain_window(raw) is not None
