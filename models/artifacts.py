@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import joblib
@@ -58,15 +58,22 @@ class Model:
         """The detector as a batch is judged by it."""
         return Bench(self.detector)
 
-    @cached_property
-    def name_bytes(self) -> int:
-        """Bytes of the names of the columns as JSON, at most."""
-        return sum(6 * len(name) + 3 for name in self.features)
-
     @property
     def nbytes(self) -> int:
         """Bytes that the model takes in memory."""
         return self.detector.nbytes + int(self.samples.nbytes)
+
+
+class Stored(Protocol):
+    """Whatever names an artefact, such as an announcement."""
+
+    @property
+    def artifact(self) -> str:
+        """Path below the model directory."""
+
+    @property
+    def sha256(self) -> str:
+        """Digest of its bytes, in hex."""
 
 
 @dataclass(frozen=True)

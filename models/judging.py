@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from struct import Struct
 from typing import NamedTuple
 
 import numpy as np
@@ -17,22 +18,28 @@ from models.features import KINDS
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+_PLACE = Struct("=5q")
+
 
 class Bench:
     """A fitted detector with its calibration, laid out for the kernels; it must not change.
 
     Attributes:
-        place: address and size in words of the packed model and of the calibration's table; valid
-            while this object lives.
+        sort: class of the detector.
+        place: address and size in words of the packed model and of the calibration's table, and
+            width of a row, int64; valid while this object lives.
     """
 
-    __slots__ = ("_held", "detector", "place")
+    __slots__ = ("_held", "detector", "place", "sort")
 
     def __init__(self, detector: Detector) -> None:
         block, table = detector.block_, detector.calibration_.table()
         self.detector = detector
+        self.sort = type(detector)
         self._held = block, table
-        self.place = block.ctypes.data, block.size, table.ctypes.data, table.size
+        self.place = _PLACE.pack(
+            block.ctypes.data, block.size, table.ctypes.data, table.size, detector.n_features_in_
+        )
 
     def contributions(self, rows: Floats) -> Floats:
         """Share of each feature in the abnormality of each row, shape (n, d), unchecked."""
@@ -65,28 +72,26 @@ def judge(benches: Sequence[Bench], counts: Integers, values: Floats, budgets: F
     Raises:
         ValueError: ``values`` or ``budgets`` has not as many numbers as the groups' rows.
     """
-    rows = int(counts.sum())
-    widths = sum(
-        bench.detector.n_features_in_ * count
-        for bench, count in zip(benches, counts.tolist(), strict=True)
-    )
-    if values.shape != (widths,) or budgets.shape != (rows,):
+    places = np.frombuffer(b"".join([bench.place for bench in benches]), np.int64).reshape(-1, 5)
+    rows, numbers = int(counts.sum()), int(counts @ places[:, 4])
+    if values.shape != (numbers,) or budgets.shape != (rows,):
         raise ValueError(
             f"values has {values.size} numbers and budgets {budgets.size}, the groups need "
-            f"{widths} and {rows}"
+            f"{numbers} and {rows}"
         )
     values, counts = np.require(values, np.float64, ["C", "W"]), np.asarray(counts, np.int64)
-    places = np.array([bench.place for bench in benches], dtype=np.int64).reshape(-1, 4)
     scores, offsets, p_values = np.empty(rows), np.full(rows, np.nan), np.full(rows, np.nan)
-    blocks, tables = places[:, :2].T.copy(), places[:, 2:].T.copy()
+    blocks, tables = places[:, :2].T.copy(), places[:, 2:4].T.copy()
     _kernels.score_models(*blocks, counts, values, scores)
     _kernels_calibration.judge_models(*tables, counts, budgets, scores, offsets, p_values)
     unit = np.empty(rows)
     begin = np.concatenate([[0], np.cumsum(counts)])
-    for kind, group in groupby(range(len(benches)), lambda g: type(benches[g].detector)):
-        of_kind = list(group)
-        part = slice(begin[of_kind[0]], begin[of_kind[-1] + 1])
+    at = 0
+    for kind, group in groupby([bench.sort for bench in benches]):
+        until = at + len(list(group))
+        part = slice(begin[at], begin[until])
         unit[part] = kind.unit(scores[part])
+        at = until
     for g in np.flatnonzero(places[:, 3] == 0).tolist():
         _judge_few(benches[g], slice(begin[g], begin[g + 1]), budgets, scores, offsets, p_values)
     return Judged(scores - offsets, p_values, unit)

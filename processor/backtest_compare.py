@@ -127,7 +127,7 @@ class Comparison:
         state = self._replay.state
         window = Suppression(FOREVER_MS) if basis.suppressed else None
         state.apply({}, {key: window})
-        profile = state.profile(key)
+        profile = state.profiles.get(key)
         if basis.version is not None:
             self._settle(profile)
             found = self._version(key, basis.generation, self._plan.version or basis.version)
@@ -236,7 +236,7 @@ class Comparison:
 
     def _pair(self, waiting: Waiting) -> tuple[ModelRecord | None, ModelRecord | None]:
         """The versions that judged a record then and now, where they are known."""
-        profile = None if waiting.key is None else self._replay.state.profile(waiting.key)
+        profile = None if waiting.key is None else self._replay.state.profiles.get(waiting.key)
         return self._judged_by(waiting), profile.record if isinstance(profile, Active) else None
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.artifacts import ArtifactError, Model
+from models.artifacts import ArtifactError, Model, Stored
 from models.features.layout import Layouts
 from processor.decode import Decoded, Limits
 from processor.names import Topics
@@ -19,10 +19,9 @@ from processor.records import Incoming, Outgoing, ProfileKey
 from processor.settings import Settings
 from processor.state import Active, Forgetting, Learning, Profile, State, Suppression
 from processor.step import Step
-from schemas import ModelRecord
 
 Floats = NDArray[np.float64]
-OpenModels = Callable[[Iterable[ModelRecord]], Mapping[str, Model | ArtifactError]]
+OpenModels = Callable[[Iterable[Stored]], Mapping[str, Model | ArtifactError]]
 Erase = Callable[[str, int], list[str]]
 """Deletes what a directory holds of a generation and those before it; names of what it held."""
 Recall = Callable[[Iterable[ProfileKey]], Mapping[ProfileKey, Learning]]
@@ -127,12 +126,12 @@ class Draft:
     @cached_property
     def windows(self) -> bool:
         """Whether the state holds any maintenance window."""
-        return any(self.state.suppressions.values())
+        return bool(self.state.suppressions)
 
     def profile(self, key: ProfileKey) -> Profile | None:
         if key in self.step.profiles:
             return self.step.profiles[key]
-        return self.state.profile(key) or self.recalled.get(key)
+        return self.state.profiles.get(key) or self.recalled.get(key)
 
     def recall(self, keys: Iterable[ProfileKey]) -> None:
         """Have at hand those of some profiles that are not in memory."""
@@ -164,11 +163,11 @@ class Draft:
 
     def suppression(self, key: ProfileKey) -> Suppression | None:
         delta = self.step.suppressions
-        return delta[key] if key in delta else self.state.suppression(key)
+        return delta[key] if key in delta else self.state.suppressions.get(key)
 
     def forgetting(self, key: ProfileKey) -> Forgetting | None:
         delta = self.step.forgettings
-        return delta[key] if key in delta else self.state.forgetting(key)
+        return delta[key] if key in delta else self.state.forgettings.get(key)
 
     def suppressed(self, key: ProfileKey) -> bool:
         if not self.windows and not self.step.suppressions:

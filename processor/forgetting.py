@@ -59,10 +59,9 @@ def forget(
 
 def finish_silent(draft: Draft) -> None:
     """The second turn of whatever was forgotten for its silence, before all else."""
-    for partition, begun in draft.state.forgettings.items():
-        for (kind, profile_id), note in begun.items():
-            if note.command_offset is None:
-                finish(draft, (partition, kind, profile_id), note)
+    for key, note in draft.state.forgettings.items():
+        if note.command_offset is None:
+            finish(draft, key, note)
 
 
 def forget_silent(draft: Draft) -> None:

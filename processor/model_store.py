@@ -14,13 +14,13 @@ from models.artifacts import (
     ArtifactError,
     ArtifactUnavailable,
     Model,
+    Stored,
     digest_of,
     generation_of,
 )
 from processor.records import ProfileKey
 from processor.step import Step
 from processor.storage import Storage
-from schemas import ModelRecord
 
 P = TypeVar("P")
 WRITE_SECONDS = 4.0
@@ -36,7 +36,7 @@ class ModelStore:
         self._opened: OrderedDict[str, tuple[Model, int]] = OrderedDict()
         self.nbytes = 0
 
-    def open(self, records: Iterable[ModelRecord]) -> dict[str, Model | ArtifactError]:
+    def open(self, records: Iterable[Stored]) -> dict[str, Model | ArtifactError]:
         """The models of these announcements by SHA-256; an error where one is lost.
 
         Raises:
@@ -47,9 +47,10 @@ class ModelStore:
             sha256 = record.sha256
             if sha256 in found:
                 continue
-            if sha256 in self._opened:
+            held = self._opened.get(sha256)
+            if held is not None:
                 self._opened.move_to_end(sha256)
-                found[sha256] = self._opened[sha256][0]
+                found[sha256] = held[0]
                 continue
             try:
                 model = self.storage.read(record.artifact, sha256)

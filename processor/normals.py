@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import pairwise, repeat
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import orjson
@@ -16,13 +16,18 @@ from numpy.typing import NDArray
 from models._kernels_text import SLACK, compose
 from models.features.layout import joined
 from processor.names import Topics
-from processor.records import KEY, OFFSET, PARTITION, Incoming, Outgoing, outgoing
+from processor.records import KEY, OFFSET, PARTITION, PLACE, Incoming, Outgoing, outgoing
+from processor.standing import SHARED, Standing
 from processor.tracing import traceparent
 from processor.verdicts import accepted_fields, headers_of, scored_fields
-from schemas import ModelRecord
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Column = Sequence[int] | Integers
+T = TypeVar("T")
+
+UNKNOWN = -1
+"""Of records since the last anomaly: that is not known."""
 
 
 class Normals:
@@ -36,47 +41,40 @@ class Normals:
     def __init__(self, topics: Topics, now: int) -> None:
         self._topics = topics.anomalies, topics.accepted
         self._now = now
-        self._shared: list[bytes] = []
-        self._counts: list[int] = []
+        self._standings: list[Standing] = []
+        self._counts: list[Column] = []
         self._positions: list[int] = []
         self._records: list[Incoming] = []
-        self._since: list[int | None] = []
-        self._observed: list[int] = []
-        self._rows: list[int] = []
+        self._since: list[Column] = []
+        self._observed: list[Column] = []
+        self._rows: list[Column] = []
 
     def add(
         self,
-        announced: ModelRecord,
+        standings: Sequence[Standing],
+        counts: Column,
         positions: Sequence[int],
         records: Sequence[Incoming],
-        since: Sequence[int | None],
-        observed: Sequence[int],
-        rows: Sequence[int],
+        since: Column,
+        observed: Column,
+        rows: Column,
     ) -> None:
-        """Note normal records of a profile.
+        """Note normal records, profile by profile.
 
         Args:
+            counts: records of each profile.
             positions: their places in the batch.
-            since: records since the last anomaly, of each.
+            since: records since the last anomaly, of each; ``UNKNOWN`` where that is not known.
             observed: epoch milliseconds of each.
             rows: which of the rows that were judged is that of each.
         """
-        first = records[0]
-        self._shared += (
-            f'"{first.topic}-{first.partition}-'.encode(),
-            orjson.dumps(announced.profile_id),
-            orjson.dumps(announced.kind),
-            orjson.dumps(announced.version),
-            orjson.dumps(announced.generation),
-            orjson.dumps(announced.learned),
-            orjson.dumps(announced.features),
-        )
-        self._counts.append(len(records))
+        self._standings += standings
+        self._counts.append(counts)
         self._positions += positions
         self._records += records
-        self._since += since
-        self._observed += observed
-        self._rows += rows
+        self._since.append(since)
+        self._observed.append(observed)
+        self._rows.append(rows)
 
     def write(self, numbers: Sequence[Filling]) -> Iterable[tuple[int, list[Outgoing]]]:
         """Place in the batch, and verdict and accepted sample, of each record.
@@ -86,14 +84,15 @@ class Normals:
         """
         if not self._records:
             return []
-        rows = np.array(self._rows)
-        places = np.repeat(np.arange(len(self._counts)) * len(SHARED), self._counts)
-        shared = filling(self._shared)
+        counts, since, observed, rows = (
+            np.concatenate(columns)
+            for columns in (self._counts, self._since, self._observed, self._rows)
+        )
         fillings = [
-            *(shared.at(places + number) for number in range(len(SHARED))),
-            filling_of(list(map(OFFSET, self._records))),
-            filling_of(self._since),
-            filling_of(self._observed),
+            *self._shared(counts),
+            filling_of(np.array(list(map(OFFSET, self._records)), dtype=np.int64)),
+            filling_of_known(since),
+            filling_of(observed),
             *(number.at(rows) for number in numbers),
         ]
         said, taken = (composed(of, self._now, fillings, len(rows)) for of in _skeletons())
@@ -119,6 +118,32 @@ class Normals:
         both = zip(map(outgoing, verdicts), map(outgoing, samples), strict=True)
         return zip(self._positions, map(list, both), strict=True)
 
+    def _shared(self, counts: Integers) -> Iterable[Filling]:
+        """What the records of a profile have in common, for each record; in the order of holes."""
+        profile = np.repeat(np.arange(len(counts)), counts)
+        firsts = (np.cumsum(counts) - counts).tolist()
+        places, place = numbered([PLACE(self._records[at]) for at in firsts])
+        names, name = numbered([standing.names for standing in self._standings])
+        text, ends = joined([standing.text for standing in self._standings])
+        field_ends = np.frombuffer(
+            b"".join([standing.ends for standing in self._standings]), np.int64
+        )
+        field_ends = field_ends.reshape(len(ends), -1)
+        begins = ends - field_ends[:, -1]
+        yield filling([b'"%b-%d-' % (topic.encode(), number) for topic, number in places]).at(
+            place[profile]
+        )
+        for starts, stops in pairwise((np.zeros_like(begins), *field_ends.T)):
+            yield Filling(text, begins + starts, begins + stops).at(profile)
+        yield filling([found.text for found in names]).at(name[profile])
+
+
+def numbered(values: Sequence[T]) -> tuple[list[T], Integers]:
+    """The distinct ones in the order of their first, and which of them each is."""
+    found: dict[T, int] = {}
+    which = [found.setdefault(value, len(found)) for value in values]
+    return list(found), np.array(which, dtype=np.int64)
+
 
 class Filling(NamedTuple):
     """Texts for the holes of others: where each begins and ends in one text."""
@@ -138,11 +163,22 @@ def filling(texts: Sequence[bytes]) -> Filling:
     return Filling(text, np.concatenate([[0], ends[:-1]]), ends)
 
 
-def filling_of(numbers: Sequence[int | None] | Floats) -> Filling:
+def filling_of(numbers: Integers | Floats) -> Filling:
     """Each number as JSON."""
     text = np.frombuffer(orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY), np.uint8)
     marks = np.flatnonzero(text == ord(","))
     return Filling(text, np.concatenate([[1], marks + 1]), np.concatenate([marks, [len(text) - 1]]))
+
+
+def filling_of_known(numbers: Integers) -> Filling:
+    """The same, null where a number is ``UNKNOWN``."""
+    found = filling_of(numbers)
+    missing, size = numbers == UNKNOWN, len(found.text)
+    return Filling(
+        np.concatenate([found.text, np.frombuffer(b"null", np.uint8)]),
+        np.where(missing, size, found.starts),
+        np.where(missing, size + 4, found.ends),
+    )
 
 
 def filling_of_vectors(tables: Sequence[Floats]) -> Filling:
@@ -152,10 +188,18 @@ def filling_of_vectors(tables: Sequence[Floats]) -> Filling:
     return Filling(text, np.flatnonzero(text == ord("[")) + 1, np.flatnonzero(text == ord("]")))
 
 
-SHARED = ("place", "profile_id", "kind", "version", "generation", "learned", "features")
-"""What the normal records of a profile have in common."""
-
-_HOLES = (*SHARED, "offset", "since_anomaly", "observed_at", "score", "decision", "p_value", "row")
+_HOLES = (
+    "place",
+    *SHARED,
+    "features",
+    "offset",
+    "since_anomaly",
+    "observed_at",
+    "score",
+    "decision",
+    "p_value",
+    "row",
+)
 
 
 @cache
@@ -168,10 +212,7 @@ def _skeletons() -> tuple[Skeleton, Skeleton]:
         )
 
     identity = hole("place", "offset", form=b'%b"')
-    announced: Any = SimpleNamespace(
-        **{name: hole(name) for name in ("profile_id", "kind", "version", "generation")},
-        **{name: hole(name) for name in ("learned", "features")},
-    )
+    announced: Any = SimpleNamespace(**{name: hole(name) for name in (*SHARED, "features")})
     now: Any = orjson.Fragment(_NOW)
     verdict = scored_fields(
         announced,

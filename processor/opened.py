@@ -8,18 +8,19 @@ from models.artifacts import Model
 from processor import announcements
 from processor.draft import Draft
 from processor.records import ProfileKey
+from processor.standing import Standing
 from processor.state import Active
 
 
-def open_models(draft: Draft, profiles: Iterable[tuple[ProfileKey, Active]]) -> None:
+def open_models(draft: Draft, profiles: Iterable[tuple[ProfileKey, Active, Standing]]) -> None:
     """Have every model that the batch needs at hand, or say that it is lost."""
-    needed = [(key, active) for key, active in profiles if active.record.sha256 not in draft.models]
-    opened = draft.rules.open_models(active.record for _, active in needed)
+    needed = [profile for profile in profiles if profile[2].sha256 not in draft.models]
+    opened = draft.rules.open_models([standing for _, _, standing in needed])
     found = {sha256: model for sha256, model in opened.items() if isinstance(model, Model)}
     draft.models |= found
     if len(found) == len(opened):
         return
-    for key, active in needed:
-        model = opened[active.record.sha256]
+    for key, active, standing in needed:
+        model = opened[standing.sha256]
         if not isinstance(model, Model):
             announcements.fall_back(draft, key, active, model)

@@ -32,7 +32,8 @@ class Incoming(NamedTuple):
 
 
 # One field, or some, of many records at once: ``map`` with these runs without Python's loop.
-TOPIC, PARTITION, OFFSET, KEY = map(attrgetter, ("topic", "partition", "offset", "key"))
+TOPIC, PARTITION, OFFSET = map(attrgetter, ("topic", "partition", "offset"))
+KEY, VALUE, TIMESTAMP = map(attrgetter, ("key", "value", "timestamp"))
 PLACE = attrgetter("topic", "partition")
 SOURCE = attrgetter("topic", "partition", "key")
 

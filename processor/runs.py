@@ -1,22 +1,24 @@
-"""Runs: `features` records of one active profile, read together by the layout of their text.
+"""Runs: `features` records of active profiles, read together by the layout of their text.
 
 What cannot be read so is left to ``decode``, which gives the same for all that can.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, compress
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.artifacts import Model
 from models.features.extracted import Extracted
 from processor.decode import Decoded, profile_id
 from processor.draft import FIRST, Draft, Floats, Pending
 from processor.opened import open_models
-from processor.records import DeadLetter, Incoming, ProfileKey, Source
+from processor.records import TIMESTAMP, DeadLetter, Incoming, ProfileKey, Source
+from processor.standing import Names, Standing
 from processor.state import Active
 from schemas.base import MAX_EPOCH_MS
 
@@ -24,104 +26,147 @@ KIND = "features"
 LEARNT = 4
 """Layouts learnt in a batch, at most."""
 
+Integers = NDArray[np.int64]
 
-class Run(NamedTuple):
-    """Records of an active profile, each with one sample.
+
+class Runs(NamedTuple):
+    """Records of active profiles, each with one sample; those of a profile stand together.
 
     Attributes:
-        positions: their places in the batch, ascending.
+        keys, actives, standings, models: of each profile, those of one width together.
+        widths: columns of each profile.
+        counts: records of each profile, 1 or more.
+        positions: place of each record in the batch, ascending for each profile.
         observed: epoch milliseconds of each.
-        rows: their samples, shape (records, features).
+        values: their samples one after another, flat.
     """
 
-    key: ProfileKey
-    active: Active
-    model: Model
+    keys: list[ProfileKey]
+    actives: list[Active]
+    standings: list[Standing]
+    models: list[Model]
+    widths: Integers
+    counts: Integers
     positions: list[int]
     records: list[Incoming]
-    observed: list[int]
-    rows: Floats
+    observed: Integers
+    values: Floats
 
-    def before(self, position: int) -> Run:
+    def before(self, position: int) -> Runs:
         """Those that stand before a place in the batch."""
-        count = bisect_left(self.positions, position)
-        return self._replace(
-            positions=self.positions[:count],
-            records=self.records[:count],
-            observed=self.observed[:count],
-            rows=self.rows[:count],
+        return self.only(np.array(self.positions, dtype=np.int64) < position)
+
+    def only(self, wanted: NDArray[np.bool_]) -> Runs:
+        """Some of the records."""
+        profile = np.repeat(np.arange(len(self.keys)), self.counts)
+        counts = np.bincount(profile[wanted], minlength=len(self.keys))
+        held = counts > 0
+        return Runs(
+            list(compress(self.keys, held)),
+            list(compress(self.actives, held)),
+            list(compress(self.standings, held)),
+            list(compress(self.models, held)),
+            self.widths[held],
+            counts[held],
+            list(compress(self.positions, wanted)),
+            list(compress(self.records, wanted)),
+            self.observed[wanted],
+            self.values[np.repeat(wanted, self.widths[profile])],
         )
 
-    def pending(self, at: int) -> Pending:
-        """One of them as any other record that waits for its score."""
-        rows = self.rows[at : at + 1]
-        extracted = Extracted(self.model.features, rows, False, True)
-        decoded = Decoded(KIND, self.key[2], self.observed[at], extracted)
-        return Pending(self.records[at], decoded, self.key, self.active, rows, FIRST)
+    def pending(self, profile: int, at: int, row: Floats) -> Pending:
+        """The record ``at`` of one profile as any other that waits for its score."""
+        extracted = Extracted(self.standings[profile].names.columns, row, False, True)
+        key = self.keys[profile]
+        decoded = Decoded(KIND, key[2], int(self.observed[at]), extracted)
+        return Pending(self.records[at], decoded, key, self.actives[profile], row, FIRST)
 
 
 Missed = list[tuple[int, tuple[str, ...]]]
 """Records whose layout was not known: place in the batch, and names of the profile."""
 
+Asked = tuple[ProfileKey, Active, Standing, Model, list[int], bytes]
+"""A profile whose records may be read together: the first of ``Runs``, their places, their key."""
+
 
 def read_runs(
     draft: Draft,
     telemetry: Sequence[Incoming],
-    together: dict[Source, list[int]],
-) -> tuple[list[Run], Missed]:
-    """The records that can be read by their layout, and some of those that might be next time.
+    together: Mapping[Source, list[int]],
+) -> tuple[Runs, list[int], Missed]:
+    """The records that can be read by their layout, the places of all others, some to learn from.
 
     Args:
-        together: places in the batch of what comes from one source; runs are taken out of it.
+        together: places in the batch of what comes from one source.
     """
-    topic = draft.rules.topics.telemetry(KIND)
-    active = {
-        source: (key, profile)
-        for source in together
-        if source[0] == topic
-        and (key := _identity(source)) is not None
-        and isinstance(profile := draft.profile(key), Active)
-    }
-    open_models(draft, active.values())
+    known: dict[Names, tuple[int, int]] = {}
+    asked: list[Asked] = []
     missed: Missed = []
-    asked: list[tuple[Source, ProfileKey, Active, list[int], Model]] = []
-    ranges = []
-    for source, (key, profile) in active.items():
-        model, positions = draft.models.get(profile.record.sha256), together[source]
-        if model is None:
-            continue
-        known = draft.rules.layouts.range(model.features)
-        if known[0] == known[1]:
-            missed.append((positions[0], model.features))
+    candidates, left = _candidates(draft, together)
+    for one in candidates:
+        names = one[2].names
+        if names not in known:
+            known[names] = draft.rules.layouts.range(names.columns)
+        first, last = known[names]
+        if first < last:
+            asked.append(one)
         else:
-            asked.append((source, key, profile, positions, model))
-            ranges.append(known)
-    order = [telemetry[at] for _, _, _, positions, _ in asked for at in positions]
+            left += one[4]
+            missed.append((one[4][0], names.columns))
+    if len({len(names.columns) for names in known}) > 1:
+        asked.sort(key=lambda one: len(one[2].names.columns))
+    keys, actives, standings, models, places, texts = (
+        map(list, zip(*asked, strict=True)) if asked else ([],) * 6
+    )
+    widths = np.array([len(standing.names.columns) for standing in standings], dtype=np.int64)
+    counts = np.array(list(map(len, places)), dtype=np.int64)
+    positions = list(chain.from_iterable(places))
+    records = [telemetry[at] for at in positions]
     batch = draft.rules.layouts.read(
-        ranges,
-        [len(model.features) for *_, model in asked],
-        [len(positions) for *_, positions, _ in asked],
-        [source[2] or b"" for source, *_ in asked],
-        [record.value or b"" for record in order],
+        [known[standing.names] for standing in standings],
+        widths,
+        counts,
+        texts,
+        [record.value or b"" for record in records],
         draft.rules.limits.record_bytes,
     )
-    stamps = np.clip([record.timestamp for record in order], 0, MAX_EPOCH_MS)
-    observed = np.where(batch.times < 0, stamps, batch.times).tolist()
-    runs, begin, at = [], 0, 0
-    for (source, key, profile, positions, model), good in zip(
-        asked, batch.good.tolist(), strict=True
-    ):
-        width = len(model.features)
-        end, until = begin + len(positions), at + len(positions) * width
-        if good:
-            rows = batch.values[at:until].reshape(-1, width)
-            records, times = order[begin:end], observed[begin:end]
-            runs.append(Run(key, profile, model, positions, records, times, rows))
-            del together[source]
+    stamps = np.clip(np.array(list(map(TIMESTAMP, records)), np.int64), 0, MAX_EPOCH_MS)
+    observed = np.where(batch.times < 0, stamps, batch.times)
+    runs = Runs(
+        keys, actives, standings, models, widths, counts,
+        positions, records, observed, batch.values,
+    )  # fmt: skip
+    if batch.good.all():
+        return runs, left, missed
+    for at in np.flatnonzero(~batch.good).tolist():
+        left += places[at]
+        missed.append((places[at][0], standings[at].names.columns))
+    return runs.only(np.repeat(batch.good, counts)), left, missed
+
+
+def _candidates(
+    draft: Draft, together: Mapping[Source, list[int]]
+) -> tuple[list[Asked], list[int]]:
+    """The active profiles whose model is at hand, and the places of what comes from elsewhere."""
+    topic = draft.rules.topics.telemetry(KIND)
+    found: list[tuple[ProfileKey, Active, Standing, list[int], bytes]] = []
+    left: list[int] = []
+    for source, positions in together.items():
+        key = _identity(source) if source[0] == topic else None
+        profile = None if key is None else draft.profile(key)
+        if key is not None and isinstance(profile, Active):
+            found.append((key, *profile.stood(), positions, source[2] or b""))
         else:
-            missed.append((positions[0], model.features))
-        begin, at = end, until
-    return runs, missed
+            left += positions
+    open_models(draft, [one[:3] for one in found])
+    asked: list[Asked] = []
+    for key, active, standing, positions, text in found:
+        model = draft.models.get(standing.sha256)
+        if model is None:
+            left += positions
+        else:
+            asked.append((key, active, standing, model, positions, text))
+    return asked, left
 
 
 def learn_layouts(

@@ -7,7 +7,7 @@ models and knowing layouts again: the same state, batch, clock and settings give
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -33,7 +33,7 @@ from processor.records import (
     Source,
 )
 from processor.ring import Ring
-from processor.runs import Run, learn_layouts, read_runs
+from processor.runs import KIND, Runs, learn_layouts, read_runs
 from processor.scoring import score
 from processor.state import Active, Learning, Profile, State
 from processor.step import Step
@@ -72,7 +72,7 @@ def compute(
         if answer is None:
             draft.step.rest = telemetry[position:]
             telemetry = telemetry[:position]
-            runs = [run.before(position) for run in runs]
+            runs = runs.before(position)
             break
         if isinstance(answer, Pending):
             draft.waiting[position] = answer
@@ -103,7 +103,7 @@ Read = tuple[int, Decoded | DeadLetter]
 """A place in the batch, and what is read there."""
 
 
-def read(draft: Draft, telemetry: Sequence[Incoming]) -> tuple[list[Run], list[Read]]:
+def read(draft: Draft, telemetry: Sequence[Incoming]) -> tuple[Runs, list[Read]]:
     """Read the records of a batch: runs of active profiles at once, all others one by one.
 
     Afterwards every profile that the batch needs is at hand, and every model.
@@ -112,8 +112,8 @@ def read(draft: Draft, telemetry: Sequence[Incoming]) -> tuple[list[Run], list[R
     together: dict[Source, list[int]] = defaultdict(list)
     for position, source in enumerate(map(SOURCE, telemetry)):
         together[source].append(position)
-    runs, missed = read_runs(draft, telemetry, together)
-    left = sorted(chain.from_iterable(together.values()))
+    runs, left, missed = read_runs(draft, telemetry, together)
+    left.sort()
     decoded = decode_all([telemetry[position] for position in left], kinds, draft.rules.limits)
     others = list(zip(left, decoded, strict=True))
     learn_layouts(draft, telemetry, missed, others)
@@ -124,7 +124,7 @@ def read(draft: Draft, telemetry: Sequence[Incoming]) -> tuple[list[Run], list[R
     )
     draft.recall(profiles)
     found = ((key, draft.profile(key)) for key in profiles)
-    open_models(draft, [(key, held) for key, held in found if isinstance(held, Active)])
+    open_models(draft, [(key, *held.stood()) for key, held in found if isinstance(held, Active)])
     return runs, others
 
 
@@ -224,10 +224,10 @@ def learn(
     return unscored(draft, record, value, "learning", after)
 
 
-def count_values(draft: Draft, runs: Iterable[Run]) -> None:
+def count_values(draft: Draft, runs: Runs) -> None:
     """Count the values of the batch's samples, and those of them that are absent."""
-    for run in runs:
-        draft.rows.setdefault(run.key[1], []).append(run.rows)
+    if runs.keys:
+        draft.rows.setdefault(KIND, []).append(runs.values)
     for kind, rows in draft.rows.items():
         values = np.concatenate(rows, axis=None)
         draft.step.count("values", kind, by=values.size)

@@ -72,6 +72,7 @@ class ScorerRole:
         self._loaded = Table()
         self._slots = LoadedSlots(self._settings.spill_bytes, self._log)
         self._newest: dict[Place, int] = {}
+        self._ahead: Step[Profile] | None = None
 
     def load(self, record: Incoming) -> None:
         if record.topic == self._topics.cold_start:
@@ -109,7 +110,7 @@ class ScorerRole:
         Args:
             stored: epoch milliseconds of its newest record.
         """
-        kind, before = key[1], self._state.profile(key)
+        kind, before = key[1], self._state.profiles.get(key)
         if kind not in KINDS:
             return
         newest = max(slot.generation for slot in held.values())
@@ -140,7 +141,7 @@ class ScorerRole:
         """Only where all that changes is what profiles have seen: no model, window or receipt."""
         if step.rest or step.artifacts or step.discards or step.suppressions or step.forgettings:
             return None
-        before = {key: self._state.profile(key) for key in step.profiles}
+        before = dict(zip(step.profiles, map(self._state.profiles.get, step.profiles), strict=True))
         if None in before.values() and self._spill.counts.total():
             # It may wait in the file, which lets go of it with the commit.
             return None
@@ -148,17 +149,19 @@ class ScorerRole:
             return None
         self._state.apply(step.profiles, {})
         self._expiry.hear(step.heard, self._now)
-        return lambda: self._state.apply(before, {})
+        self._ahead = step
+
+        def undo() -> None:
+            self._state.apply(before, {})
+            self._ahead = None
+
+        return undo
 
     def apply(self, step: Step[Profile]) -> None:
         failures = self._spill.failures
-        for key, profile in step.profiles.items():
-            before = self._state.profile(key)
-            if isinstance(before, Active) and not same_model(before, profile):
-                self._store.replaced(before.record.sha256)
-        self._spill.drop(key for key in step.profiles if self._state.profile(key) is None)
-        self._state.apply(step.profiles, step.suppressions, step.forgettings)
-        self._store.keep(step.models)
+        if self._ahead is not step:
+            self._take_over(step)
+        self._ahead = None
         if step.timestamps:
             active = (key for key in step.heard if isinstance(step.profiles.get(key), Active))
             self._silence.hear(active, min(max(step.timestamps), self._now))
@@ -173,6 +176,16 @@ class ScorerRole:
         for path in step.discards:
             self._store.discard(path)
 
+    def _take_over(self, step: Step[Profile]) -> None:
+        """State, models and spill as a committed Step leaves them."""
+        for key, profile in step.profiles.items():
+            before = self._state.profiles.get(key)
+            if isinstance(before, Active) and not same_model(before, profile):
+                self._store.replaced(before.record.sha256)
+        self._spill.drop(key for key in step.profiles if self._state.profiles.get(key) is None)
+        self._state.apply(step.profiles, step.suppressions, step.forgettings)
+        self._store.keep(step.models)
+
     def drop(self) -> None:
         self._state = State()
         self._sweep = Sweep(self._store.storage)
@@ -182,6 +195,7 @@ class ScorerRole:
         self._loaded = Table()
         self._slots.clear()
         self._newest.clear()
+        self._ahead = None
 
     def idle(self, now: int) -> Step[Profile] | None:
         """Sweep some orphans, and forget some profiles that are silent for too long."""
@@ -231,12 +245,12 @@ class ScorerRole:
         return [key for key in (*cold, *found) if key not in quiet]
 
     def _in_window(self, key: ProfileKey) -> bool:
-        window = self._state.suppression(key)
+        window = self._state.suppressions.get(key)
         return window is not None and window.until > self._now
 
     def _expected(self, key: ProfileKey) -> bool:
         """Whether something should be heard of a profile."""
-        return not self._in_window(key) and isinstance(self._state.profile(key), Active)
+        return not self._in_window(key) and isinstance(self._state.profiles.get(key), Active)
 
     def _note(self, kind: str, partition: int, offset: int | None) -> None:
         place = (self._topics.telemetry(kind), partition)
@@ -272,4 +286,6 @@ def same_kind(before: Profile | None, after: Profile | None) -> bool:
 
 def same_model(before: Active, after: Profile | None) -> bool:
     """Whether a profile is judged by the model that judged it before."""
-    return isinstance(after, Active) and after.record.sha256 == before.record.sha256
+    if not isinstance(after, Active):
+        return False
+    return after.record is before.record or after.record.sha256 == before.record.sha256

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Callable, Sequence
 from math import isnan
 from typing import NamedTuple
 
@@ -21,75 +20,52 @@ from processor import drifts, verdicts
 from processor.answers import rejection, tell, unscored
 from processor.draft import Draft, Floats, Pending
 from processor.names import OUTPUT_LIMIT
-from processor.normals import Normals, filling_of, filling_of_vectors
-from processor.records import DeadLetter, Incoming, Outgoing, ProfileKey
-from processor.runs import Run
+from processor.normals import UNKNOWN, Normals, filling_of, filling_of_vectors
+from processor.records import TIMESTAMP, DeadLetter, Incoming, Outgoing, ProfileKey
+from processor.runs import Integers, Runs
+from processor.standing import Standing
 from processor.state import Active
 from processor.verdicts import Judgement
 
 SMALL = OUTPUT_LIMIT // 2
 """A value up to here fits, whatever its key (256 bytes) and the headers of a verdict add."""
 
-NUMBER_BYTES, OTHER_BYTES = 25, 16_384
-"""At most: a number as JSON and what parts it from the next, and all of an answer but the names."""
-
 
 class Group(NamedTuple):
     """Records of one profile in their order.
 
     Attributes:
-        items: the records; those of a run are made when they are asked for.
-        values: their samples one after another, flat.
-        sizes: samples of each record.
+        positions: their places in the batch.
+        observed: epoch milliseconds of each.
+        sizes: samples of each.
+        ruled: which of them have a severity by rule.
+        pending: one of them, as any record that waits for its score.
     """
 
     key: ProfileKey
     active: Active
+    standing: Standing
     model: Model
-    positions: list[int]
-    items: Sequence[Pending] | Run
-    values: Floats
-    sizes: list[int]
-
-    @property
-    def plain(self) -> bool:
-        """Whether each has one sample, and no severity by rule."""
-        return isinstance(self.items, Run) or (max(self.sizes) == 1 and not any(self.ruled()))
-
-    def item(self, at: int) -> Pending:
-        return self.items.pending(at) if isinstance(self.items, Run) else self.items[at]
-
-    def columns(self) -> tuple[list[Incoming], list[int]]:
-        """The records as they were polled, and when each was observed."""
-        if isinstance(self.items, Run):
-            return self.items.records, self.items.observed
-        records = [item.record for item in self.items]
-        return records, [item.decoded.observed_at for item in self.items]
-
-    def ruled(self) -> list[bool]:
-        """Which records have a severity by rule."""
-        if isinstance(self.items, Run):
-            return [False] * len(self.positions)
-        return [item.decoded.rule_severity is not None for item in self.items]
+    positions: Sequence[int]
+    records: Sequence[Incoming]
+    observed: Sequence[int]
+    sizes: Sequence[int]
+    ruled: Sequence[bool]
+    pending: Callable[[int], Pending]
 
 
-def score(draft: Draft, runs: Sequence[Run]) -> None:
+def score(draft: Draft, runs: Runs) -> None:
     """Score all rows of active profiles, those of one profile together, and write the verdicts."""
-    groups = grouped(draft, runs)
-    if not groups:
-        return
-    judged = judge_all(groups, draft.rules.settings.alert_budget)
     normals = Normals(draft.rules.topics, draft.now)
-    begin = 0
-    for group, after in zip(groups, followed(groups, judged), strict=True):
-        end = begin + sum(group.sizes)
-        if after is not None and fits(draft, group):
-            answer_normal(draft, group, after, normals, begin)
-        else:
-            part = Judged(*(numbers[begin:end] for numbers in judged))
-            answer(draft, group, part, normals, begin)
-        begin = end
-    vectors = filling_of_vectors(tables(groups))
+    parts = []
+    if runs.keys:
+        parts.append(score_runs(draft, runs, normals))
+    if draft.waiting:
+        parts.append(score_waiting(draft, normals, len(runs.records)))
+    if not parts:
+        return
+    judged = Judged(*map(np.concatenate, zip(*(part for part, _ in parts), strict=True)))
+    vectors = filling_of_vectors([table for _, tables in parts for table in tables])
     numbers = (*map(filling_of, (judged.unit, judged.decisions, judged.p_values)), vectors)
     for position, outputs in normals.write(numbers):
         # What is there already comes behind the accepted sample.
@@ -97,101 +73,177 @@ def score(draft: Draft, runs: Sequence[Run]) -> None:
         draft.answers[position] = outputs
 
 
-def grouped(draft: Draft, runs: Sequence[Run]) -> list[Group]:
-    """The records that wait for a score by profile, profiles of one width together."""
-    groups = [
-        Group(
-            run.key, run.active, run.model, run.positions, run,
-            run.rows.reshape(-1), [1] * len(run.positions),
-        )
-        for run in runs
-        if run.positions
-    ]  # fmt: skip
-    waiting: dict[int, list[tuple[int, Pending]]] = defaultdict(list)
-    for position, pending in draft.waiting.items():
-        waiting[id(pending.active)].append((position, pending))
-    for held in waiting.values():
-        positions, items = [position for position, _ in held], [item for _, item in held]
-        first, sizes = items[0], [len(item.rows) for item in items]
-        groups.append(
-            Group(
-                first.key, first.active, draft.models[first.active.record.sha256], positions,
-                items, np.concatenate([item.rows for item in items], axis=None), sizes,
-            )
-        )  # fmt: skip
-    return sorted(groups, key=lambda group: len(group.model.features))
+Scored = tuple[Judged, list[Floats]]
+"""What rows come to, and the rows: one array for those of one width."""
 
 
-def judge_all(groups: Sequence[Group], budget: float) -> Judged:
-    """Judge the samples of all groups in one call, each group by its model."""
-    sizes = [size for group in groups for size in group.sizes]
-    return judge(
-        [group.model.bench for group in groups],
-        np.array([sum(group.sizes) for group in groups]),
-        np.concatenate([group.values for group in groups]),
-        np.repeat([sample_budget(budget, size) for size in sizes], sizes),
-    )
+def score_runs(draft: Draft, runs: Runs, normals: Normals) -> Scored:
+    """Score records that were read together; the first has the row 0.
 
-
-def tables(groups: Sequence[Group]) -> list[Floats]:
-    """The samples of all groups, one array for those of one width."""
-    widths = groupby(groups, lambda group: len(group.model.features))
-    return [
-        np.concatenate([group.values for group in alike]).reshape(-1, width)
-        for width, alike in widths
-    ]
-
-
-def followed(groups: Sequence[Group], judged: Judged) -> list[Drift | None]:
-    """What is known of each profile's drift afterwards; None where not all its records are plain.
-
-    Plain are those of one sample that are normal, where no drift is to be told.
+    Of nearly every profile all are normal, and no drift is to be told: these are answered at once.
     """
-    found = follow_all(
-        [group.active.drift for group in groups],
-        [group.active.since_anomaly for group in groups],
-        [group.active.record.trained_on for group in groups],
-        [sum(group.sizes) for group in groups],
+    counts, standings = runs.counts, runs.standings
+    budget = sample_budget(draft.rules.settings.alert_budget, 1)
+    budgets = np.full(len(runs.records), budget)
+    judged = judge([model.bench for model in runs.models], counts, runs.values, budgets)
+    after, plain = follow_all(
+        [active.drift for active in runs.actives],
+        [active.since_anomaly for active in runs.actives],
+        [standing.mean for standing in standings],
+        counts,
         judged.decisions,
         judged.p_values,
     )
-    return [after if group.plain else None for group, after in zip(groups, found, strict=True)]
+    plain &= [
+        fits(draft, key, standing) for key, standing in zip(runs.keys, standings, strict=True)
+    ]
+    if plain.all():
+        answer_normal(draft, runs, after, normals, np.arange(len(runs.records)))
+    else:
+        ends = np.cumsum(counts)
+        for at in np.flatnonzero(~plain).tolist():
+            rows = slice(int(ends[at] - counts[at]), int(ends[at]))
+            part = Judged(*(numbers[rows] for numbers in judged))
+            answer(draft, group_of(runs, at, rows), part, normals, rows.start)
+        wanted = np.repeat(plain, counts)
+        normal = [state for state, fine in zip(after, plain.tolist(), strict=True) if fine]
+        answer_normal(draft, runs.only(wanted), normal, normals, np.flatnonzero(wanted))
+    return judged, tables(runs.values, np.repeat(runs.widths, counts))
 
 
-def fits(draft: Draft, group: Group) -> bool:
-    """Whether normal records of one sample may be answered together."""
-    most = OTHER_BYTES + NUMBER_BYTES * len(group.model.features) + group.model.name_bytes
-    return most <= SMALL and not draft.suppressed(group.key)
-
-
-def answer_normal(draft: Draft, group: Group, after: Drift, normals: Normals, begin: int) -> None:
-    """Answer a profile's records that are all normal; the first has the row ``begin``."""
-    active, count = group.active, len(group.positions)
-    before = active.since_anomaly
-    since: Sequence[int | None] = (
-        [None] * count if before is None else range(before + 1, before + 1 + count)
+def group_of(runs: Runs, at: int, rows: slice) -> Group:
+    """The records of one profile, which are those of some rows."""
+    count = rows.stop - rows.start
+    width = len(runs.standings[at].names.columns)
+    first = int(runs.counts[:at] @ runs.widths[:at])
+    samples = runs.values[first : first + count * width].reshape(count, width)
+    return Group(
+        runs.keys[at],
+        runs.actives[at],
+        runs.standings[at],
+        runs.models[at],
+        runs.positions[rows],
+        runs.records[rows],
+        runs.observed[rows].tolist(),
+        [1] * count,
+        [False] * count,
+        lambda number: runs.pending(at, rows.start + number, samples[number : number + 1]),
     )
-    records, observed = group.columns()
-    rows = range(begin, begin + count)
-    leave(draft, group, normals, group.positions, records, since, observed, rows)
-    draft.step.profiles[group.key] = active.judged(since[-1], after)
+
+
+def score_waiting(draft: Draft, normals: Normals, begin: int) -> Scored:
+    """Score the records that wait one by one; the first row has the number ``begin``."""
+    waiting: dict[int, list[tuple[int, Pending]]] = defaultdict(list)
+    for position, pending in draft.waiting.items():
+        waiting[id(pending.active)].append((position, pending))
+    held = sorted(waiting.values(), key=lambda items: items[0][1].rows.shape[1])
+    groups = [grouped(draft, items) for items in held]
+    rows = [item.rows for items in held for _, item in items]
+    sizes = [len(sample) for sample in rows]
+    budget = draft.rules.settings.alert_budget
+    values = np.concatenate(rows, axis=None)
+    judged = judge(
+        [group.model.bench for group in groups],
+        np.array([sum(group.sizes) for group in groups]),
+        values,
+        np.repeat([sample_budget(budget, size) for size in sizes], sizes),
+    )
+    start = 0
+    for group in groups:
+        end = start + sum(group.sizes)
+        part = Judged(*(numbers[start:end] for numbers in judged))
+        answer(draft, group, part, normals, begin + start)
+        start = end
+    return judged, tables(values, np.repeat([sample.shape[1] for sample in rows], sizes))
+
+
+def grouped(draft: Draft, items: Sequence[tuple[int, Pending]]) -> Group:
+    """The records of one profile, with their places in the batch."""
+    waiting = [item for _, item in items]
+    active, standing = waiting[0].active.stood()
+    return Group(
+        waiting[0].key,
+        active,
+        standing,
+        draft.models[active.record.sha256],
+        [position for position, _ in items],
+        [item.record for item in waiting],
+        [item.decoded.observed_at for item in waiting],
+        [len(item.rows) for item in waiting],
+        [item.decoded.rule_severity is not None for item in waiting],
+        waiting.__getitem__,
+    )
+
+
+def tables(values: Floats, widths: Integers) -> list[Floats]:
+    """Rows that stand flat one after another, one array for those of one width.
+
+    Args:
+        widths: of each row, ascending.
+    """
+    found, begin = [], 0
+    for width, count in zip(*np.unique(widths, return_counts=True), strict=True):
+        end = begin + int(width) * int(count)
+        found.append(values[begin:end].reshape(-1, width))
+        begin = end
+    return found
+
+
+def fits(draft: Draft, key: ProfileKey, standing: Standing) -> bool:
+    """Whether normal records of one sample may be answered together."""
+    return standing.names.answer_bytes <= SMALL and not draft.suppressed(key)
+
+
+def answer_normal(
+    draft: Draft, runs: Runs, after: Sequence[Drift], normals: Normals, rows: Integers
+) -> None:
+    """Answer profiles whose records are all normal.
+
+    Args:
+        after: what is known of each profile's drift afterwards.
+        rows: which of the rows that were judged is that of each record.
+    """
+    counts = runs.counts
+    last = [active.since_anomaly for active in runs.actives]
+    known = np.array([UNKNOWN if since is None else since for since in last], dtype=np.int64)
+    nth = np.arange(1, len(rows) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
+    before = np.repeat(known, counts)
+    since = np.where(before == UNKNOWN, UNKNOWN, before + nth)
+    leave(
+        draft, normals, runs.keys, runs.standings, counts,
+        runs.positions, runs.records, since, runs.observed, rows,
+    )  # fmt: skip
+    draft.step.profiles |= {
+        key: Active(active.record, None if since is None else since + count, drift, standing)
+        for key, active, since, count, drift, standing in zip(
+            runs.keys, runs.actives, last, counts.tolist(), after, runs.standings, strict=True
+        )
+    }
 
 
 def leave(
     draft: Draft,
-    group: Group,
     normals: Normals,
+    keys: Sequence[ProfileKey],
+    standings: Sequence[Standing],
+    counts: Sequence[int] | Integers,
     positions: Sequence[int],
     records: Sequence[Incoming],
-    since: Sequence[int | None],
-    observed: Sequence[int],
-    rows: Sequence[int],
+    since: Sequence[int] | Integers,
+    observed: Sequence[int] | Integers,
+    rows: Sequence[int] | Integers,
 ) -> None:
-    """Have normal records of one sample answered together; the columns are those of ``normals``."""
-    normals.add(group.active.record, positions, records, since, observed, rows)
-    draft.step.timestamps += [record.timestamp for record in records]
-    draft.told[group.key[1], "scored", "none"] += len(records)
-    draft.step.heard.add(group.key)
+    """Have normal records of one sample answered together.
+
+    Args:
+        keys: profiles of one kind; the other columns are those of ``Normals.add``.
+    """
+    if not keys:
+        return
+    normals.add(standings, counts, positions, records, since, observed, rows)
+    draft.step.timestamps += map(TIMESTAMP, records)
+    draft.told[keys[0][1], "scored", "none"] += len(records)
+    draft.step.heard.update(keys)
 
 
 def answer(draft: Draft, group: Group, judged: Judged, normals: Normals, begin: int) -> None:
@@ -201,25 +253,24 @@ def answer(draft: Draft, group: Group, judged: Judged, normals: Normals, begin: 
         judged: of the group's rows, the first of which has the number ``begin``.
     """
     key, known = group.key, group.active
-    together = fits(draft, group)
     suppressed = draft.suppressed(key)
+    together = fits(draft, key, group.standing)
     numbers = Numbers(*(of_all.tolist() for of_all in judged))
-    mean = drift.least_mean(known.record.trained_on)
+    mean = group.standing.mean
     since, wealth = known.since_anomaly, known.drift
     end = 0
     taken: list[Taken] = []
-    records, observed = group.columns()
-    ruled = group.ruled()
     for at, position in enumerate(group.positions):
         start, end = end, end + group.sizes[at]
         outputs: list[Outgoing] = []
-        if together and not ruled[at] and end - start == 1 and numbers.decisions[start] >= 0:
+        if together and not group.ruled[at] and end - start == 1 and numbers.decisions[start] >= 0:
             since = None if since is None else since + 1
             if drift.counted(since):
                 wealth = drift.update(wealth, numbers.p_values[start], mean)
-            taken.append((position, records[at], since, observed[at], begin + start))
+            count = UNKNOWN if since is None else since
+            taken.append((position, group.records[at], count, group.observed[at], begin + start))
         else:
-            item = group.item(at)
+            item = group.pending(at)
             judgement = judgement_of(item, numbers, slice(start, end), draft, group.model)
             before = known.judged(since, wealth)
             outputs, after = one(draft, item, before, judgement, group.model)
@@ -230,7 +281,7 @@ def answer(draft: Draft, group: Group, judged: Judged, normals: Normals, begin: 
             outputs.append(asked)
             wealth = told.drift
     if taken:
-        leave(draft, group, normals, *zip(*taken, strict=True))
+        leave(draft, normals, [key], [group.standing], [len(taken)], *zip(*taken, strict=True))
     if taken or (since, wealth) != (known.since_anomaly, known.drift):
         draft.step.profiles[key] = known.judged(since, wealth)
 
@@ -243,7 +294,7 @@ class Numbers(NamedTuple):
     unit: list[float]
 
 
-Taken = tuple[int, Incoming, int | None, int, int]
+Taken = tuple[int, Incoming, int, int, int]
 """A normal record, in the order of ``leave``."""
 
 

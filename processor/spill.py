@@ -170,7 +170,7 @@ def make_room(
     moved: list[ProfileKey] = []
     while (surplus := len(state.learning) - limit) > 0:
         cold = list(islice(state.learning, min(surplus, AT_A_TIME)))
-        held = ((key, state.profile(key), seen(key)) for key in cold)
+        held = ((key, state.profiles.get(key), seen(key)) for key in cold)
         chosen = [(key, p, at) for key, p, at in held if isinstance(p, Learning)]
         if not spill.put(chosen):
             break

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from models.drift import NONE, Drift, drifting
 from processor.records import ProfileKey
 from processor.ring import Ring
+from processor.standing import Standing, standing_of
 from schemas import ModelRecord
 
 T = TypeVar("T")
@@ -27,23 +28,31 @@ class Learning:
     retry_at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Active:
-    """A profile with a model.
+class Active(NamedTuple):
+    """A profile with a model; a plain tuple, as one is made for each profile of a batch.
 
     Attributes:
         record: the newest announcement.
         since_anomaly: records since the last anomaly; None when unknown.
         drift: of this version, since the partition was assigned.
+        standing: what follows from the announcement, once it was asked for.
     """
 
     record: ModelRecord
     since_anomaly: int | None = None
     drift: Drift = NONE
+    standing: Standing | None = None
 
     def judged(self, since_anomaly: int | None, drift: Drift) -> Active:
-        """The profile after one more verdict; half the time of ``dataclasses.replace``."""
-        return Active(self.record, since_anomaly, drift)
+        """The profile after one more verdict."""
+        return Active(self.record, since_anomaly, drift, self.standing)
+
+    def stood(self) -> tuple[Active, Standing]:
+        """The profile with its standing, and that."""
+        if self.standing is not None:
+            return self, self.standing
+        standing = standing_of(self.record)
+        return self._replace(standing=standing), standing
 
 
 Profile = Learning | Active
@@ -84,29 +93,13 @@ class Forgetting:
 class State:
     """Profiles and maintenance windows of the assigned partitions."""
 
-    profiles: dict[int, dict[tuple[str, str], Profile]] = field(default_factory=dict)
-    suppressions: dict[int, dict[tuple[str, str], Suppression]] = field(default_factory=dict)
-    forgettings: dict[int, dict[tuple[str, str], Forgetting]] = field(default_factory=dict)
+    profiles: dict[ProfileKey, Profile] = field(default_factory=dict)
+    suppressions: dict[ProfileKey, Suppression] = field(default_factory=dict)
+    forgettings: dict[ProfileKey, Forgetting] = field(default_factory=dict)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Profiles by (kind, ``learning`` or ``active``), and of the active ones the ``drifting``."""
     learning: OrderedDict[ProfileKey, None] = field(default_factory=OrderedDict)
     """Those that learn, the one that learnt last at the end."""
-
-    def profile(self, key: ProfileKey) -> Profile | None:
-        partition, kind, profile_id = key
-        return self.profiles.get(partition, {}).get((kind, profile_id))
-
-    def suppression(self, key: ProfileKey) -> Suppression | None:
-        partition, kind, profile_id = key
-        return self.suppressions.get(partition, {}).get((kind, profile_id))
-
-    def forgetting(self, key: ProfileKey) -> Forgetting | None:
-        partition, kind, profile_id = key
-        return self.forgettings.get(partition, {}).get((kind, profile_id))
-
-    def keys(self) -> list[ProfileKey]:
-        """Where the profiles live."""
-        return [(p, *identity) for p, held in self.profiles.items() for identity in held]
 
     def apply(
         self,
@@ -115,8 +108,19 @@ class State:
         forgettings: Mapping[ProfileKey, Forgetting | None] | None = None,
     ) -> None:
         """Take over the delta of a committed Step; None removes."""
+        held = self.profiles
         for key, profile in profiles.items():
-            before = self.profile(key)
+            before = held.get(key)
+            if profile is None:
+                held.pop(key, None)
+            else:
+                held[key] = profile
+            if before.__class__ is Active is profile.__class__:
+                # Nearly every one.
+                by = drifting(profile.drift) - drifting(before.drift)
+                if by:
+                    self.counts[key[1], "drifting"] += by
+                continue
             if before is not None:
                 self._count(key[1], before, -1)
             if profile is not None:
@@ -126,7 +130,6 @@ class State:
                 self.learning.move_to_end(key)
             elif isinstance(before, Learning):
                 self.learning.pop(key, None)
-        _merge(self.profiles, profiles)
         _merge(self.suppressions, suppressions)
         _merge(self.forgettings, forgettings or {})
 
@@ -141,11 +144,9 @@ class State:
             self.counts[kind, "drifting"] += by
 
 
-def _merge(
-    target: dict[int, dict[tuple[str, str], T]], delta: Mapping[ProfileKey, T | None]
-) -> None:
-    for (partition, kind, profile_id), value in delta.items():
+def _merge(target: dict[ProfileKey, T], delta: Mapping[ProfileKey, T | None]) -> None:
+    for key, value in delta.items():
         if value is None:
-            target.get(partition, {}).pop((kind, profile_id), None)
+            target.pop(key, None)
         else:
-            target.setdefault(partition, {})[kind, profile_id] = value
+            target[key] = value

@@ -36,12 +36,12 @@ class Sweep:
         """
         if not self._left and now - self._began >= EVERY_MS:
             self._began = now
-            self._left = state.keys()
+            self._left = list(state.profiles)
         until = monotonic() + SECONDS_AT_A_TIME
         for _ in range(min(PROFILES_AT_A_TIME, len(self._left))):
             key = self._left.pop()
             partition, kind, profile_id = key
-            profile = state.profile(key)
+            profile = state.profiles.get(key)
             if profile is None:
                 continue
             kept: set[str] = set()

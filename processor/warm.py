@@ -20,5 +20,6 @@ def warm_up() -> None:
     layouts = Layouts()
     layouts.learn([(RECORD, b"p", NAMES)])
     layouts.read([layouts.range(NAMES)], [1], [1], [b"p"], [RECORD], len(RECORD))
-    follow_all([drift.NONE], [None], [1], [1], np.zeros(1), np.zeros(1))
+    one = np.ones(1, dtype=np.int64)
+    follow_all([drift.NONE], [None], [0.4], one, np.zeros(1), np.zeros(1))
     composed(b"\0A", 0, [filling([b"1"])], 1)

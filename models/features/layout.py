@@ -100,8 +100,8 @@ class Layouts:
     def read(
         self,
         ranges: Sequence[tuple[int, int]],
-        widths: Sequence[int],
-        counts: Sequence[int],
+        widths: Sequence[int] | Integers,
+        counts: Sequence[int] | Integers,
         keys: Sequence[bytes],
         records: Sequence[bytes],
         longest: int,

@@ -39,7 +39,7 @@ class Stage:
     def feed(self, batch: Sequence[Incoming]) -> list[Outgoing]:
         """Commit the Steps of a batch on the state that all batches begin with; what they wrote."""
         self._now = State(
-            {partition: dict(held) for partition, held in self._begin.profiles.items()},
+            dict(self._begin.profiles),
             self._begin.suppressions,
             counts=self._begin.counts.copy(),
             learning=self._begin.learning.copy(),

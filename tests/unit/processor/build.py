@@ -213,7 +213,7 @@ class Scorer:
         return written
 
     def current(self, key: ProfileKey) -> ModelRecord:
-        profile = self.state.profile(key)
+        profile = self.state.profiles.get(key)
         assert profile is not None
         return profile.record
 

@@ -93,8 +93,8 @@ def test_a_silent_profile_is_forgotten_with_its_model_and_a_receipt(make_role, t
     (mark,) = parsed(of(written, TOPICS.accepted))
     assert (mark["mark"], mark["generation"]) == ("forget", 0)
     assert [out.value is None for out in of(written, TOPICS.profiles)] == [False, True]
-    assert world.role._state.profile(KEY) is None
-    assert world.role._state.forgettings[0] == {}
+    assert world.role._state.profiles.get(KEY) is None
+    assert world.role._state.forgettings == {}
 
 
 def test_it_is_forgotten_in_two_transactions_and_counted_once(make_role) -> None:
@@ -280,7 +280,7 @@ def test_a_dropped_step_forgets_nothing(make_role) -> None:
     assert first is not None
     assert second is not None
     assert first.outputs == second.outputs
-    assert world.role._state.profile(KEY) is not None
+    assert world.role._state.profiles.get(KEY) is not None
 
 
 def test_the_longest_silent_come_first_after_a_restart() -> None:

@@ -79,10 +79,10 @@ class TestAdoption:
 
 class TestRefusal:
     def refused(self, scorer: Scorer, candidate: Incoming) -> str:
-        before = scorer.state.profile(KEY)
+        before = scorer.state.profiles.get(KEY)
         written = scorer.feed([candidate])
         assert announced(written) == []
-        assert scorer.state.profile(KEY) == before
+        assert scorer.state.profiles.get(KEY) == before
         (event,) = events(written)
         assert event.event == "refused"
         assert event.detail is not None

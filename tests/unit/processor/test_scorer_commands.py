@@ -62,12 +62,12 @@ class TestWho:
         scorer.feed(stream([{"timestamps": [1], "values": [1]}], kind="series"))
         written = scorer.feed([command("forget")])
         assert {event.kind for event in events(written)} == {"features", "series"}
-        assert scorer.state.profiles[0] == {}
+        assert scorer.state.profiles == {}
 
     def test_with_a_kind_only_that_one(self, scorer):
         scorer.feed(stream([{"timestamps": [1], "values": [1]}], kind="series"))
         scorer.feed([command("forget", kind="series")])
-        assert set(scorer.state.profiles[0]) == {("features", "p")}
+        assert set(scorer.state.profiles) == {(0, "features", "p")}
 
     def test_an_unknown_kind_is_rejected(self, scorer):
         (event,) = events(scorer.step([command("forget", kind="weather")]))
@@ -124,7 +124,7 @@ class TestForget:
         (mark,) = marks(written)
         assert (mark.mark, mark.generation, mark.kind) == ("forget", 20, "features")
         assert receipt(written).event == "forgotten"
-        assert scorer.state.profile(KEY) is None
+        assert scorer.state.profiles.get(KEY) is None
 
     def test_clears_the_ring_of_a_profile_that_learns(self):
         scorer = Scorer()
@@ -139,7 +139,7 @@ class TestForget:
         written = scorer.feed([command("forget")])
         note, cleared = of(written, TOPICS.profiles)
         assert (note.key, cleared.key, cleared.value) == (b"features:p", b"features:p", None)
-        assert scorer.state.suppression(KEY) is None
+        assert scorer.state.suppressions.get(KEY) is None
 
     def test_takes_two_steps_and_only_the_second_goes_beyond_the_command(self, scorer):
         batch = [command("forget", offset=7), record(vector(1.0, 1.0, 1.0), offset=50)]
@@ -276,7 +276,7 @@ def test_what_takes_a_model_is_rejected_while_the_profile_learns(name):
     event = receipt(scorer.feed([command(name)]))
     assert (event.event, event.version, event.generation) == ("command_rejected", None, 0)
     assert "no model" in (event.detail or "")
-    assert isinstance(scorer.state.profile(KEY), Learning)
+    assert isinstance(scorer.state.profiles.get(KEY), Learning)
 
 
 class TestSuppress:
@@ -286,7 +286,7 @@ class TestSuppress:
         assert (out.key, out.partition) == (b"features:p", 0)
         assert orjson.loads(out.value)["until"] == NOW + 9
         assert receipt(written).event == "suppressed"
-        assert scorer.state.suppression(KEY).reason == "new tyres"
+        assert scorer.state.suppressions.get(KEY).reason == "new tyres"
 
     def test_without_an_end_it_lasts_until_it_is_resumed(self, scorer):
         scorer.feed([command("suppress")])
@@ -297,7 +297,7 @@ class TestSuppress:
     def test_until_a_time_that_is_over_is_rejected(self, scorer):
         written = scorer.feed([command("suppress", until=NOW)])
         assert receipt(written).event == "command_rejected"
-        assert scorer.state.suppression(KEY) is None
+        assert scorer.state.suppressions.get(KEY) is None
 
     def test_resume_ends_it(self, scorer):
         scorer.feed([command("suppress")])
@@ -324,7 +324,7 @@ def test_whatever_is_asked_each_command_has_at_most_one_receipt_and_versions_onl
     said: list[tuple[int, int]] = []
     for number, order in enumerate(orders):
         if "adopt" in order:
-            if scorer.state.profile(KEY) is None:
+            if scorer.state.profiles.get(KEY) is None:
                 continue
             batch = [proposed(scorer, offset=number)]
         else:

@@ -53,7 +53,7 @@ def marks(outputs: list[Outgoing]) -> list[dict[str, Any]]:
 
 
 def wealth(scorer: Scorer) -> drift.Drift:
-    profile = scorer.state.profile(KEY)
+    profile = scorer.state.profiles.get(KEY)
     assert isinstance(profile, Active)
     return profile.drift
 

@@ -59,11 +59,7 @@ class TestCounting:
         scorer.feed(stream(normal(3), key="q"))
         scorer.feed(stream(normal(2), key="p", partition=1))
         scorer.feed(stream([series(1.0, 2.0)], key="p", kind="series"))
-        seen = {
-            (partition, kind, profile): held.ring.seen
-            for partition, found in scorer.state.profiles.items()
-            for (kind, profile), held in found.items()
-        }
+        seen = {key: held.ring.seen for key, held in scorer.state.profiles.items()}
         assert seen == {
             (0, "features", "p"): 4,
             (0, "features", "q"): 3,
@@ -112,7 +108,7 @@ class TestAbstaining:
     def test_it_does_not_fix_the_names(self):
         scorer = Scorer()
         scorer.feed(stream([{"values": {"x": None, "y": None}}, {"values": {"a": 1, "b": 2}}]))
-        assert scorer.state.profile(KEY).ring.names == ("a", "b")
+        assert scorer.state.profiles.get(KEY).ring.names == ("a", "b")
 
     def test_in_the_midst_of_learning_the_count_stands_still(self):
         values = normal(3)
@@ -152,7 +148,7 @@ class TestNames:
 
     def learnt(self, scorer: Scorer, values: object) -> list[float]:
         scorer.feed([record({"values": values}, offset=1)])
-        return scorer.state.profile(KEY).ring.samples()[1].tolist()
+        return scorer.state.profiles.get(KEY).ring.samples()[1].tolist()
 
     def test_later_records_are_put_in_the_first_ones_order(self):
         values = {"d": 40.0, "c": 30.0, "b": 20.0, "a": 10.0}
@@ -324,9 +320,9 @@ class TestAnArtefactThatCannotBeWritten:
         scorer = Scorer(cold_start_samples=5)
         values = normal(9)
         scorer.feed(stream(values[:8]), refused=[KEY])
-        assert isinstance(scorer.state.profile(KEY), Learning)
+        assert isinstance(scorer.state.profiles.get(KEY), Learning)
         written = scorer.feed(stream(values[8:], first=8))
-        assert isinstance(scorer.state.profile(KEY), Active)
+        assert isinstance(scorer.state.profiles.get(KEY), Active)
         (version,) = announced(written)
         (model,) = scorer.memory.open([version]).values()
         expected = np.array([list(v["values"].values()) for v in values[4:]], dtype=np.float32)

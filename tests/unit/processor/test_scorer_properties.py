@@ -72,18 +72,14 @@ def cuts(draw, batch: Sequence[Incoming]) -> list[Sequence[Incoming]]:
 def known(state: State) -> dict[object, object]:
     """State as plain values that compare: what was restored does not know of last anomalies."""
     found: dict[object, object] = {}
-    for partition, profiles in state.profiles.items():
-        for (kind, profile_id), profile in profiles.items():
-            if isinstance(profile, Active):
-                held: object = profile.record
-            else:
-                ring = profile.ring
-                rows = tuple(map(tuple, np.nan_to_num(ring.samples(), nan=-1e9)))
-                held = (ring.generation, ring.names, ring.records, ring.seen, rows)
-            found[partition, kind, profile_id] = held
-    for partition, windows in state.suppressions.items():
-        found |= {(partition, *key, "suppressed"): window for key, window in windows.items()}
-    return found
+    for key, profile in state.profiles.items():
+        if isinstance(profile, Active):
+            found[key] = profile.record
+        else:
+            ring = profile.ring
+            rows = tuple(map(tuple, np.nan_to_num(ring.samples(), nan=-1e9)))
+            found[key] = (ring.generation, ring.names, ring.records, ring.seen, rows)
+    return found | {(*key, "suppressed"): window for key, window in state.suppressions.items()}
 
 
 def said(outputs: Sequence[Outgoing]) -> list[Verdict]:
@@ -228,8 +224,7 @@ def test_counts_of_profiles_are_those_of_the_state(batch):
     scorer.feed(batch)
     held = [
         (kind, "active" if isinstance(profile, Active) else "learning")
-        for profiles in scorer.state.profiles.values()
-        for (kind, _), profile in profiles.items()
+        for (_, kind, _), profile in scorer.state.profiles.items()
         if isinstance(profile, Active | Learning)
     ]
     assert {key: count for key, count in scorer.state.counts.items() if count} == {

@@ -118,7 +118,7 @@ def test_a_learning_newer_than_the_announcement_counts(make_role):
     again = make_role(ScorerRole)
     load(again, old.outputs + newer.outputs)
     again.restored([0])
-    assert isinstance(again._state.profile(KEY), Learning)
+    assert isinstance(again._state.profiles.get(KEY), Learning)
     assert again._state.counts["features", "active"] == 0
 
 
@@ -128,8 +128,8 @@ def test_only_the_partitions_assigned_become_state(make_role):
     again = make_role(ScorerRole)
     load(again, outputs)
     again.restored([1])
-    assert isinstance(again._state.profile((1, "features", "p")), Learning)
-    assert again._state.profile(KEY) is None
+    assert isinstance(again._state.profiles.get((1, "features", "p")), Learning)
+    assert again._state.profiles.get(KEY) is None
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,8 @@ def test_a_changelog_record_that_cannot_be_read_does_not_stop_the_restore(
     again = make_role(ScorerRole)
     load(again, [*outputs, Outgoing(topic, 0, key, value)])
     again.restored([0])
-    assert isinstance(again._state.profile((0, "features", "q")), Active)
-    assert again._state.profile(KEY) is None
+    assert isinstance(again._state.profiles.get((0, "features", "q")), Active)
+    assert again._state.profiles.get(KEY) is None
 
 
 def test_a_maintenance_window_survives(make_role):
@@ -164,7 +164,7 @@ def test_a_maintenance_window_survives(make_role):
     again = make_role(ScorerRole)
     load(again, step.outputs)
     again.restored([0])
-    window = again._state.suppression(KEY)
+    window = again._state.suppressions.get(KEY)
     assert (window.until, window.reason) == (NOW + 5, "tyres")
 
 

@@ -245,7 +245,7 @@ class TestUnanswerable:
         written = scorer.feed(stream(wide))
         assert reasons(written) == ["unanswerable"] * 2
         assert verdicts(written) == []
-        assert scorer.state.profile(KEY) is None
+        assert scorer.state.profiles.get(KEY) is None
 
 
 class TestCounts:
@@ -351,4 +351,4 @@ def test_whatever_numbers_a_profile_sends_its_verdicts_hold_to_their_schema(dete
             assert verdict.decision is not None
             assert verdict.score is not None
             assert verdict.p_value is not None
-            assert isinstance(scorer.state.profile(KEY), Active)
+            assert isinstance(scorer.state.profiles.get(KEY), Active)

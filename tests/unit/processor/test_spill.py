@@ -176,7 +176,7 @@ class TestALearningProfileBeyondTheLimit:
 
         assert spilled(role) == 2
         assert learning_profiles(role) == 4
-        assert list(role._state.profiles[0]) == [("features", "c"), ("features", "d")]
+        assert list(role._state.profiles) == [(0, "features", "c"), (0, "features", "d")]
 
     def test_learns_on_where_it_was(self, make_role) -> None:
         role = make_role(ScorerRole, max_learning_profiles=1)

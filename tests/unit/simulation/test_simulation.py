@@ -235,11 +235,10 @@ def seen(process: Process) -> dict[object, object]:
         return {}
     state = process.role._state
     profiles = {
-        (partition, identity): (profile.drift, profile.since_anomaly)
+        key: (profile.drift, profile.since_anomaly)
         if isinstance(profile, Active)
         else (profile.ring.seen, profile.retry_at)
-        for partition, held in state.profiles.items()
-        for identity, profile in held.items()
+        for key, profile in state.profiles.items()
     }
     return profiles | {place: count for place, count in state.counts.items() if count}
 
