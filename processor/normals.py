@@ -14,6 +14,7 @@ import orjson
 from numpy.typing import NDArray
 
 from models._kernels_text import SLACK, compose
+from models.drifting import UNKNOWN
 from models.features.layout import joined
 from processor.names import Topics
 from processor.records import KEY, OFFSET, PARTITION, PLACE, Incoming, Outgoing, outgoing
@@ -25,9 +26,6 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Column = Sequence[int] | Integers
 T = TypeVar("T")
-
-UNKNOWN = -1
-"""Of records since the last anomaly: that is not known."""
 
 
 class Normals:

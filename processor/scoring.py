@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import compress
 from math import isnan
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import drift
 from models.artifacts import Model
 from models.calibration import sample_budget
-from models.drift import Drift
-from models.drifting import follow_all
+from models.drifting import UNKNOWN, Followed, follow_all
 from models.judging import Judged, judge
 from models.severity import severity
 from processor import drifts, verdicts
 from processor.answers import rejection, tell, unscored
 from processor.draft import Draft, Floats, Pending
 from processor.names import OUTPUT_LIMIT
-from processor.normals import UNKNOWN, Normals, filling_of, filling_of_vectors
+from processor.normals import Normals, filling_of, filling_of_vectors
 from processor.records import TIMESTAMP, DeadLetter, Incoming, Outgoing, ProfileKey
 from processor.runs import Integers, Runs
 from processor.standing import Standing
@@ -80,42 +81,63 @@ Scored = tuple[Judged, list[Floats]]
 def score_runs(draft: Draft, runs: Runs, normals: Normals) -> Scored:
     """Score records that were read together; the first has the row 0.
 
-    Of nearly every profile all are normal, and no drift is to be told: these are answered at once.
+    Of nearly every profile no drift is to be told: its normal records are answered at once, with
+    those of all others, and only what is not normal one by one.
     """
-    counts, standings = runs.counts, runs.standings
+    counts, rows = runs.counts, len(runs.records)
     budget = sample_budget(draft.rules.settings.alert_budget, 1)
-    budgets = np.full(len(runs.records), budget)
-    judged = judge([model.bench for model in runs.models], counts, runs.values, budgets)
-    after, plain = follow_all(
+    benches = [model.bench for model in runs.models]
+    judged = judge(benches, counts, runs.values, np.full(rows, budget))
+    followed = follow_all(
         [active.drift for active in runs.actives],
         [active.since_anomaly for active in runs.actives],
-        [standing.mean for standing in standings],
+        [standing.mean for standing in runs.standings],
         counts,
         judged.decisions,
         judged.p_values,
     )
-    plain &= [
-        fits(draft, key, standing) for key, standing in zip(runs.keys, standings, strict=True)
+    plain = followed.plain & [
+        fits(draft, key, standing) for key, standing in zip(runs.keys, runs.standings, strict=True)
     ]
-    if plain.all():
-        answer_normal(draft, runs, after, normals, np.arange(len(runs.records)))
-    else:
-        ends = np.cumsum(counts)
-        for at in np.flatnonzero(~plain).tolist():
-            rows = slice(int(ends[at] - counts[at]), int(ends[at]))
-            part = Judged(*(numbers[rows] for numbers in judged))
-            answer(draft, group_of(runs, at, rows), part, normals, rows.start)
-        wanted = np.repeat(plain, counts)
-        normal = [state for state, fine in zip(after, plain.tolist(), strict=True) if fine]
-        answer_normal(draft, runs.only(wanted), normal, normals, np.flatnonzero(wanted))
-    return judged, tables(runs.values, np.repeat(runs.widths, counts))
+    profile = np.repeat(np.arange(len(runs.keys)), counts)
+    ends = np.cumsum(counts)
+    for at in np.flatnonzero(~plain).tolist():
+        part = slice(int(ends[at] - counts[at]), int(ends[at]))
+        of_profile = Judged(*(numbers[part] for numbers in judged))
+        answer(draft, group_of(runs, at, part), of_profile, normals, part.start)
+    normal, together = judged.decisions >= 0, plain[profile]
+    for row in np.flatnonzero(together & ~normal).tolist():
+        at = int(profile[row])
+        item = group_of(runs, at, slice(row, row + 1)).pending(0)
+        numbers = Numbers(*([float(of_all[row])] for of_all in judged))
+        judgement = judgement_of(item, numbers, slice(0, 1), draft, runs.models[at])
+        outputs, _ = one(draft, item, runs.actives[at], judgement, runs.models[at])
+        draft.answers[runs.positions[row]] = outputs
+    told = np.bincount(profile[judged.decisions == judged.decisions], minlength=len(plain)) > 0
+    draft.step.profiles |= after(runs, followed, (plain & told).tolist())
+    answer_normal(draft, runs, profile, followed.each, normals, normal & together)
+    return judged, tables(runs.values, runs.widths[profile])
+
+
+def after(
+    runs: Runs, followed: Followed, wanted: Sequence[bool]
+) -> Iterable[tuple[ProfileKey, Active]]:
+    """Some of the profiles as they are behind their records."""
+    columns = zip(
+        runs.keys, runs.actives, runs.standings,
+        followed.since_anomaly.tolist(), followed.states, wanted, strict=True,
+    )  # fmt: skip
+    return [
+        (key, Active(active.record, None if since == UNKNOWN else since, state, standing))
+        for key, active, standing, since, state, fine in columns
+        if fine
+    ]
 
 
 def group_of(runs: Runs, at: int, rows: slice) -> Group:
-    """The records of one profile, which are those of some rows."""
-    count = rows.stop - rows.start
-    width = len(runs.standings[at].names.columns)
-    first = int(runs.counts[:at] @ runs.widths[:at])
+    """The records of one profile, or some of them, which are those of some rows."""
+    width, count = int(runs.widths[at]), rows.stop - rows.start
+    first = int(runs.counts[:at] @ (runs.widths[:at] - width)) + rows.start * width
     samples = runs.values[first : first + count * width].reshape(count, width)
     return Group(
         runs.keys[at],
@@ -195,30 +217,28 @@ def fits(draft: Draft, key: ProfileKey, standing: Standing) -> bool:
 
 
 def answer_normal(
-    draft: Draft, runs: Runs, after: Sequence[Drift], normals: Normals, rows: Integers
+    draft: Draft,
+    runs: Runs,
+    profile: Integers,
+    since: Integers,
+    normals: Normals,
+    wanted: NDArray[np.bool_],
 ) -> None:
-    """Answer profiles whose records are all normal.
+    """Answer the normal records of many profiles.
 
     Args:
-        after: what is known of each profile's drift afterwards.
-        rows: which of the rows that were judged is that of each record.
+        profile: which one each record is of.
+        since: records since the last anomaly, of each.
+        wanted: which of the records are normal.
     """
-    counts = runs.counts
-    last = [active.since_anomaly for active in runs.actives]
-    known = np.array([UNKNOWN if since is None else since for since in last], dtype=np.int64)
-    nth = np.arange(1, len(rows) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
-    before = np.repeat(known, counts)
-    since = np.where(before == UNKNOWN, UNKNOWN, before + nth)
+    counts = np.bincount(profile[wanted], minlength=len(runs.keys))
+    held, normal = (counts > 0).tolist(), wanted.tolist()
     leave(
-        draft, normals, runs.keys, runs.standings, counts,
-        runs.positions, runs.records, since, runs.observed, rows,
+        draft, normals,
+        list(compress(runs.keys, held)), list(compress(runs.standings, held)), counts[counts > 0],
+        list(compress(runs.positions, normal)), list(compress(runs.records, normal)),
+        since[wanted], runs.observed[wanted], np.flatnonzero(wanted),
     )  # fmt: skip
-    draft.step.profiles |= {
-        key: Active(active.record, None if since is None else since + count, drift, standing)
-        for key, active, since, count, drift, standing in zip(
-            runs.keys, runs.actives, last, counts.tolist(), after, runs.standings, strict=True
-        )
-    }
 
 
 def leave(
