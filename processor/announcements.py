@@ -48,7 +48,7 @@ def lifecycle(draft: Draft, key: ProfileKey, event: str, detail: str, **fields: 
     )
     value = said.model_dump_json().encode()
     topic = draft.rules.topics.lifecycle
-    draft.step.outputs.append(Outgoing(topic, partition, profile_id.encode(), value))
+    draft.step.outputs.append(Outgoing(topic, value, profile_id.encode(), partition))
 
 
 def mark(draft: Draft, key: ProfileKey, word: MarkName, **more: Any) -> Outgoing:
@@ -62,13 +62,13 @@ def mark(draft: Draft, key: ProfileKey, word: MarkName, **more: Any) -> Outgoing
         **more,
     )
     value = said.model_dump_json().encode()
-    return Outgoing(draft.rules.topics.accepted, partition, profile_id.encode(), value)
+    return Outgoing(draft.rules.topics.accepted, value, profile_id.encode(), partition)
 
 
 def profile_record(draft: Draft, key: ProfileKey, value: bytes | None) -> Outgoing:
     """What must outlive a process, beside models and samples; None clears it."""
     partition, kind, profile_id = key
-    return Outgoing(draft.rules.topics.profiles, partition, f"{kind}:{profile_id}".encode(), value)
+    return Outgoing(draft.rules.topics.profiles, value, f"{kind}:{profile_id}".encode(), partition)
 
 
 def announce(draft: Draft, key: ProfileKey, record: ModelRecord) -> None:
@@ -77,7 +77,7 @@ def announce(draft: Draft, key: ProfileKey, record: ModelRecord) -> None:
     topic = draft.rules.topics.models
     place = f"{kind}:{profile_id}".encode()
     value = record.model_dump_json().encode()
-    draft.step.outputs.append(Outgoing(topic, partition, place, value))
+    draft.step.outputs.append(Outgoing(topic, value, place, partition))
     before = draft.profile(key)
     since = before.since_anomaly if isinstance(before, Active) else None
     draft.step.profiles[key] = Active(record, since)

@@ -105,7 +105,7 @@ class Replay:
                 yield verdict["verdict_id"], verdict
             elif out.topic == topics.dead_letter:
                 # The last header of a name is the scorer's: an earlier one is the producer's.
-                headers = dict(out.headers)
+                headers = dict(out.headers or ())
                 topic, partition, offset, reason, detail = (
                     (headers[f"telltale.{name}"] or b"").decode("utf-8", "replace")
                     for name in ("topic", "partition", "offset", "reason", "detail")

@@ -89,7 +89,7 @@ class Retraining:
                         self._offsets,
                         out.key,
                         out.value,
-                        out.headers,
+                        tuple(out.headers or ()),
                         out.timestamp,
                     )
                 )

@@ -82,7 +82,7 @@ def reject(draft: Draft, record: Incoming, why: str) -> None:
     )
     topic = draft.rules.topics.lifecycle
     draft.step.outputs.append(
-        Outgoing(topic, record.partition, record.key, said.model_dump_json().encode())
+        Outgoing(topic, said.model_dump_json().encode(), record.key, record.partition)
     )
 
 

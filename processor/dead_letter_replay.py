@@ -168,7 +168,7 @@ def _commit(
                 value=out.value,
                 key=out.key,
                 partition=out.partition,
-                headers=list(out.headers),
+                headers=out.headers,
             )
             producer.poll(0)
         group = consumer.consumer_group_metadata()

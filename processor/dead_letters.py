@@ -98,8 +98,8 @@ def original(found: Letter, topics: Topics) -> Outgoing | str:
         return f"not from a topic that is read here: {found.topic or 'none named'!r}"
     count = (REPLAYED, str(found.replayed + 1).encode())
     record = found.record
-    headers = (*(h for h in _own_headers(record.headers) if h[0] != REPLAYED), count)
-    return Outgoing(found.topic, found.partition, record.key, record.value, headers)
+    headers = [*(h for h in _own_headers(record.headers) if h[0] != REPLAYED), count]
+    return Outgoing(found.topic, record.value, record.key, found.partition, headers=headers)
 
 
 def _own_headers(headers: Headers) -> Headers:

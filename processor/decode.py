@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from models.features import KINDS, Extracted, Kind, extract_plain, extract_window, plain
 from processor.names import DEAD_LETTER_LIMIT
-from processor.records import DeadLetter, Headers, Incoming, Outgoing
+from processor.records import DeadLetter, Incoming, Outgoing
 from schemas import InvalidJson, explain, parse_object
 from schemas.base import MAX_EPOCH_MS
 from schemas.window import plain_window
@@ -202,17 +202,17 @@ def _excess(parsed: dict[str, Any], kind: Kind, limits: Limits) -> DeadLetter | 
 def dead_letter(record: Incoming, why: DeadLetter, topic: str) -> Outgoing:
     """The record for the dead-letter topic: key, value and headers untouched, reason in headers."""
     value = record.value
-    headers: Headers = (
+    headers = [
         *record.headers,
         ("telltale.reason", why.reason.encode()),
         ("telltale.detail", why.detail.encode("utf-8", "backslashreplace")),
         ("telltale.topic", record.topic.encode()),
         ("telltale.partition", str(record.partition).encode()),
         ("telltale.offset", str(record.offset).encode()),
-    )
-    letter = Outgoing(topic, record.partition, record.key, value, headers)
+    ]
+    letter = Outgoing(topic, value, record.key, record.partition, headers=headers)
     if value is None or letter.size <= DEAD_LETTER_LIMIT:
         return letter
     told = f"{len(value)} {hashlib.sha256(value).hexdigest()}".encode()
-    cut = (*headers, ("telltale.truncated", told))
-    return Outgoing(topic, record.partition, record.key, value[:TRUNCATED_BYTES], cut)
+    cut = [*headers, ("telltale.truncated", told)]
+    return Outgoing(topic, value[:TRUNCATED_BYTES], record.key, record.partition, headers=cut)

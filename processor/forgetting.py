@@ -109,7 +109,7 @@ def clear(
     )
     outputs.append(mark(draft, key, "forget", command_id=command_id))
     # A profile that learns anew after its model was lost still has an announcement.
-    outputs.append(Outgoing(topics.models, partition, f"{kind}:{profile_id}".encode(), None))
+    outputs.append(Outgoing(topics.models, None, f"{kind}:{profile_id}".encode(), partition))
     outputs += slots
     outputs.append(profile_record(draft, key, encode(begun)))
     draft.step.profiles[key] = None

@@ -17,7 +17,7 @@ from models._kernels_text import SLACK, compose
 from models.drifting import UNKNOWN
 from models.features.layout import joined
 from processor.names import Topics
-from processor.records import KEY, OFFSET, PARTITION, PLACE, Incoming, Outgoing, outgoing
+from processor.records import HEADERS, KEY, OFFSET, PARTITION, PLACE, Incoming, Outgoing, outgoing
 from processor.standing import SHARED, Standing
 from processor.tracing import traceparent
 from processor.verdicts import accepted_fields, headers_of, scored_fields
@@ -95,24 +95,17 @@ class Normals:
         ]
         said, taken = (composed(of, self._now, fillings, len(rows)) for of in _skeletons())
         anomalies, accepted = self._topics
-        traces = [traceparent(record.headers) if record.headers else () for record in self._records]
-        headers = headers_of("scored", "none")
-        verdicts = zip(
-            repeat(anomalies),
-            map(PARTITION, self._records),
-            map(KEY, self._records),
-            said,
-            [headers + traced if traced else headers for traced in traces],
-            repeat(self._now),
-        )
-        samples = zip(
-            repeat(accepted),
-            map(PARTITION, self._records),
-            map(KEY, self._records),
-            taken,
-            traces,
-            repeat(0),
-        )
+        keys, partitions = list(map(KEY, self._records)), list(map(PARTITION, self._records))
+        headers, none = headers_of("scored", "none"), repeat(None)
+        told: Iterable[list[tuple[str, bytes | None]]] = repeat(headers)
+        passed: Iterable[list[tuple[str, bytes | None]] | None] = none
+        if any(map(HEADERS, self._records)):
+            traces = [traceparent(record.headers) for record in self._records]
+            told = [[*headers, *traced] if traced else headers for traced in traces]
+            passed = [list(traced) or None for traced in traces]
+        now = repeat(self._now)
+        verdicts = zip(repeat(anomalies), said, keys, partitions, none, none, now, told)
+        samples = zip(repeat(accepted), taken, keys, partitions, none, none, repeat(0), passed)
         both = zip(map(outgoing, verdicts), map(outgoing, samples), strict=True)
         return zip(self._positions, map(list, both), strict=True)
 

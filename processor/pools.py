@@ -59,13 +59,13 @@ def head(topic: str, key: ProfileKey, pool: Pool) -> Outgoing:
         "tried_at": pool.tried_at,
         "refused": pool.refused,
     }
-    return Outgoing(topic, partition, slots.key(kind, profile_id, HEAD), orjson.dumps(value))
+    return Outgoing(topic, orjson.dumps(value), slots.key(kind, profile_id, HEAD), partition)
 
 
 def tombstones(topic: str, key: ProfileKey, pool: Pool) -> list[Outgoing]:
     """The records that clear a pool."""
     partition, kind, profile_id = key
-    cleared = Outgoing(topic, partition, slots.key(kind, profile_id, HEAD), None)
+    cleared = Outgoing(topic, None, slots.key(kind, profile_id, HEAD), partition)
     return [*ring.tombstones(topic, key, pool.ring), cleared]
 
 

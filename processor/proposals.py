@@ -203,7 +203,7 @@ def propose(
         }
     )
     value = record.model_dump_json().encode()
-    out = Outgoing(work.rules.topics.candidates, partition, profile_id.encode(), value)
+    out = Outgoing(work.rules.topics.candidates, value, profile_id.encode(), partition)
     if out.size > OUTPUT_LIMIT:
         fail(work, key, base, why, f"the candidate's record exceeds {OUTPUT_LIMIT} bytes")
         return
@@ -253,4 +253,4 @@ def tell(
     )
     value = said.model_dump_json().encode()
     topic = work.rules.topics.lifecycle
-    work.step.outputs.append(Outgoing(topic, partition, profile_id.encode(), value))
+    work.step.outputs.append(Outgoing(topic, value, profile_id.encode(), partition))

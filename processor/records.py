@@ -33,7 +33,7 @@ class Incoming(NamedTuple):
 
 # One field, or some, of many records at once: ``map`` with these runs without Python's loop.
 TOPIC, PARTITION, OFFSET = map(attrgetter, ("topic", "partition", "offset"))
-KEY, VALUE, TIMESTAMP = map(attrgetter, ("key", "value", "timestamp"))
+KEY, TIMESTAMP, HEADERS = map(attrgetter, ("key", "timestamp", "headers"))
 PLACE = attrgetter("topic", "partition")
 SOURCE = attrgetter("topic", "partition", "key")
 
@@ -42,24 +42,29 @@ Source = tuple[str, int, bytes | None]
 
 
 class Outgoing(NamedTuple):
-    """A record to be produced; a value of None is a tombstone.
+    """A record to be produced: what ``Producer.produce`` takes, in its order.
 
     Attributes:
+        value: None for a tombstone.
+        callback, on_delivery: none; the producer's own is told of what is not delivered.
         timestamp: epoch milliseconds; 0 lets the producer set it.
+        headers: a list, as the producer wants it; it must not change.
     """
 
     topic: str
-    partition: int
-    key: bytes | None
     value: bytes | None
-    headers: Headers = ()
+    key: bytes | None
+    partition: int
+    callback: None = None
+    on_delivery: None = None
     timestamp: int = 0
+    headers: list[tuple[str, bytes | None]] | None = None
 
     @property
     def size(self) -> int:
         """Bytes on the wire before compression, with what a batch of one adds at most."""
         size = len(self.key or b"") + len(self.value or b"") + 128
-        for name, value in self.headers:
+        for name, value in self.headers or ():
             size += len(name) + len(value or b"") + 10
         return size
 

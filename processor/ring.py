@@ -75,14 +75,14 @@ def changelog(topic: str, key: ProfileKey, slot: Slot, capacity: int) -> Outgoin
     """The record that stores a slot."""
     partition, kind, profile_id = key
     place = slots.key(kind, profile_id, slot.number % capacity)
-    return Outgoing(topic, partition, place, slots.encode(slot))
+    return Outgoing(topic, slots.encode(slot), place, partition)
 
 
 def tombstones(topic: str, key: ProfileKey, ring: Ring) -> list[Outgoing]:
     """The records that clear a ring."""
     partition, kind, profile_id = key
     return [
-        Outgoing(topic, partition, slots.key(kind, profile_id, place), None)
+        Outgoing(topic, None, slots.key(kind, profile_id, place), partition)
         for place in sorted(ring.used)
     ]
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from itertools import starmap
+from operator import length_hint
 from queue import Empty, Queue
 from threading import Thread
 from time import monotonic
@@ -11,7 +14,7 @@ from typing import Any, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from processor.access import denied
-from processor.records import Headers, Outgoing
+from processor.records import Outgoing
 from processor.records import TopicPartition as Place
 
 TWICE_THE_TRANSACTION_TIMEOUT = -1.0
@@ -148,23 +151,20 @@ class Transactions:
         self._call(lambda: producer.commit_transaction(self._seconds))
 
     def _produce(self, producer: Producer, outputs: Sequence[Outgoing]) -> None:
-        produce = producer.produce
-        usual: Headers = ()
-        as_list: list[Any] = []
-        for topic, partition, key, value, headers, timestamp in outputs:
-            if headers and headers is not usual:
-                usual, as_list = headers, list(headers)
-            named = as_list if headers else None
-            while True:
-                try:
-                    # By place, and with the producer's own callback: twice as fast.
-                    produce(topic, value, key, partition, None, None, timestamp, named)
-                    break
-                except BufferError:
-                    producer.poll(0.1)
-                    self._turned()
-                except KafkaException as error:
-                    raise _translated(error) from error
+        begin = 0
+        while begin < len(outputs):
+            left = iter(outputs[begin:] if begin else outputs)
+            try:
+                # Without a Python loop: of a batch's tens of thousands, each took a fifth longer.
+                deque(starmap(producer.produce, left), maxlen=0)
+                break
+            except BufferError:
+                # The one that was refused is tried again.
+                begin = len(outputs) - length_hint(left) - 1
+                producer.poll(0.1)
+                self._turned()
+            except KafkaException as error:
+                raise _translated(error) from error
         producer.poll(0)
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:

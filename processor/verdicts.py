@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.artifacts import Model
 from processor.decode import Decoded
 from processor.draft import Pending
-from processor.records import Headers, Incoming, Outgoing
+from processor.records import Incoming, Outgoing
 from processor.state import Active, Learning, Profile
 from processor.tracing import traceparent
 from schemas import ModelRecord
@@ -187,18 +187,18 @@ def verdict_record(record: Incoming, verdict: dict[str, Any], topic: str, now: i
     """The record for ``anomalies``, on the partition of the telemetry."""
     headers = headers_of(verdict["status"], verdict["severity"])
     if record.headers:
-        headers += traceparent(record.headers)
+        headers = [*headers, *traceparent(record.headers)]
     value = orjson.dumps(verdict, option=_JSON)
-    return Outgoing(topic, record.partition, record.key, value, headers, now)
+    return Outgoing(topic, value, record.key, record.partition, timestamp=now, headers=headers)
 
 
 @cache
-def headers_of(status: str, severity: str) -> Headers:
-    return (
+def headers_of(status: str, severity: str) -> list[tuple[str, bytes | None]]:
+    return [
         ("telltale.status", status.encode()),
         ("telltale.anomaly", b"false" if severity == "none" else b"true"),
         ("telltale.severity", severity.encode()),
-    )
+    ]
 
 
 def accepted_record(
@@ -215,7 +215,13 @@ def accepted_record(
         verdict_id=verdict_id(record),
     )
     value = orjson.dumps(sample, option=_JSON)
-    return Outgoing(topic, record.partition, record.key, value, traceparent(record.headers))
+    return Outgoing(
+        topic,
+        value,
+        record.key,
+        record.partition,
+        headers=list(traceparent(record.headers)) or None,
+    )
 
 
 def accepted_fields(

@@ -27,7 +27,7 @@ from processor.offsets import LostOffsets
 from processor.permissions import permissions
 from processor.records import OFFSET, PLACE, Incoming
 from processor.records import TopicPartition as Place
-from processor.restore import incoming, passes
+from processor.restore import passes, polled
 from processor.role import Role
 from processor.settings import Settings
 from processor.step import Step
@@ -239,20 +239,16 @@ class Worker:
             )
 
     def _poll(self, timeout: float) -> list[Incoming]:
-        found = []
-        for message in self._messages(timeout):
-            error = message.error()
-            if error is None:
-                found.append(incoming(message))
-            elif error.code() == KafkaError._PARTITION_EOF:
-                self._assignment.ends[message.topic(), message.partition()] = message.offset()
-            elif access.denied(error):
-                raise KafkaException(error)
-            elif not passes(error) or error.code() == KafkaError._AUTO_OFFSET_RESET:
-                raise Fatal(f"{message.topic()} [{message.partition()}]: {error.str()}")
-            else:
-                self._complaint = f"; the last error was: {error.str()}"
-                self._log.debug("consumer", error=error.str())
+        messages = self._messages(timeout)
+        errors = list(map(Message.error, messages))
+        if any(errors):
+            for message, error in zip(messages, errors, strict=True):
+                if error is not None:
+                    self._note(message, error)
+            messages = [
+                message for message, error in zip(messages, errors, strict=True) if error is None
+            ]
+        found = polled(messages)
         # What is computed and not committed is not to be answered again where it is read again.
         ready = {} if self._ready is None else self._ready.step.offsets
         until = self._assignment.positions | ready
@@ -266,6 +262,18 @@ class Worker:
             for record in found
             if until.get((record.topic, record.partition), record.offset + 1) <= record.offset
         ]
+
+    def _note(self, message: Message, error: KafkaError) -> None:
+        """Take note of what came instead of a record."""
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._assignment.ends[message.topic(), message.partition()] = message.offset()
+        elif access.denied(error):
+            raise KafkaException(error)
+        elif not passes(error) or error.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise Fatal(f"{message.topic()} [{message.partition()}]: {error.str()}")
+        else:
+            self._complaint = f"; the last error was: {error.str()}"
+            self._log.debug("consumer", error=error.str())
 
     def _messages(self, timeout: float) -> list[Message]:
         """What is there, at once; where nothing is, what comes first within so many seconds.

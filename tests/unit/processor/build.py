@@ -159,7 +159,7 @@ def events(step: Step[Any] | Sequence[Outgoing]) -> list[LifecycleEvent]:
 def reasons(step: Step[Any] | Sequence[Outgoing]) -> list[str]:
     """The reasons of the dead letters, in order."""
     letters = of(step, TOPICS.dead_letter)
-    return [dict(letter.headers)["telltale.reason"].decode() for letter in letters]
+    return [dict(letter.headers or ())["telltale.reason"].decode() for letter in letters]
 
 
 def mutated(value: Any, tokens: Sequence[bytes], draw: random.Random) -> bytes:
@@ -270,7 +270,13 @@ def consumed(outputs: Sequence[Outgoing], topic: str, *, first: int = 0) -> list
     """What was written to a topic, as a reader of it polls it."""
     return [
         Incoming(
-            out.topic, out.partition, first + i, out.key, out.value, out.headers, out.timestamp
+            out.topic,
+            out.partition,
+            first + i,
+            out.key,
+            out.value,
+            tuple(out.headers or ()),
+            out.timestamp,
         )
         for i, out in enumerate(of(outputs, topic))
     ]

@@ -281,7 +281,7 @@ class TestDeadLetter:
     def test_says_why_and_where_from_in_headers(self):
         out = self.letter(record(b"x", key="p", partition=3, offset=17))
         assert (out.topic, out.partition) == ("dead-letter", 3)
-        assert dict(out.headers) == {
+        assert dict(out.headers or ()) == {
             "telltale.reason": b"invalid_json",
             "telltale.detail": "value: not JSON, é".encode(),
             "telltale.topic": b"telemetry.features",
@@ -297,7 +297,7 @@ class TestDeadLetter:
     def test_key_value_and_headers_are_untouched(self, key, value, headers):
         out = self.letter(record(value, key=key, headers=headers))
         assert (out.key, out.value) == (key, value)
-        assert out.headers[: len(headers)] == headers
+        assert tuple(out.headers[: len(headers)]) == headers
 
     def test_a_value_that_fits_its_topic_is_whole(self):
         value = bytes(DEAD_LETTER_LIMIT - 2000)
@@ -308,8 +308,8 @@ class TestDeadLetter:
         out = self.letter(record(value, headers=(("own", b"1"),)))
         digest = hashlib.sha256(value).hexdigest()
         assert out.value == value[:TRUNCATED_BYTES] == value[: 64 * 1024]
-        assert dict(out.headers)["telltale.truncated"].decode() == f"{len(value)} {digest}"
-        assert dict(out.headers)["own"] == b"1"
+        assert dict(out.headers or ())["telltale.truncated"].decode() == f"{len(value)} {digest}"
+        assert dict(out.headers or ())["own"] == b"1"
         assert out.size < DEAD_LETTER_LIMIT
 
 

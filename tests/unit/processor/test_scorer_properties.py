@@ -189,7 +189,11 @@ def restored(scorer: Scorer) -> ScorerRole:
         if out.topic in role.changelogs:
             newest[out.topic, out.partition, out.key] = (offset, out)
     for offset, out in sorted(newest.values(), key=lambda item: item[0]):
-        role.load(Incoming(out.topic, out.partition, offset, out.key, out.value, out.headers, NOW))
+        role.load(
+            Incoming(
+                out.topic, out.partition, offset, out.key, out.value, tuple(out.headers or ()), NOW
+            )
+        )
     role.restored([0, 1])
     return role
 

@@ -33,7 +33,15 @@ def load(role: ScorerRole, outputs: list[Outgoing]) -> None:
     for offset, out in enumerate(outputs):
         if out.topic in role.changelogs:
             role.load(
-                Incoming(out.topic, out.partition, offset, out.key, out.value, out.headers, NOW)
+                Incoming(
+                    out.topic,
+                    out.partition,
+                    offset,
+                    out.key,
+                    out.value,
+                    tuple(out.headers or ()),
+                    NOW,
+                )
             )
 
 
@@ -151,7 +159,7 @@ def test_a_changelog_record_that_cannot_be_read_does_not_stop_the_restore(
     first = make_role(ScorerRole)
     outputs = committed(first, stream(normal(5), key="q")).outputs
     again = make_role(ScorerRole)
-    load(again, [*outputs, Outgoing(topic, 0, key, value)])
+    load(again, [*outputs, Outgoing(topic, value, key, 0)])
     again.restored([0])
     assert isinstance(again._state.profiles.get((0, "features", "q")), Active)
     assert again._state.profiles.get(KEY) is None

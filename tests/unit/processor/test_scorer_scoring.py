@@ -106,7 +106,7 @@ class TestOutputs:
         values = [GROSS, vector(10.0, 10.0, 10.0), vector(None, None, None)]
         outs = of(scorer.step(stream(values, first=99), now=NOW + 5), TOPICS.anomalies)
         for out, said in zip(outs, verdicts(outs), strict=True):
-            assert dict(out.headers) == {
+            assert dict(out.headers or ()) == {
                 "telltale.status": said.status.encode(),
                 "telltale.anomaly": b"true" if said.anomaly else b"false",
                 "telltale.severity": said.severity.encode(),
@@ -313,7 +313,7 @@ def test_every_record_gets_exactly_one_verdict_or_one_dead_letter(values, detect
     written = scorer.feed(stream(values))
     answered = {verdict.verdict_id for verdict in verdicts(written)}
     refused = {
-        f"telemetry.features-0-{int(dict(out.headers)['telltale.offset'])}"
+        f"telemetry.features-0-{int(dict(out.headers or ())['telltale.offset'])}"
         for out in of(written, TOPICS.dead_letter)
     }
     assert answered | refused == {f"telemetry.features-0-{i}" for i in range(len(values))}

@@ -31,7 +31,7 @@ MALFORMED = [
 def headers_by_topic(outputs) -> dict[str, list[dict[str, bytes | None]]]:
     found: dict[str, list[dict[str, bytes | None]]] = {}
     for out in outputs:
-        found.setdefault(out.topic, []).append(dict(out.headers))
+        found.setdefault(out.topic, []).append(dict(out.headers or ()))
     return found
 
 
@@ -63,7 +63,9 @@ def test_each_answer_of_a_batch_carries_the_trace_of_its_own_record(make_role):
     outputs = role.compute([*batch, record(vector(1.0, 2.0, 3.0), offset=13)], NOW).outputs
 
     found = {
-        (out.topic, orjson.loads(out.value)["verdict_id"]): dict(out.headers).get("traceparent")
+        (out.topic, orjson.loads(out.value)["verdict_id"]): dict(out.headers or ()).get(
+            "traceparent"
+        )
         for out in outputs
     }
     own = {f"telemetry.features-0-{5 + number}": trace for number, trace in enumerate(traces)}
