@@ -7,17 +7,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from models._memory import load_word, store_word
-
-SLACK = 8
-"""Bytes behind the end of every array that may be read, and written."""
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _copy(source, target, size):
-    """Copy bytes, eight at a time: up to seven more than asked for."""
-    for at in range(0, size, 8):
-        store_word(target + at, load_word(source + at))
+from models._memory import copy
 
 
 @njit(nogil=True, cache=True)
@@ -38,12 +28,12 @@ def compose(pieces, piece_ends, holes, text, starts, ends, out, out_ends):
         begin = 0
         for h in range(piece_ends.size):
             size = piece_ends[h] - begin
-            _copy(constant + begin, target + done, size)
+            copy(constant + begin, target + done, size)
             done += size
             begin = piece_ends[h]
             if h < holes.size:
                 at = starts[holes[h], n]
                 size = ends[holes[h], n] - at
-                _copy(filled + at, target + done, size)
+                copy(filled + at, target + done, size)
                 done += size
         out_ends[n] = done

@@ -70,3 +70,14 @@ def store_word(typing, address, value):
         return context.get_dummy_value()
 
     return types.void(address, types.uint64), generate
+
+
+SLACK = 8
+"""Bytes behind the end of every array that ``copy`` may read, and write."""
+
+
+@njit(nogil=True, cache=True, inline="always")
+def copy(source, target, size):
+    """Copy bytes, eight at a time: up to seven more than asked for."""
+    for at in range(0, size, 8):
+        store_word(target + at, load_word(source + at))

@@ -7,15 +7,16 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import pairwise, repeat
 from types import SimpleNamespace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from models._kernels_text import SLACK, compose
+from models._kernels_text import compose
+from models._memory import SLACK
 from models.drifting import UNKNOWN
-from models.features.layout import joined
+from models.texts import Integers, Texts, joined, parted
 from processor.names import Topics
 from processor.records import HEADERS, KEY, OFFSET, PARTITION, PLACE, Incoming, Outgoing, outgoing
 from processor.standing import SHARED, Standing
@@ -23,7 +24,6 @@ from processor.tracing import traceparent
 from processor.verdicts import accepted_fields, headers_of, scored_fields
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 Column = Sequence[int] | Integers
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ class Normals:
         self._observed.append(observed)
         self._rows.append(rows)
 
-    def write(self, numbers: Sequence[Filling]) -> Iterable[tuple[int, list[Outgoing]]]:
+    def write(self, numbers: Sequence[Texts]) -> Iterable[tuple[int, list[Outgoing]]]:
         """Place in the batch, and verdict and accepted sample, of each record.
 
         Args:
@@ -109,7 +109,7 @@ class Normals:
         both = zip(map(outgoing, verdicts), map(outgoing, samples), strict=True)
         return zip(self._positions, map(list, both), strict=True)
 
-    def _shared(self, counts: Integers) -> Iterable[Filling]:
+    def _shared(self, counts: Integers) -> Iterable[Texts]:
         """What the records of a profile have in common, for each record; in the order of holes."""
         profile = np.repeat(np.arange(len(counts)), counts)
         firsts = (np.cumsum(counts) - counts).tolist()
@@ -125,7 +125,7 @@ class Normals:
             place[profile]
         )
         for starts, stops in pairwise((np.zeros_like(begins), *field_ends.T)):
-            yield Filling(text, begins + starts, begins + stops).at(profile)
+            yield Texts(text, begins + starts, begins + stops).at(profile)
         yield filling([found.text for found in names]).at(name[profile])
 
 
@@ -136,47 +136,34 @@ def numbered(values: Sequence[T]) -> tuple[list[T], Integers]:
     return list(found), np.array(which, dtype=np.int64)
 
 
-class Filling(NamedTuple):
-    """Texts for the holes of others: where each begins and ends in one text."""
-
-    text: NDArray[np.uint8]
-    starts: Integers
-    ends: Integers
-
-    def at(self, places: Integers) -> Filling:
-        """Some of them, in this order."""
-        return Filling(self.text, self.starts[places], self.ends[places])
-
-
-def filling(texts: Sequence[bytes]) -> Filling:
+def filling(texts: Sequence[bytes]) -> Texts:
     """Texts one after another."""
-    text, ends = joined(texts)
-    return Filling(text, np.concatenate([[0], ends[:-1]]), ends)
+    return parted(*joined(texts))
 
 
-def filling_of(numbers: Integers | Floats) -> Filling:
+def filling_of(numbers: Integers | Floats) -> Texts:
     """Each number as JSON."""
     text = np.frombuffer(orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY), np.uint8)
     marks = np.flatnonzero(text == ord(","))
-    return Filling(text, np.concatenate([[1], marks + 1]), np.concatenate([marks, [len(text) - 1]]))
+    return Texts(text, np.concatenate([[1], marks + 1]), np.concatenate([marks, [len(text) - 1]]))
 
 
-def filling_of_known(numbers: Integers) -> Filling:
+def filling_of_known(numbers: Integers) -> Texts:
     """The same, null where a number is ``UNKNOWN``."""
     found = filling_of(numbers)
     missing, size = numbers == UNKNOWN, len(found.text)
-    return Filling(
+    return Texts(
         np.concatenate([found.text, np.frombuffer(b"null", np.uint8)]),
         np.where(missing, size, found.starts),
         np.where(missing, size + 4, found.ends),
     )
 
 
-def filling_of_vectors(tables: Sequence[Floats]) -> Filling:
+def filling_of_vectors(tables: Sequence[Floats]) -> Texts:
     """Each row of some tables as JSON without its brackets."""
     dumped = [orjson.dumps(table, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] for table in tables]
     text, _ = joined(dumped)
-    return Filling(text, np.flatnonzero(text == ord("[")) + 1, np.flatnonzero(text == ord("]")))
+    return Texts(text, np.flatnonzero(text == ord("[")) + 1, np.flatnonzero(text == ord("]")))
 
 
 _HOLES = (
@@ -238,7 +225,7 @@ _FIRST = ord("A")
 _MARK = re.compile(rb"\0(.)", re.DOTALL)
 
 
-def composed(skeleton: Skeleton, now: int, fillings: Sequence[Filling], count: int) -> list[bytes]:
+def composed(skeleton: Skeleton, now: int, fillings: Sequence[Texts], count: int) -> list[bytes]:
     """So many texts by a skeleton, each with its fillings."""
     parts = _MARK.split(skeleton.replace(_NOW, b"%d" % now))
     pieces, holes = filling(parts[::2]), np.array([part[0] - _FIRST for part in parts[1::2]])

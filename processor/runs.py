@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.artifacts import Model
 from models.features.extracted import Extracted
+from models.texts import Integers, Texts
 from processor.decode import Decoded, profile_id
 from processor.draft import FIRST, Draft, Floats, Pending
 from processor.opened import open_models
@@ -26,8 +27,6 @@ KIND = "features"
 LEARNT = 4
 """Layouts learnt in a batch, at most."""
 
-Integers = NDArray[np.int64]
-
 
 class Runs(NamedTuple):
     """Records of active profiles, each with one sample; those of a profile stand together.
@@ -39,6 +38,7 @@ class Runs(NamedTuple):
         positions: place of each record in the batch, ascending for each profile.
         observed: epoch milliseconds of each.
         values: their samples one after another, flat.
+        vectors: the same as JSON without brackets, empty where the record has it in another way.
     """
 
     keys: list[ProfileKey]
@@ -51,6 +51,7 @@ class Runs(NamedTuple):
     records: list[Incoming]
     observed: Integers
     values: Floats
+    vectors: Texts
 
     def before(self, position: int) -> Runs:
         """Those that stand before a place in the batch."""
@@ -72,6 +73,7 @@ class Runs(NamedTuple):
             list(compress(self.records, wanted)),
             self.observed[wanted],
             self.values[np.repeat(wanted, self.widths[profile])],
+            self.vectors.at(wanted),
         )
 
     def pending(self, profile: int, at: int, row: Floats) -> Pending:
@@ -134,7 +136,7 @@ def read_runs(
     observed = np.where(batch.times < 0, stamps, batch.times)
     runs = Runs(
         keys, actives, standings, models, widths, counts,
-        positions, records, observed, batch.values,
+        positions, records, observed, batch.values, batch.vectors,
     )  # fmt: skip
     if batch.good.all():
         return runs, left, missed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
 from itertools import compress
 from math import isnan
 from typing import NamedTuple
@@ -17,13 +18,14 @@ from models.calibration import sample_budget
 from models.drifting import UNKNOWN, Followed, follow_all
 from models.judging import Judged, judge
 from models.severity import severity
+from models.texts import Integers, Texts, together
 from processor import drifts, verdicts
 from processor.answers import rejection, tell, unscored
 from processor.draft import Draft, Floats, Pending
 from processor.names import OUTPUT_LIMIT
 from processor.normals import Normals, filling_of, filling_of_vectors
 from processor.records import TIMESTAMP, DeadLetter, Incoming, Outgoing, ProfileKey
-from processor.runs import Integers, Runs
+from processor.runs import Runs
 from processor.standing import Standing
 from processor.state import Active
 from processor.verdicts import Judgement
@@ -58,7 +60,7 @@ class Group(NamedTuple):
 def score(draft: Draft, runs: Runs) -> None:
     """Score all rows of active profiles, those of one profile together, and write the verdicts."""
     normals = Normals(draft.rules.topics, draft.now)
-    parts = []
+    parts: list[Scored] = []
     if runs.keys:
         parts.append(score_runs(draft, runs, normals))
     if draft.waiting:
@@ -66,7 +68,7 @@ def score(draft: Draft, runs: Runs) -> None:
     if not parts:
         return
     judged = Judged(*map(np.concatenate, zip(*(part for part, _ in parts), strict=True)))
-    vectors = filling_of_vectors([table for _, tables in parts for table in tables])
+    vectors = reduce(together, (texts for _, texts in parts))
     numbers = (*map(filling_of, (judged.unit, judged.decisions, judged.p_values)), vectors)
     for position, outputs in normals.write(numbers):
         # What is there already comes behind the accepted sample.
@@ -74,8 +76,8 @@ def score(draft: Draft, runs: Runs) -> None:
         draft.answers[position] = outputs
 
 
-Scored = tuple[Judged, list[Floats]]
-"""What rows come to, and the rows: one array for those of one width."""
+Scored = tuple[Judged, Texts]
+"""What rows come to, and the rows as JSON without brackets."""
 
 
 def score_runs(draft: Draft, runs: Runs, normals: Normals) -> Scored:
@@ -105,8 +107,8 @@ def score_runs(draft: Draft, runs: Runs, normals: Normals) -> Scored:
         part = slice(int(ends[at] - counts[at]), int(ends[at]))
         of_profile = Judged(*(numbers[part] for numbers in judged))
         answer(draft, group_of(runs, at, part), of_profile, normals, part.start)
-    normal, together = judged.decisions >= 0, plain[profile]
-    for row in np.flatnonzero(together & ~normal).tolist():
+    normal, usual = judged.decisions >= 0, plain[profile]
+    for row in np.flatnonzero(usual & ~normal).tolist():
         at = int(profile[row])
         item = group_of(runs, at, slice(row, row + 1)).pending(0)
         numbers = Numbers(*([float(of_all[row])] for of_all in judged))
@@ -115,8 +117,15 @@ def score_runs(draft: Draft, runs: Runs, normals: Normals) -> Scored:
         draft.answers[runs.positions[row]] = outputs
     told = np.bincount(profile[judged.decisions == judged.decisions], minlength=len(plain)) > 0
     draft.step.profiles |= after(runs, followed, (plain & told).tolist())
-    answer_normal(draft, runs, profile, followed.each, normals, normal & together)
-    return judged, tables(runs.values, runs.widths[profile])
+    answer_normal(draft, runs, profile, followed.each, normals, normal & usual)
+    vectors, widths = runs.vectors, runs.widths[profile]
+    missing = vectors.starts == vectors.ends
+    if missing.any():
+        written = written_rows(runs.values[np.repeat(missing, widths)], widths[missing])
+        which = np.arange(rows)
+        which[missing] = rows + np.arange(len(written.ends))
+        vectors = together(vectors, written).at(which)
+    return judged, vectors
 
 
 def after(
@@ -176,7 +185,8 @@ def score_waiting(draft: Draft, normals: Normals, begin: int) -> Scored:
         part = Judged(*(numbers[start:end] for numbers in judged))
         answer(draft, group, part, normals, begin + start)
         start = end
-    return judged, tables(values, np.repeat([sample.shape[1] for sample in rows], sizes))
+    widths = np.repeat([sample.shape[1] for sample in rows], sizes)
+    return judged, written_rows(values, widths)
 
 
 def grouped(draft: Draft, items: Sequence[tuple[int, Pending]]) -> Group:
@@ -197,8 +207,8 @@ def grouped(draft: Draft, items: Sequence[tuple[int, Pending]]) -> Group:
     )
 
 
-def tables(values: Floats, widths: Integers) -> list[Floats]:
-    """Rows that stand flat one after another, one array for those of one width.
+def written_rows(values: Floats, widths: Integers) -> Texts:
+    """Rows that stand flat one after another, as JSON without brackets.
 
     Args:
         widths: of each row, ascending.
@@ -208,7 +218,7 @@ def tables(values: Floats, widths: Integers) -> list[Floats]:
         end = begin + int(width) * int(count)
         found.append(values[begin:end].reshape(-1, width))
         begin = end
-    return found
+    return filling_of_vectors(found)
 
 
 def fits(draft: Draft, key: ProfileKey, standing: Standing) -> bool:

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numba import njit
 
+from models._memory import copy as _copy
 from models._memory import load_byte as _byte
 from models._memory import load_half as _half
 from models._memory import load_word as _word
@@ -23,7 +24,7 @@ TIME, IDENTITY, NUMBER, STRING = -1, -2, -3, -4
 """Holes that are no column of the vector: time of observation, profile, and what is ignored."""
 
 QUOTE, BACKSLASH, MINUS, PLUS, DOT, ZERO = (ord(sign) for sign in '"\\-+.0')
-UPPER_E, LOWER_E = ord("E"), ord("e")
+UPPER_E, LOWER_E, COMMA = ord("E"), ord("e"), ord(",")
 NULL = int.from_bytes(b"null", "little")
 
 DIGITS: Final = 19
@@ -54,6 +55,13 @@ def _powers() -> np.ndarray:
 
 
 POWERS = _powers()
+
+DECIMAL: Final = 15
+"""No two decimals of so many digits are one double: each is the shortest that gives its own."""
+
+EXACT: Final = 22
+TENS = np.array([float(10**q) for q in range(EXACT + 1)])
+"""Powers of ten that are doubles, as are whole numbers below 2^53: one operation rounds once."""
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -123,15 +131,17 @@ def _digits(at, end, found):
 
 
 @njit(nogil=True, cache=True)
-def _number(at, end, whole, bits):
+def _number(at, end, whole, bits, value):
     """Where the JSON number at ``at`` ends; -1 where there is none that is plainly a double.
 
-    Its bits go to ``bits[0]``; of a whole number without a sign ``whole[0]`` is the value, else -1.
+    It goes to ``value[0]``, which is ``bits`` seen as a double; of a whole number without a sign
+    ``whole[0]`` is the value, else -1. ``whole[1]`` is 1 where it is written as a double is, in the
+    shortest way, else 0.
     """
     begin = at
     if at < end and _byte(at) == MINUS:
         at += 1
-    first, power, plain = at, np.int64(0), True
+    first, dot, power, plain = at, at, np.int64(0), True
     at, digits = _digits(at, end, np.uint64(0))
     many = at - first
     if many == 0 or (many > 1 and _byte(first) == ZERO):
@@ -146,8 +156,9 @@ def _number(at, end, whole, bits):
         many += at - dot
     if many > DIGITS:
         return -1
+    shortest = not plain and many <= DECIMAL and (_byte(at - 1) != ZERO or at == dot + 1)
     if at < end and (_byte(at) == LOWER_E or _byte(at) == UPPER_E):
-        plain = False
+        plain = shortest = False
         at += 1
         negative = at < end and _byte(at) == MINUS
         if at < end and (_byte(at) == MINUS or _byte(at) == PLUS):
@@ -159,12 +170,18 @@ def _number(at, end, whole, bits):
         power += -np.int64(given) if negative else np.int64(given)
     if not -EXPONENT <= power <= EXPONENT:
         return -1
-    found = to_bits(digits, power)
-    if found < 0 or (plain and first > begin and digits == np.uint64(0)):
+    if plain and first > begin and digits == np.uint64(0):
         return -1
+    if digits < np.uint64(1 << 53) and -EXACT <= power <= EXACT:
+        value[0] = np.float64(digits) * TENS[power] if power > 0 else digits / TENS[-power]
+    else:
+        bits[0] = to_bits(digits, power)
+        if bits[0] < 0:
+            return -1
+    # Smaller ones may have an exponent.
+    whole[1] = shortest and (value[0] >= 1e-4 or digits == np.uint64(0))
     if first > begin:
-        found |= np.int64(-0x8000000000000000)
-    bits[0] = found
+        value[0] = -value[0]
     whole[0] = -1
     if plain and first == begin and digits < np.uint64(1 << 62):
         whole[0] = np.int64(digits)
@@ -185,8 +202,14 @@ def _same(at, other, size):
 
 
 @njit(nogil=True, cache=True)
-def _read(layout, size, pieces, holes, at, end, key, key_size, row, time, whole, bits):
-    """Whether a record has a layout; its values go to ``row``, its time to ``time[0]``."""
+def _read(
+    layout, size, pieces, holes, at, end, key, key_size, row, time, whole, bits, value, spans
+):  # fmt: skip
+    """Whether a record has a layout; its values go to ``row``, its time to ``time[0]``.
+
+    Where each value stands goes to ``spans``; of one that is not written as it would be written,
+    there is none: it ends at 0.
+    """
     time[0] = -1
     begin, evident = 0, False
     for h in range(holes.size):
@@ -207,13 +230,16 @@ def _read(layout, size, pieces, holes, at, end, key, key_size, row, time, whole,
                 at += 1
         elif hole >= 0 and end - at >= 4 and _half(at) == NULL:
             row[hole] = np.nan
+            spans[hole, 0], spans[hole, 1] = at, at + 4
             at += 4
         else:
-            at = _number(at, end, whole, bits)
+            mark = at
+            at = _number(mark, end, whole, bits, value)
             if at < 0:
                 return False
             if hole >= 0:
-                row[hole] = min(max(bits.view(np.float64)[0], -LIMIT), LIMIT)
+                spans[hole, 0], spans[hole, 1] = mark, at if whole[1] else 0
+                row[hole] = min(max(value[0], -LIMIT), LIMIT)
                 evident = True
             elif hole == TIME:
                 time[0] = whole[0]
@@ -226,7 +252,7 @@ def _read(layout, size, pieces, holes, at, end, key, key_size, row, time, whole,
 @njit(nogil=True, cache=True)
 def read_groups(
     layouts, starts, pieces, holes, first_holes, firsts, lasts, counts, widths, text, ends,
-    longest, keys, key_ends, values, times, good,
+    longest, keys, key_ends, values, times, good, vectors, vector_ends,
 ):  # fmt: skip
     """Read records group by group; ``good[g]`` is whether all of a group could be read.
 
@@ -242,8 +268,14 @@ def read_groups(
         keys, key_ends: key of each group, and where it ends.
         values: out, the groups' vectors one after another.
         times: out, time of observation in epoch milliseconds of each record, -1 where none is told.
+        vectors, vector_ends: out, the records' vectors as JSON without brackets, and where each
+            ends; nothing of one that is not written that way. As large as ``text``, of which the
+            last ``SLACK`` bytes are not of a record.
     """
-    whole, bits, time = np.empty(1, np.int64), np.empty(1, np.int64), np.empty(1, np.int64)
+    whole, bits, time = np.empty(2, np.int64), np.empty(1, np.int64), np.empty(1, np.int64)
+    spans = np.empty((widths.max(), 2), np.int64)
+    vectors_at, written = vectors.ctypes.data, 0
+    value = bits.view(np.float64)
     layouts_at, text_at, keys_at = layouts.ctypes.data, text.ctypes.data, keys.ctypes.data
     at = record = done = key = 0
     for g in range(counts.size):
@@ -265,13 +297,22 @@ def read_groups(
                 found = _read(
                     layouts_at + starts[chosen], starts[chosen + 1] - starts[chosen],
                     pieces[a:b], holes[a:b], text_at + at, text_at + end,
-                    keys_at + key, key_ends[g] - key, row, time, whole, bits,
+                    keys_at + key, key_ends[g] - key, row, time, whole, bits, value, spans,
                 )  # fmt: skip
                 if found:
                     which = chosen
                     break
             good[g] = good[g] and found
             times[record + n] = time[0]
+            if good[g] and spans[: widths[g], 1].min() > 0:
+                for column in range(widths[g]):
+                    size = spans[column, 1] - spans[column, 0]
+                    _copy(spans[column, 0], vectors_at + written, size)
+                    written += size
+                    vectors[written] = COMMA
+                    written += 1
+                written -= 1
+            vector_ends[record + n] = written
             at = end
         record += counts[g]
         done += counts[g] * widths[g]

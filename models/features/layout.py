@@ -18,11 +18,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from models._memory import SLACK
 from models.features import _kernels_layout
 from models.features._kernels_layout import IDENTITY, NUMBER, STRING, TIME
+from models.texts import Integers, Texts, joined, parted
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 MOST: Final = 256
 """Layouts kept; beyond so many all are learnt anew."""
@@ -60,11 +61,13 @@ class Batch(NamedTuple):
         good: whether all records of a group could be read, (g,); nothing else holds of the others.
         values: their vectors one after another, flat.
         times: milliseconds of each record's time of observation, -1 where it tells none.
+        vectors: each record's vector as JSON without brackets, empty where it is not written so.
     """
 
     good: NDArray[np.bool_]
     values: Floats
     times: Integers
+    vectors: Texts
 
 
 class Layouts:
@@ -118,17 +121,17 @@ class Layouts:
         """
         firsts, lasts = np.array(ranges, dtype=np.int64).reshape(-1, 2).T.copy()
         of_each, wide = np.array(counts, dtype=np.int64), np.array(widths, dtype=np.int64)
-        found = Batch(
-            np.zeros(len(counts), dtype=np.bool_),
-            np.empty(int(of_each @ wide)),
-            np.empty(len(records), dtype=np.int64),
-        )
-        if self._table:
+        text, ends = joined(records, SLACK)
+        vectors, vector_ends = np.empty(len(text), np.uint8), np.zeros_like(ends)
+        good, times = np.zeros(len(counts), dtype=np.bool_), np.empty_like(ends)
+        values = np.empty(int(of_each @ wide))
+        if self._table and len(records):
             _kernels_layout.read_groups(
-                *self._table, firsts, lasts, of_each, wide, *joined(records), longest,
-                *joined(keys), found.values, found.times, found.good,
+                *self._table, firsts, lasts, of_each, wide, text, ends, longest,
+                *joined(keys), values, times, good, vectors, vector_ends,
             )  # fmt: skip
-        return found
+        used = int(vector_ends[-1]) if len(records) else 0
+        return Batch(good, values, times, parted(vectors[:used], vector_ends))
 
     def _lay_out(self) -> None:
         """Have all layouts as arrays for the kernel, those of the same names together."""
@@ -146,12 +149,6 @@ class Layouts:
             np.concatenate([np.zeros(1, np.int64), ends]),
             *(np.array(numbers, dtype=np.int64) for numbers in (pieces, holes, firsts)),
         )
-
-
-def joined(texts: Sequence[bytes]) -> tuple[NDArray[np.uint8], Integers]:
-    """Texts one after another, and where each ends."""
-    ends = np.fromiter(accumulate(map(len, texts)), np.int64, len(texts))
-    return np.frombuffer(b"".join(texts), dtype=np.uint8), ends
 
 
 def layout_of(text: bytes, key: bytes, names: tuple[str, ...]) -> Layout | None:

@@ -52,7 +52,11 @@ def read(text: bytes, learnt: bytes, key: bytes = b"p") -> tuple[np.ndarray, int
     layouts = Layouts()
     layouts.learn([(learnt, key, NAMES)])
     found = layouts.read([layouts.range(NAMES)], [3], [1], [key], [text], LIMITS.record_bytes)
-    return (found.values, int(found.times[0])) if found.good[0] else None
+    if not found.good[0]:
+        return None
+    if written := found.vectors.text.tobytes():
+        assert written == orjson.dumps(found.values.tolist())[1:-1]
+    return found.values, int(found.times[0])
 
 
 def as_decoded(text: bytes, key: str = "p") -> tuple[np.ndarray, int] | None:
@@ -144,7 +148,32 @@ def test_numbers_are_those_of_the_decoder_bit_by_bit(real, whole):
     st.from_regex(r"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,22})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
 )
 def test_any_decimal_is_read_as_the_decoder_reads_it_or_not_at_all(text):
-    agree(b'{"values":[1,2,%b]}' % text.encode(), b'{"values":[1,2,3]}')
+    agree(b'{"values":[1.5,2.5,%b]}' % text.encode(), b'{"values":[1,2,3]}')
+
+
+@given(
+    st.lists(
+        st.from_regex(r"-?(0|[1-9][0-9]{0,4})\.(0{0,5}[0-9]{0,10}[1-9]|0)", fullmatch=True)
+        | st.just("null"),
+        min_size=3,
+        max_size=3,
+    ).filter(lambda texts: set(texts) != {"null"})
+)
+def test_a_vector_is_written_as_it_came_where_it_came_as_it_is_written(texts):
+    a, b, other = (text.encode() for text in texts)
+    learnt = orjson.dumps({"values": {"b": 1, "ä": 2, "a": 3}})
+    text = '{"values":{"b":%s,"ä":%s,"a":%s}}'.encode() % (b, other, a)
+    layouts = Layouts()
+    layouts.learn([(learnt, b"p", NAMES)])
+
+    found = layouts.read([layouts.range(NAMES)], [3], [1], [b"p"], [text], LIMITS.record_bytes)
+
+    (row,) = orjson.loads(b"[[%b,%b,%b]]" % (a, b, other))
+    written, usual = found.vectors.text.tobytes(), orjson.dumps(row)[1:-1]
+    short = all(len(part.replace(".", "").lstrip("-")) <= 15 for part in texts)
+    plain = all(value is None or value == 0.0 or abs(value) >= 1e-4 for value in row)
+    assert found.good[0]
+    assert written == (usual if short and plain else b"")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,45 @@
+"""Texts that lie one after another in one array, as the kernels take and give them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+
+
+class Texts(NamedTuple):
+    """Some texts: where each begins and ends in one array."""
+
+    text: NDArray[np.uint8]
+    starts: Integers
+    ends: Integers
+
+    def at(self, places: Integers | NDArray[np.bool_]) -> Texts:
+        """Some of them, in this order."""
+        return Texts(self.text, self.starts[places], self.ends[places])
+
+
+def joined(texts: Sequence[bytes], slack: int = 0) -> tuple[NDArray[np.uint8], Integers]:
+    """Texts one after another, with so many bytes behind the last, and where each ends."""
+    ends = np.fromiter(accumulate(map(len, texts)), np.int64, len(texts))
+    return np.frombuffer(b"".join((*texts, bytes(slack))), dtype=np.uint8), ends
+
+
+def parted(text: NDArray[np.uint8], ends: Integers) -> Texts:
+    """The texts of which each begins where the one before it ends."""
+    return Texts(text, np.concatenate([np.zeros(1, np.int64), ends[:-1]]), ends)
+
+
+def together(some: Texts, others: Texts) -> Texts:
+    """Some texts and behind them others."""
+    size = len(some.text)
+    return Texts(
+        np.concatenate([some.text, others.text]),
+        np.concatenate([some.starts, others.starts + size]),
+        np.concatenate([some.ends, others.ends + size]),
+    )
