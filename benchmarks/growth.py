@@ -20,6 +20,7 @@ from benchmarks.bed import (
     bed,
     broker,
     commit,
+    ends,
     fill,
     inputs,
     role,
@@ -137,10 +138,9 @@ def within_budget(made: Bed, unbounded: Cost, records: int) -> list[Figure]:
         progress = Progress(made.settings, group, {(topic, p): 1 for p in range(PARTITIONS)})
         with role(made, "score", application, model_memory=budget) as scorer:
             # What the measurements before have left there opens the models.
-            end = 0
-            while (count := progress.answered()) > end or not count:
-                end = count
-                sleep(1.0)
+            left = ends(made.admin, [topic], PARTITIONS)
+            end = sum(left.values()) - PARTITIONS
+            wait([scorer], lambda seen=progress, end=end: seen.answered() == end, every=0.5)
             numbers = list(zipf(unbounded.profiles, records))
             found.append(cost(made, scorer, progress, numbers, end))
         progress.close()

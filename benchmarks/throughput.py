@@ -143,8 +143,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeat", type=int)
     parser.add_argument("--seconds", type=float, help="of each measurement, at most")
     options = parser.parse_args(arguments)
-    repeat = options.repeat or (1 if options.quick else 3)
-    seconds = options.seconds or (3 if options.quick else 6)
+    repeat = options.repeat or (1 if options.quick else 5)
+    seconds = options.seconds or (3 if options.quick else 4)
     figures = []
     with broker() as bootstrap:
         for number in options.only or range(len(CASES)):
