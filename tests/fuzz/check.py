@@ -114,7 +114,10 @@ def verdict(record: Incoming, kind: str, out: Outgoing, samples: Sequence[Outgoi
         "telltale.anomaly": b"true" if said.anomaly else b"false",
         "telltale.severity": said.severity.encode(),
     }
-    ensure({**headers, **dict(out.headers)} == dict(out.headers), "headers differ from the verdict")
+    ensure(
+        {**headers, **dict(out.headers or ())} == dict(out.headers or ()),
+        "headers differ from the verdict",
+    )
     numbers = (said.score, said.decision, said.p_value, said.model_version)
     if said.status == "scored":
         ensure(None not in numbers, f"a scored verdict without numbers: {numbers}")
@@ -146,9 +149,10 @@ def accepted_sample(record: Incoming, out: Outgoing) -> None:
 def letter(record: Incoming, out: Outgoing) -> Answer:
     own = len(record.headers)
     ensure(out.key == record.key and out.partition == record.partition, "key or place changed")
-    ensure(out.headers[:own] == record.headers, "headers changed")
-    added = dict(out.headers[own:])
-    names = tuple(name for name, _ in out.headers[own:])
+    headers = tuple(out.headers or ())
+    ensure(headers[:own] == record.headers, "headers changed")
+    added = dict(headers[own:])
+    names = tuple(name for name, _ in headers[own:])
     ensure(names[:5] == LETTER_HEADERS, f"headers of a dead letter: {names}")
     said = {name: (value or b"").decode() for name, value in added.items()}
     ensure(said["telltale.topic"] == record.topic, "another topic")
