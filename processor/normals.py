@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import pairwise, repeat
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import orjson
@@ -18,7 +18,17 @@ from models._memory import SLACK
 from models.drifting import UNKNOWN
 from models.texts import Integers, Texts, joined, parted
 from processor.names import Topics
-from processor.records import HEADERS, KEY, OFFSET, PARTITION, PLACE, Incoming, Outgoing, outgoing
+from processor.records import (
+    HEADERS,
+    KEY,
+    OFFSET,
+    PARTITION,
+    PLACE,
+    HeaderList,
+    Incoming,
+    Outgoing,
+    outgoing,
+)
 from processor.standing import SHARED, Standing
 from processor.tracing import traceparent
 from processor.verdicts import accepted_fields, headers_of, scored_fields
@@ -92,13 +102,14 @@ class Normals:
             filling_of_known(since),
             filling_of(observed),
             *(number.at(rows) for number in numbers),
+            filling([b"%d" % self._now]).at(np.zeros_like(rows)),
         ]
-        said, taken = (composed(of, self._now, fillings, len(rows)) for of in _skeletons())
+        said, taken = (composed(of, fillings, len(rows)) for of in _skeletons())
         anomalies, accepted = self._topics
         keys, partitions = list(map(KEY, self._records)), list(map(PARTITION, self._records))
         headers, none = headers_of("scored", "none"), repeat(None)
-        told: Iterable[list[tuple[str, bytes | None]]] = repeat(headers)
-        passed: Iterable[list[tuple[str, bytes | None]] | None] = none
+        told: Iterable[HeaderList] = repeat(headers)
+        passed: Iterable[HeaderList | None] = none
         if any(map(HEADERS, self._records)):
             traces = [traceparent(record.headers) for record in self._records]
             told = [[*headers, *traced] if traced else headers for traced in traces]
@@ -177,6 +188,7 @@ _HOLES = (
     "decision",
     "p_value",
     "row",
+    "now",
 )
 
 
@@ -191,7 +203,6 @@ def _skeletons() -> tuple[Skeleton, Skeleton]:
 
     identity = hole("place", "offset", form=b'%b"')
     announced: Any = SimpleNamespace(**{name: hole(name) for name in (*SHARED, "features")})
-    now: Any = orjson.Fragment(_NOW)
     verdict = scored_fields(
         announced,
         verdict_id=identity,
@@ -204,7 +215,7 @@ def _skeletons() -> tuple[Skeleton, Skeleton]:
         rule_severity=None,
         suppressed=False,
         observed_at=hole("observed_at"),
-        now=now,
+        now=hole("now"),
     )
     accepted = accepted_fields(
         announced,
@@ -214,32 +225,45 @@ def _skeletons() -> tuple[Skeleton, Skeleton]:
         observed_at=hole("observed_at"),
         verdict_id=identity,
     )
-    return orjson.dumps(verdict), orjson.dumps(accepted)
+    return skeleton_of(orjson.dumps(verdict)), skeleton_of(orjson.dumps(accepted))
 
 
-Skeleton = bytes
-"""A record's text; where something is missing, a byte that JSON never holds and its number."""
-
-_NOW = b"\0!"
 _FIRST = ord("A")
 _MARK = re.compile(rb"\0(.)", re.DOTALL)
 
 
-def composed(skeleton: Skeleton, now: int, fillings: Sequence[Texts], count: int) -> list[bytes]:
+class Skeleton(NamedTuple):
+    """A record's text but for what fills its holes.
+
+    Attributes:
+        text, ends: the pieces between holes, and where each ends; ``SLACK`` behind the last.
+        used: the fillings that are needed.
+        holes: which of these each hole takes.
+    """
+
+    text: NDArray[np.uint8]
+    ends: Integers
+    used: tuple[int, ...]
+    holes: Integers
+
+
+def skeleton_of(text: bytes) -> Skeleton:
+    """The skeleton of a text that has, for a hole, a byte that JSON never holds and its number."""
+    parts = _MARK.split(text)
+    holes = [part[0] - _FIRST for part in parts[1::2]]
+    used = sorted(set(holes))
+    return Skeleton(*joined(parts[::2], SLACK), tuple(used), np.searchsorted(used, holes))
+
+
+def composed(skeleton: Skeleton, fillings: Sequence[Texts], count: int) -> list[bytes]:
     """So many texts by a skeleton, each with its fillings."""
-    parts = _MARK.split(skeleton.replace(_NOW, b"%d" % now))
-    pieces, holes = filling(parts[::2]), np.array([part[0] - _FIRST for part in parts[1::2]])
-    used = sorted(set(holes.tolist()))
-    lengths = [len(fillings[hole].text) for hole in used]
-    begins = np.cumsum([0, *lengths[:-1]])[:, np.newaxis]
-    starts = np.array([fillings[hole].starts for hole in used]) + begins
-    ends = np.array([fillings[hole].ends for hole in used]) + begins
-    which = np.searchsorted(used, holes)
-    size = count * len(pieces.text) + int((ends - starts)[which].sum())
+    needed = [fillings[hole] for hole in skeleton.used]
+    begins = np.cumsum([0, *(len(each.text) for each in needed[:-1])])[:, np.newaxis]
+    starts = np.array([each.starts for each in needed]) + begins
+    ends = np.array([each.ends for each in needed]) + begins
+    size = count * int(skeleton.ends[-1]) + int((ends - starts)[skeleton.holes].sum())
     out, out_ends = np.empty(size + SLACK, np.uint8), np.empty(count, np.int64)
-    slack = np.zeros(SLACK, np.uint8)
-    text = np.concatenate([*(fillings[hole].text for hole in used), slack])
-    constant = np.concatenate([pieces.text, slack])
-    compose(constant, pieces.ends, which, text, starts, ends, out, out_ends)
+    text = np.concatenate([*(each.text for each in needed), np.zeros(SLACK, np.uint8)])
+    compose(skeleton.text, skeleton.ends, skeleton.holes, text, starts, ends, out, out_ends)
     written, at = out.tobytes(), [0, *out_ends.tolist()]
     return [written[a:b] for a, b in pairwise(at)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from operator import itemgetter
 from time import monotonic
 from typing import Protocol
@@ -14,7 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from processor import kafka
-from processor.records import Incoming
+from processor.records import Incoming, incoming
 from processor.settings import Settings
 
 REQUEST_TIMEOUT = 5.0
@@ -81,9 +80,9 @@ class Restore:
         Raises:
             KafkaException: the broker reports an error that does not pass by itself.
         """
-        messages: list[Message] = []
         if self.done:
             return []
+        messages: list[Message] = []
         for message in self._consumer.consume(RECORDS, timeout):
             error = message.error()
             place = (message.topic() or "", message.partition() or 0)
@@ -157,11 +156,6 @@ def passes(error: KafkaError) -> bool:
     return not error.fatal() and error.code() not in LASTING
 
 
-def incoming(message: Message) -> Incoming:
-    """A polled message as a plain value."""
-    return polled([message])[0]
-
-
 def polled(messages: Sequence[Message]) -> list[Incoming]:
     """Polled messages as plain values; of many, without Python's loop."""
     columns = zip(
@@ -174,7 +168,7 @@ def polled(messages: Sequence[Message]) -> list[Incoming]:
         map(itemgetter(1), map(Message.timestamp, messages)),
         strict=True,
     )
-    return list(map(partial(tuple.__new__, Incoming), columns))
+    return list(map(incoming, columns))
 
 
 def ends(admin: AdminClient, places: Iterable[TopicPartition]) -> dict[tuple[str, int], int]:

@@ -53,13 +53,18 @@ class Runs(NamedTuple):
     values: Floats
     vectors: Texts
 
+    @property
+    def profile(self) -> Integers:
+        """Which of the profiles each record is of."""
+        return np.repeat(np.arange(len(self.keys)), self.counts)
+
     def before(self, position: int) -> Runs:
         """Those that stand before a place in the batch."""
         return self.only(np.array(self.positions, dtype=np.int64) < position)
 
     def only(self, wanted: NDArray[np.bool_]) -> Runs:
         """Some of the records."""
-        profile = np.repeat(np.arange(len(self.keys)), self.counts)
+        profile = self.profile
         counts = np.bincount(profile[wanted], minlength=len(self.keys))
         held = counts > 0
         return Runs(
@@ -76,10 +81,15 @@ class Runs(NamedTuple):
             self.vectors.at(wanted),
         )
 
-    def pending(self, profile: int, at: int, row: Floats) -> Pending:
-        """The record ``at`` of one profile as any other that waits for its score."""
-        extracted = Extracted(self.standings[profile].names.columns, row, False, True)
-        key = self.keys[profile]
+    def pending(self, profile: int, at: int, begin: int) -> Pending:
+        """The record ``at`` of one profile as any other that waits for its score.
+
+        Args:
+            begin: where its sample begins in ``values``.
+        """
+        key, columns = self.keys[profile], self.standings[profile].names.columns
+        row = self.values[begin : begin + len(columns)][np.newaxis]
+        extracted = Extracted(columns, row, False, True)
         decoded = Decoded(KIND, key[2], int(self.observed[at]), extracted)
         return Pending(self.records[at], decoded, key, self.actives[profile], row, FIRST)
 

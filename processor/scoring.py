@@ -3,58 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from itertools import compress
-from math import isnan
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models import drift
-from models.artifacts import Model
 from models.calibration import sample_budget
 from models.drifting import UNKNOWN, Followed, follow_all
 from models.judging import Judged, judge
-from models.severity import severity
 from models.texts import Integers, Texts, together
-from processor import drifts, verdicts
-from processor.answers import rejection, tell, unscored
+from processor.answering import Group, Numbers, answer, fits, judgement_of, leave, one
 from processor.draft import Draft, Floats, Pending
-from processor.names import OUTPUT_LIMIT
 from processor.normals import Normals, filling_of, filling_of_vectors
-from processor.records import TIMESTAMP, DeadLetter, Incoming, Outgoing, ProfileKey
+from processor.records import ProfileKey
 from processor.runs import Runs
-from processor.standing import Standing
 from processor.state import Active
-from processor.verdicts import Judgement
-
-SMALL = OUTPUT_LIMIT // 2
-"""A value up to here fits, whatever its key (256 bytes) and the headers of a verdict add."""
-
-
-class Group(NamedTuple):
-    """Records of one profile in their order.
-
-    Attributes:
-        positions: their places in the batch.
-        observed: epoch milliseconds of each.
-        sizes: samples of each.
-        ruled: which of them have a severity by rule.
-        pending: one of them, as any record that waits for its score.
-    """
-
-    key: ProfileKey
-    active: Active
-    standing: Standing
-    model: Model
-    positions: Sequence[int]
-    records: Sequence[Incoming]
-    observed: Sequence[int]
-    sizes: Sequence[int]
-    ruled: Sequence[bool]
-    pending: Callable[[int], Pending]
 
 
 def score(draft: Draft, runs: Runs) -> None:
@@ -101,24 +66,25 @@ def score_runs(draft: Draft, runs: Runs, normals: Normals) -> Scored:
     plain = followed.plain & [
         fits(draft, key, standing) for key, standing in zip(runs.keys, runs.standings, strict=True)
     ]
-    profile = np.repeat(np.arange(len(runs.keys)), counts)
-    ends = np.cumsum(counts)
+    profile, ends = runs.profile, np.cumsum(counts)
+    widths = runs.widths[profile]
+    begins = np.cumsum(widths) - widths
     for at in np.flatnonzero(~plain).tolist():
         part = slice(int(ends[at] - counts[at]), int(ends[at]))
         of_profile = Judged(*(numbers[part] for numbers in judged))
-        answer(draft, group_of(runs, at, part), of_profile, normals, part.start)
+        answer(draft, group_of(runs, at, part, begins[part]), of_profile, normals, part.start)
     normal, usual = judged.decisions >= 0, plain[profile]
     for row in np.flatnonzero(usual & ~normal).tolist():
         at = int(profile[row])
-        item = group_of(runs, at, slice(row, row + 1)).pending(0)
+        item = runs.pending(at, row, int(begins[row]))
         numbers = Numbers(*([float(of_all[row])] for of_all in judged))
         judgement = judgement_of(item, numbers, slice(0, 1), draft, runs.models[at])
         outputs, _ = one(draft, item, runs.actives[at], judgement, runs.models[at])
         draft.answers[runs.positions[row]] = outputs
     told = np.bincount(profile[judged.decisions == judged.decisions], minlength=len(plain)) > 0
-    draft.step.profiles |= after(runs, followed, (plain & told).tolist())
+    draft.step.profiles |= known_after(runs, followed, (plain & told).tolist())
     answer_normal(draft, runs, profile, followed.each, normals, normal & usual)
-    vectors, widths = runs.vectors, runs.widths[profile]
+    vectors = runs.vectors
     missing = vectors.starts == vectors.ends
     if missing.any():
         written = written_rows(runs.values[np.repeat(missing, widths)], widths[missing])
@@ -128,26 +94,26 @@ def score_runs(draft: Draft, runs: Runs, normals: Normals) -> Scored:
     return judged, vectors
 
 
-def after(
-    runs: Runs, followed: Followed, wanted: Sequence[bool]
-) -> Iterable[tuple[ProfileKey, Active]]:
+def known_after(runs: Runs, followed: Followed, wanted: Sequence[bool]) -> dict[ProfileKey, Active]:
     """Some of the profiles as they are behind their records."""
     columns = zip(
         runs.keys, runs.actives, runs.standings,
         followed.since_anomaly.tolist(), followed.states, wanted, strict=True,
     )  # fmt: skip
-    return [
-        (key, Active(active.record, None if since == UNKNOWN else since, state, standing))
+    return {
+        key: Active(active.record, None if since == UNKNOWN else since, state, standing)
         for key, active, standing, since, state, fine in columns
         if fine
-    ]
+    }
 
 
-def group_of(runs: Runs, at: int, rows: slice) -> Group:
-    """The records of one profile, or some of them, which are those of some rows."""
-    width, count = int(runs.widths[at]), rows.stop - rows.start
-    first = int(runs.counts[:at] @ (runs.widths[:at] - width)) + rows.start * width
-    samples = runs.values[first : first + count * width].reshape(count, width)
+def group_of(runs: Runs, at: int, rows: slice, begins: Integers) -> Group:
+    """The records of one profile, which are those of some rows.
+
+    Args:
+        begins: where the sample of each begins.
+    """
+    count = rows.stop - rows.start
     return Group(
         runs.keys[at],
         runs.actives[at],
@@ -158,7 +124,7 @@ def group_of(runs: Runs, at: int, rows: slice) -> Group:
         runs.observed[rows].tolist(),
         [1] * count,
         [False] * count,
-        lambda number: runs.pending(at, rows.start + number, samples[number : number + 1]),
+        lambda number: runs.pending(at, rows.start + number, int(begins[number])),
     )
 
 
@@ -221,11 +187,6 @@ def written_rows(values: Floats, widths: Integers) -> Texts:
     return filling_of_vectors(found)
 
 
-def fits(draft: Draft, key: ProfileKey, standing: Standing) -> bool:
-    """Whether normal records of one sample may be answered together."""
-    return standing.names.answer_bytes <= SMALL and not draft.suppressed(key)
-
-
 def answer_normal(
     draft: Draft,
     runs: Runs,
@@ -249,128 +210,3 @@ def answer_normal(
         list(compress(runs.positions, normal)), list(compress(runs.records, normal)),
         since[wanted], runs.observed[wanted], np.flatnonzero(wanted),
     )  # fmt: skip
-
-
-def leave(
-    draft: Draft,
-    normals: Normals,
-    keys: Sequence[ProfileKey],
-    standings: Sequence[Standing],
-    counts: Sequence[int] | Integers,
-    positions: Sequence[int],
-    records: Sequence[Incoming],
-    since: Sequence[int] | Integers,
-    observed: Sequence[int] | Integers,
-    rows: Sequence[int] | Integers,
-) -> None:
-    """Have normal records of one sample answered together.
-
-    Args:
-        keys: profiles of one kind; the other columns are those of ``Normals.add``.
-    """
-    if not keys:
-        return
-    normals.add(standings, counts, positions, records, since, observed, rows)
-    draft.step.timestamps += map(TIMESTAMP, records)
-    draft.told[keys[0][1], "scored", "none"] += len(records)
-    draft.step.heard.update(keys)
-
-
-def answer(draft: Draft, group: Group, judged: Judged, normals: Normals, begin: int) -> None:
-    """Answer the records of one profile one by one, the normal ones of one sample but for the text.
-
-    Args:
-        judged: of the group's rows, the first of which has the number ``begin``.
-    """
-    key, known = group.key, group.active
-    suppressed = draft.suppressed(key)
-    together = fits(draft, key, group.standing)
-    numbers = Numbers(*(of_all.tolist() for of_all in judged))
-    mean = group.standing.mean
-    since, wealth = known.since_anomaly, known.drift
-    end = 0
-    taken: list[Taken] = []
-    for at, position in enumerate(group.positions):
-        start, end = end, end + group.sizes[at]
-        outputs: list[Outgoing] = []
-        if together and not group.ruled[at] and end - start == 1 and numbers.decisions[start] >= 0:
-            since = None if since is None else since + 1
-            if drift.counted(since):
-                wealth = drift.update(wealth, numbers.p_values[start], mean)
-            count = UNKNOWN if since is None else since
-            taken.append((position, group.records[at], count, group.observed[at], begin + start))
-        else:
-            item = group.pending(at)
-            judgement = judgement_of(item, numbers, slice(start, end), draft, group.model)
-            before = known.judged(since, wealth)
-            outputs, after = one(draft, item, before, judgement, group.model)
-            since, wealth = after.since_anomaly, after.drift
-        draft.answers[position] = outputs
-        if drift.due(wealth) and not suppressed:
-            asked, told = drifts.tell(draft, key, known.judged(since, wealth))
-            outputs.append(asked)
-            wealth = told.drift
-    if taken:
-        leave(draft, normals, [key], [group.standing], [len(taken)], *zip(*taken, strict=True))
-    if taken or (since, wealth) != (known.since_anomaly, known.drift):
-        draft.step.profiles[key] = known.judged(since, wealth)
-
-
-class Numbers(NamedTuple):
-    """What the samples of a group come to, as Python's numbers; in the order of ``Judged``."""
-
-    decisions: list[float]
-    p_values: list[float]
-    unit: list[float]
-
-
-Taken = tuple[int, Incoming, int, int, int]
-"""A normal record, in the order of ``leave``."""
-
-
-def one(
-    draft: Draft, item: Pending, before: Active, judgement: Judgement | None, model: Model
-) -> tuple[list[Outgoing], Active]:
-    """The answer to any scored record, and its profile after it."""
-    record, key, topics = item.record, item.key, draft.rules.topics
-    if judgement is None:
-        return unscored(draft, record, item.decoded, "abstained", item.active), before
-    since = before.since_anomaly
-    since = 0 if judgement.anomaly else None if since is None else since + 1
-    suppressed = draft.suppressed(key)
-    wealth = before.drift if suppressed else drifts.follow(before, judgement, since)
-    after = before.judged(since, wealth)
-    said = verdicts.scored(item, judgement, model, suppressed=suppressed, now=draft.now)
-    outputs = [verdicts.verdict_record(record, said, topics.anomalies, draft.now)]
-    if not judgement.anomaly and not suppressed:
-        outputs.append(verdicts.accepted_record(item, since, judgement, topics.accepted))
-    if any(out.size > OUTPUT_LIMIT for out in outputs if len(out.value or b"") > SMALL):
-        why = DeadLetter("unanswerable", f"value: its verdict exceeds {OUTPUT_LIMIT} bytes")
-        return rejection(draft, record, why), before
-    draft.step.profiles[key] = after
-    draft.step.heard.add(key)
-    tell(draft, record, said["kind"], said["status"], said["severity"])
-    return outputs, after
-
-
-def judgement_of(
-    item: Pending, numbers: Numbers, part: slice, draft: Draft, model: Model
-) -> Judgement | None:
-    """What the scores of one record come to; None where all is no evidence."""
-    rows, indices = item.rows, item.indices
-    decisions, p_values, unit = (of_all[part] for of_all in numbers)
-    budget = sample_budget(draft.rules.settings.alert_budget, len(rows))
-    if isnan(sum(decisions)):
-        evident = [at for at, decision in enumerate(decisions) if decision == decision]
-        if not evident:
-            return None
-        rows, indices = rows[evident], indices[evident]
-        decisions, p_values, unit = (
-            [of_all[at] for at in evident] for of_all in (decisions, p_values, unit)
-        )
-    decision = min(decisions)
-    worst = decisions.index(decision)
-    anomaly = decision < 0
-    spread = model.detector.calibration_.spread
-    grade = severity(p_values[worst], budget, decision, spread) if anomaly else "none"
-    return Judgement(rows, indices, decisions, p_values, unit, worst, grade, anomaly)

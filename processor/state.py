@@ -108,13 +108,8 @@ class State:
         forgettings: Mapping[ProfileKey, Forgetting | None] | None = None,
     ) -> None:
         """Take over the delta of a committed Step; None removes."""
-        held = self.profiles
         for key, profile in profiles.items():
-            before = held.get(key)
-            if profile is None:
-                held.pop(key, None)
-            else:
-                held[key] = profile
+            before = self.profiles.get(key)
             if before.__class__ is Active is profile.__class__:
                 # Nearly every one.
                 by = drifting(profile.drift) - drifting(before.drift)
@@ -130,6 +125,7 @@ class State:
                 self.learning.move_to_end(key)
             elif isinstance(before, Learning):
                 self.learning.pop(key, None)
+        _merge(self.profiles, profiles)
         _merge(self.suppressions, suppressions)
         _merge(self.forgettings, forgettings or {})
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.artifacts import Model
 from processor.decode import Decoded
 from processor.draft import Pending
-from processor.records import Incoming, Outgoing
+from processor.records import HeaderList, Incoming, Outgoing
 from processor.state import Active, Learning, Profile
 from processor.tracing import traceparent
 from schemas import ModelRecord
@@ -193,7 +193,7 @@ def verdict_record(record: Incoming, verdict: dict[str, Any], topic: str, now: i
 
 
 @cache
-def headers_of(status: str, severity: str) -> list[tuple[str, bytes | None]]:
+def headers_of(status: str, severity: str) -> HeaderList:
     return [
         ("telltale.status", status.encode()),
         ("telltale.anomaly", b"false" if severity == "none" else b"true"),

@@ -8,7 +8,7 @@ import models
 from models import drift
 from models.drifting import follow_all
 from models.features.layout import Layouts
-from processor.normals import composed, filling
+from processor.normals import composed, filling, skeleton_of
 
 NAMES = ("0",)
 RECORD = b'{"values":[1]}'
@@ -22,4 +22,4 @@ def warm_up() -> None:
     layouts.read([layouts.range(NAMES)], [1], [1], [b"p"], [RECORD], len(RECORD))
     one = np.ones(1, dtype=np.int64)
     follow_all([drift.NONE], [None], [0.4], one, np.zeros(1), np.zeros(1))
-    composed(b"\0A", 0, [filling([b"1"])], 1)
+    composed(skeleton_of(b"\0A"), [filling([b"1"])], 1)

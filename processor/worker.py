@@ -245,9 +245,7 @@ class Worker:
             for message, error in zip(messages, errors, strict=True):
                 if error is not None:
                     self._note(message, error)
-            messages = [
-                message for message, error in zip(messages, errors, strict=True) if error is None
-            ]
+            messages = [message for message in messages if message.error() is None]
         found = polled(messages)
         # What is computed and not committed is not to be answered again where it is read again.
         ready = {} if self._ready is None else self._ready.step.offsets

@@ -6,7 +6,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from processor.records import Incoming
-from processor.restore import ends, incoming
+from processor.restore import ends, polled
 
 RECORDS = 5000
 
@@ -39,19 +39,19 @@ class Reader:
         Raises:
             KafkaException: an offset that was read is gone: the broker lost committed records.
         """
-        found = []
+        messages = []
         for message in self._consumer.consume(RECORDS, timeout):
             error = message.error()
             place = (message.topic() or "", message.partition() or 0)
             offset = message.offset() or 0
             if error is None:
-                found.append(incoming(message))
+                messages.append(message)
                 self._next[place] = offset + 1
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._next[place] = max(offset, self._next[place])
             elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
                 raise KafkaException(error)
-        return found
+        return polled(messages)
 
     def behind(self) -> dict[tuple[str, int], int]:
         """Offsets between what was read and the end, open transactions included.

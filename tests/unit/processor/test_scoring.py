@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor import scoring
+from processor import answering
 from processor.records import Incoming, Outgoing
 from processor.step import Step
 from tests.unit.processor.build import GROSS, TOPICS, Scorer, normal, of, record, stream, vector
@@ -38,7 +38,7 @@ def scorer() -> Scorer:
 
 
 def by_fields(scorer: Scorer, batch: Sequence[Incoming]) -> Step:
-    with patch.object(scoring, "SMALL", -1):
+    with patch.object(answering, "SMALL", -1):
         return scorer.step(batch)
 
 
