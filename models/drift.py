@@ -12,6 +12,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
 BOUND = 100_000.0
 """Wealth from which on a profile drifts: a false flag in n records has a chance below n/BOUND."""
 
@@ -59,6 +64,22 @@ class Drift(NamedTuple):
     records: int = 0
     quiet: int = 0
 
+
+class Drifts(NamedTuple):
+    """What is known of the drift of many profiles, in columns; see ``Drift``."""
+
+    gentle: Floats
+    bold: Floats
+    records: Floats
+    quiet: Floats
+
+    def drifting(self) -> NDArray[np.bool_]:
+        """Of which profiles ``drifting`` holds."""
+        return (self.gentle + self.bold) * 0.5 >= BOUND
+
+
+UNKNOWN = -1
+"""Of records since the last anomaly, in a column: that is not known."""
 
 NONE = Drift()
 """Of a profile that has just begun, or has a new model."""

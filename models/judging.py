@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
-from struct import Struct
 from typing import NamedTuple
 
 import numpy as np
@@ -14,11 +13,10 @@ from models import _kernels, _kernels_calibration, _pack
 from models.blend import Blend
 from models.detector import Detector
 from models.features import KINDS
+from models.place import PLACE, PLACE_NUMBERS
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-
-_PLACE = Struct("=5q")
 
 
 class Bench:
@@ -37,7 +35,7 @@ class Bench:
         self.detector = detector
         self.sort = type(detector)
         self._held = block, table
-        self.place = _PLACE.pack(
+        self.place = PLACE.pack(
             block.ctypes.data, block.size, table.ctypes.data, table.size, detector.n_features_in_
         )
 
@@ -72,7 +70,28 @@ def judge(benches: Sequence[Bench], counts: Integers, values: Floats, budgets: F
     Raises:
         ValueError: ``values`` or ``budgets`` has not as many numbers as the groups' rows.
     """
-    places = np.frombuffer(b"".join([bench.place for bench in benches]), np.int64).reshape(-1, 5)
+    places = np.frombuffer(b"".join([bench.place for bench in benches]), np.int64)
+    sorts = [bench.sort for bench in benches]
+    return judge_at(
+        places.reshape(-1, PLACE_NUMBERS), sorts, counts, values, budgets, benches.__getitem__
+    )
+
+
+def judge_at(
+    places: Integers,
+    sorts: Sequence[type[Detector]],
+    counts: Integers,
+    values: Floats,
+    budgets: Floats,
+    bench: Callable[[int], Bench],
+) -> Judged:
+    """The same where the benches' columns are at hand, not the benches.
+
+    Args:
+        places: ``Bench.place`` of each group, (g, 5); whoever calls keeps what lies there.
+        sorts: ``Bench.sort`` of each group.
+        bench: gives that of a group.
+    """
     rows, numbers = int(counts.sum()), int(counts @ places[:, 4])
     if values.shape != (numbers,) or budgets.shape != (rows,):
         raise ValueError(
@@ -87,13 +106,13 @@ def judge(benches: Sequence[Bench], counts: Integers, values: Floats, budgets: F
     unit = np.empty(rows)
     begin = np.concatenate([[0], np.cumsum(counts)])
     at = 0
-    for kind, group in groupby([bench.sort for bench in benches]):
+    for kind, group in groupby(sorts):
         until = at + len(list(group))
         part = slice(begin[at], begin[until])
         unit[part] = kind.unit(scores[part])
         at = until
     for g in np.flatnonzero(places[:, 3] == 0).tolist():
-        _judge_few(benches[g], slice(begin[g], begin[g + 1]), budgets, scores, offsets, p_values)
+        _judge_few(bench(g), slice(begin[g], begin[g + 1]), budgets, scores, offsets, p_values)
     return Judged(scores - offsets, p_values, unit)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
+
+T = TypeVar("T")
 
 
 class Texts(NamedTuple):
@@ -43,3 +45,10 @@ def together(some: Texts, others: Texts) -> Texts:
         np.concatenate([some.starts, others.starts + size]),
         np.concatenate([some.ends, others.ends + size]),
     )
+
+
+def numbered(values: Sequence[T]) -> tuple[list[T], Integers]:
+    """The distinct ones in the order of their first, and which of them each is."""
+    found: dict[T, int] = {}
+    which = [found.setdefault(value, len(found)) for value in values]
+    return list(found), np.array(which, dtype=np.int64)

@@ -6,17 +6,19 @@ from collections.abc import Callable, Sequence
 from math import isnan
 from typing import NamedTuple
 
+import numpy as np
+
 from models import drift
 from models.artifacts import Model
 from models.calibration import sample_budget
-from models.drifting import UNKNOWN
+from models.drift import UNKNOWN
 from models.judging import Judged
 from models.severity import severity
 from processor import drifts, verdicts
 from processor.answers import rejection, tell, unscored
 from processor.draft import Draft, Pending
 from processor.names import OUTPUT_LIMIT
-from processor.normals import Column, Normals
+from processor.normals import Column, Normals, Shared
 from processor.records import TIMESTAMP, DeadLetter, Incoming, Outgoing, ProfileKey
 from processor.standing import Standing
 from processor.state import Active
@@ -57,26 +59,19 @@ def fits(draft: Draft, key: ProfileKey, standing: Standing) -> bool:
 def leave(
     draft: Draft,
     normals: Normals,
-    keys: Sequence[ProfileKey],
-    standings: Sequence[Standing],
+    kind: str,
+    shared: Shared,
     counts: Column,
-    positions: Sequence[int],
+    positions: Column,
     records: Sequence[Incoming],
     since: Column,
     observed: Column,
     rows: Column,
 ) -> None:
-    """Have normal records of one sample answered together.
-
-    Args:
-        keys: profiles of one kind; the other columns are those of ``Normals.add``.
-    """
-    if not keys:
-        return
-    normals.add(standings, counts, positions, records, since, observed, rows)
+    """Have normal records of one sample answered together; the columns are those of ``Normals``."""
+    normals.add(shared, counts, positions, records, since, observed, rows)
     draft.step.timestamps += map(TIMESTAMP, records)
-    draft.told[keys[0][1], "scored", "none"] += len(records)
-    draft.step.heard.update(keys)
+    draft.told[kind, "scored", "none"] += len(records)
 
 
 def answer(draft: Draft, group: Group, judged: Judged, normals: Normals, begin: int) -> None:
@@ -114,7 +109,11 @@ def answer(draft: Draft, group: Group, judged: Judged, normals: Normals, begin: 
             outputs.append(asked)
             wealth = told.drift
     if taken:
-        leave(draft, normals, [key], [group.standing], [len(taken)], *zip(*taken, strict=True))
+        standing = group.standing
+        ends = np.frombuffer(standing.ends, np.int64)[np.newaxis]
+        shared = Shared([standing.names], [standing.text], ends)
+        leave(draft, normals, key[1], shared, [len(taken)], *zip(*taken, strict=True))
+        draft.step.heard.add(key)
     if taken or (since, wealth) != (known.since_anomaly, known.drift):
         draft.step.profiles[key] = known.judged(since, wealth)
 
@@ -150,7 +149,6 @@ def one(
     if any(out.size > OUTPUT_LIMIT for out in outputs if len(out.value or b"") > SMALL):
         why = DeadLetter("unanswerable", f"value: its verdict exceeds {OUTPUT_LIMIT} bytes")
         return rejection(draft, record, why), before
-    draft.step.profiles[key] = after
     draft.step.heard.add(key)
     tell(draft, record, said["kind"], said["status"], said["severity"])
     return outputs, after

@@ -84,7 +84,7 @@ class Replay:
 
     def _step(self, batch: Sequence[Incoming], now: int) -> Generator[Answer, None, Any]:
         step = compute(self.state, batch, now, self.rules)
-        self.state.apply(step.profiles, step.suppressions)
+        self.state.apply(step.profiles, step.suppressions, changes=step.changes)
         if self._retraining is None:
             self.trained |= step.models
         else:

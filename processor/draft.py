@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from models.artifacts import ArtifactError, Model, Stored
 from models.features.layout import Layouts
 from processor.decode import Decoded, Limits
+from processor.model_cache import ModelCache
 from processor.names import Topics
 from processor.records import Incoming, Outgoing, ProfileKey
+from processor.rows import NO_ROW
 from processor.settings import Settings
 from processor.state import Active, Forgetting, Learning, Profile, State, Suppression
 from processor.step import Step
@@ -68,6 +70,7 @@ class Rules:
         map: calls a pure function with each of some arguments, maybe in several threads.
         layouts: how records were laid out that were read before; what is read does not depend on
             it, only how soon.
+        cache: the models that are in memory; of what it gives the same holds.
     """
 
     settings: Settings
@@ -79,6 +82,7 @@ class Rules:
     silent: Silent = never_silent
     map: Map = map
     layouts: Layouts = field(default_factory=Layouts)
+    cache: ModelCache = field(default_factory=ModelCache)
 
     @property
     def limits(self) -> Limits:
@@ -160,6 +164,12 @@ class Draft:
         if isinstance(profile, Active):
             return profile.record.generation
         return profile.ring.generation if isinstance(profile, Learning) else None
+
+    def heard(self, key: ProfileKey) -> bool:
+        """Whether the Step learns from a profile, or scores it."""
+        row, changes = self.state.profiles.rows.row(key), self.step.changes
+        scored = changes is not None and row != NO_ROW and bool((changes.rows == row).any())
+        return scored or key in self.step.heard
 
     def suppression(self, key: ProfileKey) -> Suppression | None:
         delta = self.step.suppressions

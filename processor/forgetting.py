@@ -66,7 +66,7 @@ def finish_silent(draft: Draft) -> None:
 
 def forget_silent(draft: Draft) -> None:
     """The first turn for some of those that are silent for too long, unless the batch has them."""
-    silent = [key for key in draft.rules.silent(SILENT_AT_A_TIME) if key not in draft.step.heard]
+    silent = [key for key in draft.rules.silent(SILENT_AT_A_TIME) if not draft.heard(key)]
     draft.recall(silent)
     for key in silent:
         if draft.profile(key) is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,6 +17,7 @@ from models.artifacts import (
     digest_of,
     generation_of,
 )
+from processor.model_cache import ModelCache
 from processor.records import ProfileKey
 from processor.step import Step
 from processor.storage import Storage
@@ -31,10 +31,13 @@ class ModelStore:
 
     def __init__(self, storage: Storage, budget: int) -> None:
         self.storage = storage
-        self._budget = budget
+        self.cache = ModelCache(budget)
         self._writers = ThreadPoolExecutor(storage.writers, "writer")
-        self._opened: OrderedDict[str, tuple[Model, int]] = OrderedDict()
-        self.nbytes = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the models in memory."""
+        return self.cache.nbytes
 
     def open(self, records: Iterable[Stored]) -> dict[str, Model | ArtifactError]:
         """The models of these announcements by SHA-256; an error where one is lost.
@@ -47,10 +50,9 @@ class ModelStore:
             sha256 = record.sha256
             if sha256 in found:
                 continue
-            held = self._opened.get(sha256)
+            held = self.cache.get(sha256)
             if held is not None:
-                self._opened.move_to_end(sha256)
-                found[sha256] = held[0]
+                found[sha256] = held
                 continue
             try:
                 model = self.storage.read(record.artifact, sha256)
@@ -59,7 +61,7 @@ class ModelStore:
             except ArtifactError as error:
                 found[sha256] = error
                 continue
-            self._keep(sha256, model)
+            self.cache.keep(sha256, model)
             found[sha256] = model
         return found
 
@@ -121,25 +123,15 @@ class ModelStore:
 
     def replaced(self, sha256: str) -> None:
         """Let go of a model that another one has taken the place of; a rollback opens it again."""
-        if sha256 in self._opened:
-            _, size = self._opened.pop(sha256)
-            self.nbytes -= size
+        self.cache.drop(sha256)
 
     def keep(self, models: Mapping[str, Model]) -> None:
         """Keep freshly trained models in memory."""
         for sha256, model in models.items():
-            if sha256 not in self._opened:
-                self._keep(sha256, model)
+            self.cache.keep(sha256, model)
 
     def _drop(self, digest: str) -> None:
         """Let go of the opened models of a digest, of which the first 16 digits are given."""
-        for sha256 in [sha256 for sha256 in self._opened if digest and sha256.startswith(digest)]:
-            self.replaced(sha256)
-
-    def _keep(self, sha256: str, model: Model) -> None:
-        size = model.nbytes
-        self._opened[sha256] = (model, size)
-        self.nbytes += size
-        while self.nbytes > self._budget and len(self._opened) > 1:
-            _, (_, freed) = self._opened.popitem(last=False)
-            self.nbytes -= freed
+        for sha256 in self.cache.digests():
+            if digest and sha256.startswith(digest):
+                self.cache.drop(sha256)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from models._kernels_text import compose
 from models._memory import SLACK
-from models.drifting import UNKNOWN
-from models.texts import Integers, Texts, joined, parted
+from models.drift import UNKNOWN
+from models.texts import Integers, Texts, joined, numbered, parted
 from processor.names import Topics
 from processor.records import (
     HEADERS,
@@ -29,13 +29,25 @@ from processor.records import (
     Outgoing,
     outgoing,
 )
-from processor.standing import SHARED, Standing
+from processor.standing import SHARED, Names
 from processor.tracing import traceparent
 from processor.verdicts import accepted_fields, headers_of, scored_fields
 
 Floats = NDArray[np.float64]
 Column = Sequence[int] | Integers
 T = TypeVar("T")
+
+
+class Shared(NamedTuple):
+    """What the records of each of some profiles have in common, see ``Standing``.
+
+    Attributes:
+        ends: one row for each profile.
+    """
+
+    names: list[Names]
+    texts: list[bytes]
+    ends: Integers
 
 
 class Normals:
@@ -49,9 +61,11 @@ class Normals:
     def __init__(self, topics: Topics, now: int) -> None:
         self._topics = topics.anomalies, topics.accepted
         self._now = now
-        self._standings: list[Standing] = []
+        self._names: list[Names] = []
+        self._texts: list[bytes] = []
+        self._ends: list[Integers] = []
         self._counts: list[Column] = []
-        self._positions: list[int] = []
+        self._positions: list[Column] = []
         self._records: list[Incoming] = []
         self._since: list[Column] = []
         self._observed: list[Column] = []
@@ -59,9 +73,9 @@ class Normals:
 
     def add(
         self,
-        standings: Sequence[Standing],
+        shared: Shared,
         counts: Column,
-        positions: Sequence[int],
+        positions: Column,
         records: Sequence[Incoming],
         since: Column,
         observed: Column,
@@ -70,15 +84,18 @@ class Normals:
         """Note normal records, profile by profile.
 
         Args:
-            counts: records of each profile.
+            shared: of each profile.
+            counts: records of each.
             positions: their places in the batch.
             since: records since the last anomaly, of each; ``UNKNOWN`` where that is not known.
             observed: epoch milliseconds of each.
             rows: which of the rows that were judged is that of each.
         """
-        self._standings += standings
+        self._names += shared.names
+        self._texts += shared.texts
+        self._ends.append(shared.ends)
         self._counts.append(counts)
-        self._positions += positions
+        self._positions.append(positions)
         self._records += records
         self._since.append(since)
         self._observed.append(observed)
@@ -92,9 +109,9 @@ class Normals:
         """
         if not self._records:
             return []
-        counts, since, observed, rows = (
+        counts, positions, since, observed, rows = (
             np.concatenate(columns)
-            for columns in (self._counts, self._since, self._observed, self._rows)
+            for columns in (self._counts, self._positions, self._since, self._observed, self._rows)
         )
         fillings = [
             *self._shared(counts),
@@ -118,19 +135,16 @@ class Normals:
         verdicts = zip(repeat(anomalies), said, keys, partitions, none, none, now, told)
         samples = zip(repeat(accepted), taken, keys, partitions, none, none, repeat(0), passed)
         both = zip(map(outgoing, verdicts), map(outgoing, samples), strict=True)
-        return zip(self._positions, map(list, both), strict=True)
+        return zip(positions.tolist(), map(list, both), strict=True)
 
     def _shared(self, counts: Integers) -> Iterable[Texts]:
         """What the records of a profile have in common, for each record; in the order of holes."""
         profile = np.repeat(np.arange(len(counts)), counts)
         firsts = (np.cumsum(counts) - counts).tolist()
         places, place = numbered([PLACE(self._records[at]) for at in firsts])
-        names, name = numbered([standing.names for standing in self._standings])
-        text, ends = joined([standing.text for standing in self._standings])
-        field_ends = np.frombuffer(
-            b"".join([standing.ends for standing in self._standings]), np.int64
-        )
-        field_ends = field_ends.reshape(len(ends), -1)
+        names, name = numbered(self._names)
+        text, ends = joined(self._texts)
+        field_ends = np.concatenate(self._ends)
         begins = ends - field_ends[:, -1]
         yield filling([b'"%b-%d-' % (topic.encode(), number) for topic, number in places]).at(
             place[profile]
@@ -138,13 +152,6 @@ class Normals:
         for starts, stops in pairwise((np.zeros_like(begins), *field_ends.T)):
             yield Texts(text, begins + starts, begins + stops).at(profile)
         yield filling([found.text for found in names]).at(name[profile])
-
-
-def numbered(values: Sequence[T]) -> tuple[list[T], Integers]:
-    """The distinct ones in the order of their first, and which of them each is."""
-    found: dict[T, int] = {}
-    which = [found.setdefault(value, len(found)) for value in values]
-    return list(found), np.array(which, dtype=np.int64)
 
 
 def filling(texts: Sequence[bytes]) -> Texts:

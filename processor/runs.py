@@ -5,25 +5,25 @@ What cannot be read so is left to ``decode``, which gives the same for all that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, compress
+from collections.abc import Iterable, Sequence
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.artifacts import Model
+from models.detector import Detector
 from models.features.extracted import Extracted
-from models.texts import Integers, Texts
+from models.texts import Integers, Texts, numbered
 from processor.decode import Decoded, profile_id
 from processor.draft import FIRST, Draft, Floats, Pending
 from processor.opened import open_models
-from processor.records import TIMESTAMP, DeadLetter, Incoming, ProfileKey, Source
+from processor.records import SOURCE, TIMESTAMP, DeadLetter, Incoming, ProfileKey, Source
+from processor.rows import NO_ROW, Table, column
 from processor.standing import Names, Standing
-from processor.state import Active
+from processor.state import ROWS_KIND, Active, Profiles
 from schemas.base import MAX_EPOCH_MS
 
-KIND = "features"
 LEARNT = 4
 """Layouts learnt in a batch, at most."""
 
@@ -32,8 +32,12 @@ class Runs(NamedTuple):
     """Records of active profiles, each with one sample; those of a profile stand together.
 
     Attributes:
-        keys, actives, standings, models: of each profile, those of one width together.
-        widths: columns of each profile.
+        profiles: all that are known.
+        rows: number of each profile's row.
+        table: the rows themselves, those of profiles of one width together.
+        names: columns of each profile.
+        sorts: class of each profile's detector.
+        widths: columns of each.
         counts: records of each profile, 1 or more.
         positions: place of each record in the batch, ascending for each profile.
         observed: epoch milliseconds of each.
@@ -41,13 +45,14 @@ class Runs(NamedTuple):
         vectors: the same as JSON without brackets, empty where the record has it in another way.
     """
 
-    keys: list[ProfileKey]
-    actives: list[Active]
-    standings: list[Standing]
-    models: list[Model]
+    profiles: Profiles
+    rows: Integers
+    table: Table
+    names: list[Names]
+    sorts: list[type[Detector]]
     widths: Integers
     counts: Integers
-    positions: list[int]
+    positions: Integers
     records: list[Incoming]
     observed: Integers
     values: Floats
@@ -56,30 +61,40 @@ class Runs(NamedTuple):
     @property
     def profile(self) -> Integers:
         """Which of the profiles each record is of."""
-        return np.repeat(np.arange(len(self.keys)), self.counts)
+        return np.repeat(np.arange(len(self.rows)), self.counts)
 
     def before(self, position: int) -> Runs:
         """Those that stand before a place in the batch."""
-        return self.only(np.array(self.positions, dtype=np.int64) < position)
+        return self.only(self.positions < position)
 
     def only(self, wanted: NDArray[np.bool_]) -> Runs:
         """Some of the records."""
         profile = self.profile
-        counts = np.bincount(profile[wanted], minlength=len(self.keys))
+        counts = np.bincount(profile[wanted], minlength=len(self.rows))
         held = counts > 0
         return Runs(
-            list(compress(self.keys, held)),
-            list(compress(self.actives, held)),
-            list(compress(self.standings, held)),
-            list(compress(self.models, held)),
+            self.profiles,
+            self.rows[held],
+            self.table[held],
+            list(compress(self.names, held)),
+            list(compress(self.sorts, held)),
             self.widths[held],
             counts[held],
-            list(compress(self.positions, wanted)),
+            self.positions[wanted],
             list(compress(self.records, wanted)),
             self.observed[wanted],
             self.values[np.repeat(wanted, self.widths[profile])],
             self.vectors.at(wanted),
         )
+
+    def key(self, profile: int) -> ProfileKey:
+        """The key of one profile."""
+        return self.profiles.rows.keys[int(self.rows[profile])]
+
+    def active(self, profile: int) -> tuple[Active, Standing]:
+        """One profile before the batch, with what holds of all its records."""
+        active: Active = self.profiles.get(self.key(profile))
+        return active.stood()
 
     def pending(self, profile: int, at: int, begin: int) -> Pending:
         """The record ``at`` of one profile as any other that waits for its score.
@@ -87,98 +102,123 @@ class Runs(NamedTuple):
         Args:
             begin: where its sample begins in ``values``.
         """
-        key, columns = self.keys[profile], self.standings[profile].names.columns
+        key, columns = self.key(profile), self.names[profile].columns
         row = self.values[begin : begin + len(columns)][np.newaxis]
         extracted = Extracted(columns, row, False, True)
-        decoded = Decoded(KIND, key[2], int(self.observed[at]), extracted)
-        return Pending(self.records[at], decoded, key, self.actives[profile], row, FIRST)
+        decoded = Decoded(ROWS_KIND, key[2], int(self.observed[at]), extracted)
+        return Pending(self.records[at], decoded, key, self.active(profile)[0], row, FIRST)
 
 
 Missed = list[tuple[int, tuple[str, ...]]]
 """Records whose layout was not known: place in the batch, and names of the profile."""
 
-Asked = tuple[ProfileKey, Active, Standing, Model, list[int], bytes]
-"""A profile whose records may be read together: the first of ``Runs``, their places, their key."""
 
-
-def read_runs(
-    draft: Draft,
-    telemetry: Sequence[Incoming],
-    together: Mapping[Source, list[int]],
-) -> tuple[Runs, list[int], Missed]:
-    """The records that can be read by their layout, the places of all others, some to learn from.
-
-    Args:
-        together: places in the batch of what comes from one source.
-    """
-    known: dict[Names, tuple[int, int]] = {}
-    asked: list[Asked] = []
-    missed: Missed = []
-    candidates, left = _candidates(draft, together)
-    for one in candidates:
-        names = one[2].names
-        if names not in known:
-            known[names] = draft.rules.layouts.range(names.columns)
-        first, last = known[names]
-        if first < last:
-            asked.append(one)
-        else:
-            left += one[4]
-            missed.append((one[4][0], names.columns))
-    if len({len(names.columns) for names in known}) > 1:
-        asked.sort(key=lambda one: len(one[2].names.columns))
-    keys, actives, standings, models, places, texts = (
-        map(list, zip(*asked, strict=True)) if asked else ([],) * 6
+def read_runs(draft: Draft, telemetry: Sequence[Incoming]) -> tuple[Runs, list[int], Missed]:
+    """The records that can be read by their layout, the places of others, some to learn from."""
+    profiles, layouts = draft.state.profiles, draft.rules.layouts
+    rows, firsts, profile, counts = np.unique(
+        _rows_of(draft, telemetry), return_index=True, return_inverse=True, return_counts=True
     )
-    widths = np.array([len(standing.names.columns) for standing in standings], dtype=np.int64)
-    counts = np.array(list(map(len, places)), dtype=np.int64)
-    positions = list(chain.from_iterable(places))
-    records = [telemetry[at] for at in positions]
-    batch = draft.rules.layouts.read(
-        [known[standing.names] for standing in standings],
+    if len(rows) and rows[0] == NO_ROW:
+        rows, firsts, profile, counts = rows[1:], firsts[1:], profile - 1, counts[1:]
+    table = profiles.rows.take(rows)
+    opened = _opened(draft, rows, table)
+    names = list(map(profiles.rows.names.__getitem__, rows.tolist()))
+    distinct, which = numbered(names)
+    columns = [each.columns for each in distinct]
+    widths = np.array(list(map(len, columns)), dtype=np.int64)[which]
+    ranges = np.array(list(map(layouts.range, columns)), dtype=np.int64).reshape(-1, 2)[which]
+    known = ranges[:, 0] < ranges[:, 1]
+    missed = [
+        (int(firsts[at]), names[at].columns) for at in np.flatnonzero(opened & ~known).tolist()
+    ]
+    chosen = np.flatnonzero(opened & known)
+    chosen = chosen[np.lexsort((firsts[chosen], widths[chosen]))]
+    # The last one is that of the records without a row, whose profile is -1.
+    rank = np.full(len(rows) + 1, -1)
+    rank[chosen] = np.arange(len(chosen))
+    of_each = rank[profile]
+    positions = np.argsort(of_each, kind="stable")
+    skipped = int(np.count_nonzero(of_each < 0))
+    left, positions = positions[:skipped].tolist(), positions[skipped:]
+    records = list(map(telemetry.__getitem__, positions.tolist()))
+    chosen_rows, widths, counts = rows[chosen], widths[chosen], counts[chosen]
+    batch = layouts.read(
+        ranges[chosen],
         widths,
         counts,
-        texts,
+        [telemetry[at].key or b"" for at in firsts[chosen].tolist()],
         [record.value or b"" for record in records],
         draft.rules.limits.record_bytes,
     )
     stamps = np.clip(np.array(list(map(TIMESTAMP, records)), np.int64), 0, MAX_EPOCH_MS)
-    observed = np.where(batch.times < 0, stamps, batch.times)
     runs = Runs(
-        keys, actives, standings, models, widths, counts,
-        positions, records, observed, batch.values, batch.vectors,
-    )  # fmt: skip
-    if batch.good.all():
-        return runs, left, missed
-    for at in np.flatnonzero(~batch.good).tolist():
-        left += places[at]
-        missed.append((places[at][0], standings[at].names.columns))
-    return runs.only(np.repeat(batch.good, counts)), left, missed
+        profiles,
+        chosen_rows,
+        table[chosen],
+        [names[at] for at in chosen.tolist()],
+        list(map(profiles.rows.sorts.__getitem__, chosen_rows.tolist())),
+        widths,
+        counts,
+        positions,
+        records,
+        np.where(batch.times < 0, stamps, batch.times),
+        batch.values,
+        batch.vectors,
+    )
+    if not batch.good.all():
+        wrong = np.repeat(~batch.good, counts)
+        left += positions[wrong].tolist()
+        missed += [
+            (int(firsts[chosen[at]]), runs.names[at].columns)
+            for at in np.flatnonzero(~batch.good).tolist()
+        ]
+        runs = runs.only(~wrong)
+    return runs, left, sorted(missed)
 
 
-def _candidates(
-    draft: Draft, together: Mapping[Source, list[int]]
-) -> tuple[list[Asked], list[int]]:
-    """The active profiles whose model is at hand, and the places of what comes from elsewhere."""
-    topic = draft.rules.topics.telemetry(KIND)
-    found: list[tuple[ProfileKey, Active, Standing, list[int], bytes]] = []
-    left: list[int] = []
-    for source, positions in together.items():
-        key = _identity(source) if source[0] == topic else None
-        profile = None if key is None else draft.profile(key)
-        if key is not None and isinstance(profile, Active):
-            found.append((key, *profile.stood(), positions, source[2] or b""))
-        else:
-            left += positions
-    open_models(draft, [one[:3] for one in found])
-    asked: list[Asked] = []
-    for key, active, standing, positions, text in found:
+def _rows_of(draft: Draft, telemetry: Sequence[Incoming]) -> Integers:
+    """The row of each record's profile; a row is given to active ones that have none yet."""
+    profiles, topic = draft.state.profiles, draft.rules.topics.telemetry(ROWS_KIND)
+    found = profiles.rows.find(map(SOURCE, telemetry), len(telemetry))
+    seated: dict[Source, int] = {}
+    for at in np.flatnonzero(found == NO_ROW).tolist():
+        source = SOURCE(telemetry[at])
+        if source not in seated:
+            key = _identity(source) if source[0] == topic else None
+            seated[source] = NO_ROW if key is None else profiles.seated(source, key)
+        found[at] = seated[source]
+    if draft.step.profiles:
+        # Those that the commands and candidates of the batch have changed.
+        changed = list(map(profiles.rows.row, draft.step.profiles))
+        found[np.isin(found, changed)] = NO_ROW
+    return found
+
+
+def _opened(draft: Draft, rows: Integers, table: Table) -> NDArray[np.bool_]:
+    """Have the models of some profiles at hand; of which profiles they are.
+
+    Args:
+        table: the rows, where it is noted.
+    """
+    profiles, cache = draft.state.profiles, draft.rules.cache
+    found = cache.use(column(table, "slot"), column(table, "serial"))
+    missing = np.flatnonzero(~found)
+    if not missing.size:
+        return found
+    wanted = [profiles.rows.keys[row] for row in rows[missing].tolist()]
+    asked = [
+        (key, *active.stood())
+        for key, active in zip(wanted, map(profiles.get, wanted), strict=True)
+    ]
+    open_models(draft, asked)
+    for at, (key, _, standing) in zip(missing.tolist(), asked, strict=True):
         model = draft.models.get(standing.sha256)
-        if model is None:
-            left += positions
-        else:
-            asked.append((key, active, standing, model, positions, text))
-    return asked, left
+        if model is not None:
+            profiles.rows.opened(profiles.rows.row(key), model, *cache.find(standing.sha256))
+            found[at] = True
+    table[missing] = profiles.rows.take(rows[missing])
+    return found
 
 
 def learn_layouts(
@@ -202,4 +242,4 @@ def _identity(source: Source) -> ProfileKey | None:
     if key is None or b'"' in key or b"\\" in key:
         return None
     name = profile_id(key)
-    return None if isinstance(name, DeadLetter) else (partition, KIND, name)
+    return None if isinstance(name, DeadLetter) else (partition, ROWS_KIND, name)

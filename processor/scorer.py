@@ -6,7 +6,6 @@ models and knowing layouts again: the same state, batch, clock and settings give
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -23,19 +22,11 @@ from processor.draft import FIRST, Draft, Floats, Pending, Rules
 from processor.forgetting import finish_silent, forget_silent
 from processor.names import OUTPUT_LIMIT
 from processor.opened import open_models
-from processor.records import (
-    SOURCE,
-    TOPIC,
-    DeadLetter,
-    Incoming,
-    Outgoing,
-    ProfileKey,
-    Source,
-)
+from processor.records import TOPIC, DeadLetter, Incoming, Outgoing, ProfileKey
 from processor.ring import Ring
-from processor.runs import KIND, Runs, learn_layouts, read_runs
+from processor.runs import Runs, learn_layouts, read_runs
 from processor.scoring import score
-from processor.state import Active, Learning, Profile, State
+from processor.state import ROWS_KIND, Active, Learning, Profile, State
 from processor.step import Step
 
 
@@ -109,10 +100,7 @@ def read(draft: Draft, telemetry: Sequence[Incoming]) -> tuple[Runs, list[Read]]
     Afterwards every profile that the batch needs is at hand, and every model.
     """
     kinds = draft.rules.topics.kinds()
-    together: dict[Source, list[int]] = defaultdict(list)
-    for position, source in enumerate(map(SOURCE, telemetry)):
-        together[source].append(position)
-    runs, left, missed = read_runs(draft, telemetry, together)
+    runs, left, missed = read_runs(draft, telemetry)
     left.sort()
     decoded = decode_all([telemetry[position] for position in left], kinds, draft.rules.limits)
     others = list(zip(left, decoded, strict=True))
@@ -226,8 +214,8 @@ def learn(
 
 def count_values(draft: Draft, runs: Runs) -> None:
     """Count the values of the batch's samples, and those of them that are absent."""
-    if runs.keys:
-        draft.rows.setdefault(KIND, []).append(runs.values)
+    if runs.records:
+        draft.rows.setdefault(ROWS_KIND, []).append(runs.values)
     for kind, rows in draft.rows.items():
         values = np.concatenate(rows, axis=None)
         draft.step.count("values", kind, by=values.size)

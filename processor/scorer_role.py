@@ -64,6 +64,7 @@ class ScorerRole:
             lambda: retention(settings, topics),
             self._spill.get,
             self._silent,
+            cache=store.cache,
         )
         self._state = State()
         self._sweep = Sweep(self._store.storage)
@@ -141,18 +142,21 @@ class ScorerRole:
         """Only where all that changes is what profiles have seen: no model, window or receipt."""
         if step.rest or step.artifacts or step.discards or step.suppressions or step.forgettings:
             return None
-        before = dict(zip(step.profiles, map(self._state.profiles.get, step.profiles), strict=True))
+        before = {key: self._state.profiles.get(key) for key in step.profiles}
         if None in before.values() and self._spill.counts.total():
             # It may wait in the file, which lets go of it with the commit.
             return None
         if not all(same_kind(held, step.profiles[key]) for key, held in before.items()):
             return None
-        self._state.apply(step.profiles, {})
-        self._expiry.hear(step.heard, self._now)
+        changes, rows = step.changes, self._state.profiles.rows
+        undone = None if changes is None else rows.changes(changes.rows)
+        self._state.apply(step.profiles, {}, changes=changes)
+        if self._expiry.enabled:
+            self._expiry.hear(self._heard(step), self._now)
         self._ahead = step
 
         def undo() -> None:
-            self._state.apply(before, {})
+            self._state.apply(before, {}, changes=undone)
             self._ahead = None
 
         return undo
@@ -162,19 +166,28 @@ class ScorerRole:
         if self._ahead is not step:
             self._take_over(step)
         self._ahead = None
+        heard = self._heard(step)
         if step.timestamps:
-            active = (key for key in step.heard if isinstance(step.profiles.get(key), Active))
+            active = [key for key in heard if self._state.profiles.is_active(key)]
             self._silence.hear(active, min(max(step.timestamps), self._now))
         gone = [key for key, profile in step.profiles.items() if profile is None]
         for key in gone:
             self._silence.forget(key)
-        self._expiry.hear(step.heard, self._now)
+        self._expiry.hear(heard, self._now)
         self._expiry.forget(gone)
         self._make_room()
         if self._spill.failures > failures:
             step.count("spill_failures")
         for path in step.discards:
             self._store.discard(path)
+
+    def _heard(self, step: Step[Profile]) -> list[ProfileKey]:
+        """The profiles that a Step learnt from, or scored."""
+        heard = list(step.heard)
+        if step.changes is not None:
+            keys = self._state.profiles.rows.keys
+            heard += map(keys.__getitem__, step.changes.rows.tolist())
+        return heard
 
     def _take_over(self, step: Step[Profile]) -> None:
         """State, models and spill as a committed Step leaves them."""
@@ -183,7 +196,7 @@ class ScorerRole:
             if isinstance(before, Active) and not same_model(before, profile):
                 self._store.replaced(before.record.sha256)
         self._spill.drop(key for key in step.profiles if self._state.profiles.get(key) is None)
-        self._state.apply(step.profiles, step.suppressions, step.forgettings)
+        self._state.apply(step.profiles, step.suppressions, step.forgettings, step.changes)
         self._store.keep(step.models)
 
     def drop(self) -> None:
@@ -250,7 +263,7 @@ class ScorerRole:
 
     def _expected(self, key: ProfileKey) -> bool:
         """Whether something should be heard of a profile."""
-        return not self._in_window(key) and isinstance(self._state.profiles.get(key), Active)
+        return not self._in_window(key) and self._state.profiles.is_active(key)
 
     def _note(self, kind: str, partition: int, offset: int | None) -> None:
         place = (self._topics.telemetry(kind), partition)

@@ -10,23 +10,26 @@ from itertools import compress
 import numpy as np
 from numpy.typing import NDArray
 
+from models.artifacts import Model
 from models.calibration import sample_budget
-from models.drifting import UNKNOWN, Followed, follow_all
-from models.judging import Judged, judge
+from models.drift import Drifts
+from models.drifting import follow_all
+from models.judging import Judged, judge, judge_at
 from models.texts import Integers, Texts, together
-from processor.answering import Group, Numbers, answer, fits, judgement_of, leave, one
+from processor.answering import SMALL, Group, Numbers, answer, judgement_of, leave, one
 from processor.draft import Draft, Floats, Pending
-from processor.normals import Normals, filling_of, filling_of_vectors
+from processor.normals import Normals, Shared, filling_of, filling_of_vectors
 from processor.records import ProfileKey
+from processor.rows import Changes, column, drifts_of
 from processor.runs import Runs
-from processor.state import Active
+from processor.state import ROWS_KIND
 
 
 def score(draft: Draft, runs: Runs) -> None:
     """Score all rows of active profiles, those of one profile together, and write the verdicts."""
     normals = Normals(draft.rules.topics, draft.now)
     parts: list[Scored] = []
-    if runs.keys:
+    if runs.records:
         parts.append(score_runs(draft, runs, normals))
     if draft.waiting:
         parts.append(score_waiting(draft, normals, len(runs.records)))
@@ -53,36 +56,47 @@ def score_runs(draft: Draft, runs: Runs, normals: Normals) -> Scored:
     """
     counts, rows = runs.counts, len(runs.records)
     budget = sample_budget(draft.rules.settings.alert_budget, 1)
-    benches = [model.bench for model in runs.models]
-    judged = judge(benches, counts, runs.values, np.full(rows, budget))
+    judged = judge_at(
+        column(runs.table, "place"),
+        runs.sorts,
+        counts,
+        runs.values,
+        np.full(rows, budget),
+        lambda at: model_of(draft, runs, at).bench,
+    )
     followed = follow_all(
-        [active.drift for active in runs.actives],
-        [active.since_anomaly for active in runs.actives],
-        [standing.mean for standing in runs.standings],
+        drifts_of(runs.table),
+        column(runs.table, "since_anomaly"),
+        column(runs.table, "mean"),
         counts,
         judged.decisions,
         judged.p_values,
     )
-    plain = followed.plain & [
-        fits(draft, key, standing) for key, standing in zip(runs.keys, runs.standings, strict=True)
-    ]
+    plain = followed.plain & fitting(draft, runs)
     profile, ends = runs.profile, np.cumsum(counts)
     widths = runs.widths[profile]
     begins = np.cumsum(widths) - widths
     for at in np.flatnonzero(~plain).tolist():
         part = slice(int(ends[at] - counts[at]), int(ends[at]))
         of_profile = Judged(*(numbers[part] for numbers in judged))
-        answer(draft, group_of(runs, at, part, begins[part]), of_profile, normals, part.start)
+        group = group_of(draft, runs, at, part, begins[part])
+        answer(draft, group, of_profile, normals, part.start)
     normal, usual = judged.decisions >= 0, plain[profile]
     for row in np.flatnonzero(usual & ~normal).tolist():
         at = int(profile[row])
         item = runs.pending(at, row, int(begins[row]))
         numbers = Numbers(*([float(of_all[row])] for of_all in judged))
-        judgement = judgement_of(item, numbers, slice(0, 1), draft, runs.models[at])
-        outputs, _ = one(draft, item, runs.actives[at], judgement, runs.models[at])
+        model = model_of(draft, runs, at)
+        judgement = judgement_of(item, numbers, slice(0, 1), draft, model)
+        outputs, _ = one(draft, item, item.active, judgement, model)
         draft.answers[runs.positions[row]] = outputs
     told = np.bincount(profile[judged.decisions == judged.decisions], minlength=len(plain)) > 0
-    draft.step.profiles |= known_after(runs, followed, (plain & told).tolist())
+    changed = plain & told
+    draft.step.changes = Changes(
+        runs.rows[changed],
+        Drifts(*(numbers[changed] for numbers in followed.drifts)),
+        followed.since_anomaly[changed],
+    )
     answer_normal(draft, runs, profile, followed.each, normals, normal & usual)
     vectors = runs.vectors
     missing = vectors.starts == vectors.ends
@@ -94,20 +108,23 @@ def score_runs(draft: Draft, runs: Runs, normals: Normals) -> Scored:
     return judged, vectors
 
 
-def known_after(runs: Runs, followed: Followed, wanted: Sequence[bool]) -> dict[ProfileKey, Active]:
-    """Some of the profiles as they are behind their records."""
-    columns = zip(
-        runs.keys, runs.actives, runs.standings,
-        followed.since_anomaly.tolist(), followed.states, wanted, strict=True,
-    )  # fmt: skip
-    return {
-        key: Active(active.record, None if since == UNKNOWN else since, state, standing)
-        for key, active, standing, since, state, fine in columns
-        if fine
-    }
+def fitting(draft: Draft, runs: Runs) -> NDArray[np.bool_]:
+    """Of which profiles normal records may be answered together."""
+    names = np.array([each.answer_bytes <= SMALL for each in runs.names], dtype=np.bool_)
+    if not draft.windows and not draft.step.suppressions:
+        return names
+    keys = map(runs.key, range(len(names)))
+    return names & ~np.fromiter(map(draft.suppressed, keys), np.bool_, len(names))
 
 
-def group_of(runs: Runs, at: int, rows: slice, begins: Integers) -> Group:
+def model_of(draft: Draft, runs: Runs, at: int) -> Model:
+    """The model of one profile."""
+    row = runs.table[at]
+    held = draft.models.get(runs.profiles.rows.standings[runs.rows[at]].sha256)
+    return held or draft.rules.cache.model(int(row["slot"]), int(row["serial"]))
+
+
+def group_of(draft: Draft, runs: Runs, at: int, rows: slice, begins: Integers) -> Group:
     """The records of one profile, which are those of some rows.
 
     Args:
@@ -115,11 +132,10 @@ def group_of(runs: Runs, at: int, rows: slice, begins: Integers) -> Group:
     """
     count = rows.stop - rows.start
     return Group(
-        runs.keys[at],
-        runs.actives[at],
-        runs.standings[at],
-        runs.models[at],
-        runs.positions[rows],
+        runs.key(at),
+        *runs.active(at),
+        model_of(draft, runs, at),
+        runs.positions[rows].tolist(),
         runs.records[rows],
         runs.observed[rows].tolist(),
         [1] * count,
@@ -130,9 +146,9 @@ def group_of(runs: Runs, at: int, rows: slice, begins: Integers) -> Group:
 
 def score_waiting(draft: Draft, normals: Normals, begin: int) -> Scored:
     """Score the records that wait one by one; the first row has the number ``begin``."""
-    waiting: dict[int, list[tuple[int, Pending]]] = defaultdict(list)
+    waiting: dict[ProfileKey, list[tuple[int, Pending]]] = defaultdict(list)
     for position, pending in draft.waiting.items():
-        waiting[id(pending.active)].append((position, pending))
+        waiting[pending.key].append((position, pending))
     held = sorted(waiting.values(), key=lambda items: items[0][1].rows.shape[1])
     groups = [grouped(draft, items) for items in held]
     rows = [item.rows for items in held for _, item in items]
@@ -202,11 +218,12 @@ def answer_normal(
         since: records since the last anomaly, of each.
         wanted: which of the records are normal.
     """
-    counts = np.bincount(profile[wanted], minlength=len(runs.keys))
-    held, normal = (counts > 0).tolist(), wanted.tolist()
+    counts = np.bincount(profile[wanted], minlength=len(runs.rows))
+    held = counts > 0
+    texts = list(map(runs.profiles.rows.texts.__getitem__, runs.rows[held].tolist()))
+    shared = Shared(list(compress(runs.names, held.tolist())), texts, runs.table["ends"][held])
     leave(
-        draft, normals,
-        list(compress(runs.keys, held)), list(compress(runs.standings, held)), counts[counts > 0],
-        list(compress(runs.positions, normal)), list(compress(runs.records, normal)),
+        draft, normals, ROWS_KIND, shared, counts[held], runs.positions[wanted],
+        list(compress(runs.records, wanted.tolist())),
         since[wanted], runs.observed[wanted], np.flatnonzero(wanted),
     )  # fmt: skip

@@ -1,13 +1,16 @@
 """Silence: which active profiles have not been heard for longer than is usual for them.
 
 Best effort, in memory: it begins anew at an assignment, and knows a profile's rhythm once it was
-heard a few times. About 300 bytes a profile, nothing per record, and a slice of profiles a look.
+heard a few times. About 200 bytes a profile, nothing per record, and a slice of profiles a look.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from itertools import repeat
+
+import numpy as np
 
 from processor.records import ProfileKey
 
@@ -23,10 +26,11 @@ GAPS = 8
 SLICE = 2000
 """Profiles looked at in one go, twice a second: about a millisecond."""
 
-
-Rhythm = tuple[int, float, int]
+LEAST_ROWS = 64
+_NONE = -1
+_COLUMNS = 3
 """When a profile was last heard, its exponentially weighted mean gap (both in milliseconds), and
-how many gaps there were, up to ``GAPS``. A plain tuple: it is made for each profile of a batch."""
+how many gaps there were, up to ``GAPS``."""
 
 
 class Silence:
@@ -35,12 +39,15 @@ class Silence:
     def __init__(self) -> None:
         self.silent: Counter[str] = Counter()
         """Profiles by kind, as of the last whole sweep."""
-        self._rhythms: dict[ProfileKey, Rhythm] = {}
-        self._left: list[ProfileKey] = []
+        self._rows: dict[ProfileKey, int] = {}
+        self._keys: list[ProfileKey | None] = []
+        self._free: list[int] = []
+        self._rhythms = np.zeros((_COLUMNS, LEAST_ROWS))
+        self._swept = 0
         self._found: Counter[str] = Counter()
         self._now = 0
 
-    def hear(self, keys: Iterable[ProfileKey], at: int) -> None:
+    def hear(self, keys: Sequence[ProfileKey], at: int) -> None:
         """Note that profiles were heard; records of one batch are heard once, and together.
 
         Args:
@@ -48,16 +55,15 @@ class Silence:
                 that is worked off is no silence.
         """
         self.passed(at)
-        rhythms = self._rhythms
-        for key in keys:
-            before = rhythms.get(key)
-            if before is None:
-                rhythms[key] = (at, 0.0, 0)
-                continue
-            last, gap, gaps = before
-            if at > last:
-                gaps = gaps + 1 if gaps < GAPS else GAPS
-                rhythms[key] = (at, gap + (at - last - gap) / gaps, gaps)
+        rows = np.fromiter(map(self._rows.get, keys, repeat(_NONE)), np.int64, len(keys))
+        for place in np.flatnonzero(rows == _NONE).tolist():
+            self._add(keys[place], at)
+        known = rows[rows != _NONE]
+        last, gap, gaps = self._rhythms[:, known]
+        later = at > last
+        since, gaps = at - last, np.minimum(gaps + 1, GAPS)
+        heard = np.stack([np.full_like(last, at), gap + (since - gap) / gaps, gaps])
+        self._rhythms[:, known[later]] = heard[:, later]
 
     def passed(self, now: int) -> None:
         """Note that nothing older than this is still to come."""
@@ -65,7 +71,10 @@ class Silence:
 
     def forget(self, key: ProfileKey) -> None:
         """Let go of a profile."""
-        self._rhythms.pop(key, None)
+        row = self._rows.pop(key, _NONE)
+        if row != _NONE:
+            self._keys[row] = None
+            self._free.append(row)
 
     def sweep(self, counts: Callable[[ProfileKey], bool]) -> None:
         """Look at a slice of the profiles.
@@ -73,15 +82,27 @@ class Silence:
         Args:
             counts: whether a profile that is silent is one to be counted.
         """
-        for key in self._left[-SLICE:]:
-            rhythm = self._rhythms.get(key)
-            if rhythm is not None and self._is_silent(rhythm) and counts(key):
+        part = slice(self._swept, self._swept + SLICE)
+        last, gap, gaps = self._rhythms[:, part]
+        silent = (gaps == GAPS) & (self._now - last > np.maximum(LEAST_MS, FACTOR * gap))
+        for row in (np.flatnonzero(silent) + part.start).tolist():
+            key = self._keys[row] if row < len(self._keys) else None
+            if key is not None and counts(key):
                 self._found[key[1]] += 1
-        del self._left[-SLICE:]
-        if not self._left:
-            self.silent, self._found = self._found, Counter()
-            self._left = list(self._rhythms)
+        self._swept = part.stop
+        if self._swept >= len(self._keys):
+            self.silent, self._found, self._swept = self._found, Counter(), 0
 
-    def _is_silent(self, rhythm: Rhythm) -> bool:
-        last, gap, gaps = rhythm
-        return gaps == GAPS and self._now - last > max(LEAST_MS, FACTOR * gap)
+    def _add(self, key: ProfileKey, at: int) -> None:
+        if key in self._rows:
+            return
+        if self._free:
+            row = self._free.pop()
+            self._keys[row] = key
+        else:
+            row = len(self._keys)
+            self._keys.append(key)
+            if row == self._rhythms.shape[1]:
+                self._rhythms = np.hstack([self._rhythms, np.zeros_like(self._rhythms)])
+        self._rows[key] = row
+        self._rhythms[:, row] = at, 0.0, 0

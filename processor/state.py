@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from models.drift import NONE, Drift, drifting
-from processor.records import ProfileKey
+from processor.records import ProfileKey, Source
 from processor.ring import Ring
+from processor.rows import NO_ROW, Changes, Rows
 from processor.standing import Standing, standing_of
 from schemas import ModelRecord
 
 T = TypeVar("T")
+
+ROWS_KIND = "features"
+"""The kind whose profiles have rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +93,70 @@ class Forgetting:
     figures: Mapping[str, Any]
 
 
+class Profiles(MutableMapping[ProfileKey, Profile]):
+    """The profiles by their key; what changes with each record of one that is judged is in its row.
+
+    Attributes:
+        rows: of the active profiles that were judged together with others.
+    """
+
+    def __init__(self, profiles: Mapping[ProfileKey, Profile] | None = None) -> None:
+        self.rows = Rows()
+        self._held: dict[ProfileKey, Profile] = dict(profiles or {})
+
+    def __getitem__(self, key: ProfileKey) -> Profile:
+        profile, row = self._held[key], self.rows.row(key)
+        if row == NO_ROW or not isinstance(profile, Active):
+            return profile
+        drift, since = self.rows.get(row)
+        return Active(profile.record, since, drift, self.rows.standings[row])
+
+    def get(self, key: ProfileKey, default: Any = None) -> Any:
+        """The profile, or ``default``: no exception, as most of those that learn are new."""
+        return self[key] if key in self._held else default
+
+    def __setitem__(self, key: ProfileKey, profile: Profile) -> None:
+        row = self.rows.row(key)
+        if row != NO_ROW:
+            match self._held[key], profile:
+                case Active(record=before), Active(record=after) if before is after:
+                    self.rows.set(row, profile.drift, profile.since_anomaly)
+                    return
+            self.rows.remove(key)
+        self._held[key] = profile
+
+    def __delitem__(self, key: ProfileKey) -> None:
+        del self._held[key]
+        self.rows.remove(key)
+
+    def __iter__(self) -> Iterator[ProfileKey]:
+        return iter(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def is_active(self, key: ProfileKey) -> bool:
+        """Whether a profile is there and has a model."""
+        return isinstance(self._held.get(key), Active)
+
+    def seated(self, source: Source, key: ProfileKey) -> int:
+        """The row of a profile, given one if it is active and has none; else ``NO_ROW``.
+
+        Args:
+            source: where all of its records come from.
+        """
+        row, profile = self.rows.row(key), self._held.get(key)
+        if row != NO_ROW or not isinstance(profile, Active):
+            return row
+        active, standing = profile.stood()
+        return self.rows.add(source, key, standing, active.drift, active.since_anomaly)
+
+
 @dataclass
 class State:
     """Profiles and maintenance windows of the assigned partitions."""
 
-    profiles: dict[ProfileKey, Profile] = field(default_factory=dict)
+    profiles: Profiles = field(default_factory=Profiles)
     suppressions: dict[ProfileKey, Suppression] = field(default_factory=dict)
     forgettings: dict[ProfileKey, Forgetting] = field(default_factory=dict)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -106,16 +169,17 @@ class State:
         profiles: Mapping[ProfileKey, Profile | None],
         suppressions: Mapping[ProfileKey, Suppression | None],
         forgettings: Mapping[ProfileKey, Forgetting | None] | None = None,
+        changes: Changes | None = None,
     ) -> None:
-        """Take over the delta of a committed Step; None removes."""
+        """Take over the delta of a committed Step; None removes.
+
+        Args:
+            changes: of `features` profiles; none of them is among ``profiles``.
+        """
+        if changes is not None:
+            self.counts[ROWS_KIND, "drifting"] += self.profiles.rows.put(changes)
         for key, profile in profiles.items():
             before = self.profiles.get(key)
-            if before.__class__ is Active is profile.__class__:
-                # Nearly every one.
-                by = drifting(profile.drift) - drifting(before.drift)
-                if by:
-                    self.counts[key[1], "drifting"] += by
-                continue
             if before is not None:
                 self._count(key[1], before, -1)
             if profile is not None:
@@ -140,7 +204,7 @@ class State:
             self.counts[kind, "drifting"] += by
 
 
-def _merge(target: dict[ProfileKey, T], delta: Mapping[ProfileKey, T | None]) -> None:
+def _merge(target: MutableMapping[ProfileKey, T], delta: Mapping[ProfileKey, T | None]) -> None:
     for key, value in delta.items():
         if value is None:
             target.pop(key, None)

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from models.artifacts import Artifact, Model
 from processor.records import OFFSET, PLACE, Incoming, Outgoing, ProfileKey, TopicPartition
+from processor.rows import Changes
 from processor.state import Forgetting, Suppression
 
 P = TypeVar("P")
@@ -27,6 +28,7 @@ class Step(Generic[P]):
         artifacts: artefacts to write before the transaction begins.
         models: opened models of those artefacts, by SHA-256.
         profiles: the delta of the profiles; None removes one.
+        changes: the scorer's delta of profiles that have a row; none of them is in ``profiles``.
         suppressions: the scorer's delta of the maintenance windows; None ends one.
         forgettings: the scorer's delta of what is being forgotten; None ends it.
         offsets: next offset of each input partition.
@@ -34,13 +36,14 @@ class Step(Generic[P]):
         rest: records of the batch left for the next Step.
         timestamps: epoch milliseconds of the answered telemetry records.
         discards: artefacts to delete once the Step is committed.
-        heard: profiles that the scorer learnt from, or scored.
+        heard: profiles that the scorer learnt from, or scored, but for those of ``changes``.
     """
 
     outputs: list[Outgoing] = field(default_factory=list)
     artifacts: list[tuple[ProfileKey, Artifact]] = field(default_factory=list)
     models: dict[str, Model] = field(default_factory=dict)
     profiles: dict[ProfileKey, P | None] = field(default_factory=dict)
+    changes: Changes | None = None
     suppressions: dict[ProfileKey, Suppression | None] = field(default_factory=dict)
     forgettings: dict[ProfileKey, Forgetting | None] = field(default_factory=dict)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)

@@ -6,6 +6,7 @@ import numpy as np
 
 import models
 from models import drift
+from models.drift import Drifts
 from models.drifting import follow_all
 from models.features.layout import Layouts
 from processor.normals import composed, filling, skeleton_of
@@ -21,5 +22,6 @@ def warm_up() -> None:
     layouts.learn([(RECORD, b"p", NAMES)])
     layouts.read([layouts.range(NAMES)], [1], [1], [b"p"], [RECORD], len(RECORD))
     one = np.ones(1, dtype=np.int64)
-    follow_all([drift.NONE], [None], [0.4], one, np.zeros(1), np.zeros(1))
+    drifts = Drifts(*(np.array([float(number)]) for number in drift.NONE))
+    follow_all(drifts, one, np.full(1, drift.MEAN), one, np.zeros(1), np.zeros(1))
     composed(skeleton_of(b"\0A"), [filling([b"1"])], 1)

@@ -102,7 +102,7 @@ class Layouts:
 
     def read(
         self,
-        ranges: Sequence[tuple[int, int]],
+        ranges: Sequence[tuple[int, int]] | Integers,
         widths: Sequence[int] | Integers,
         counts: Sequence[int] | Integers,
         keys: Sequence[bytes],

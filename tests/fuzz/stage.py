@@ -9,7 +9,7 @@ from processor import scorer
 from processor.draft import Rules
 from processor.records import Incoming, Outgoing
 from processor.settings import Settings
-from processor.state import State, Suppression
+from processor.state import Profiles, State, Suppression
 from processor.step import Step
 from schemas import ModelRecord
 from tests.fuzz.corpus import Source
@@ -39,7 +39,7 @@ class Stage:
     def feed(self, batch: Sequence[Incoming]) -> list[Outgoing]:
         """Commit the Steps of a batch on the state that all batches begin with; what they wrote."""
         self._now = State(
-            dict(self._begin.profiles),
+            Profiles(self._begin.profiles),
             self._begin.suppressions,
             counts=self._begin.counts.copy(),
             learning=self._begin.learning.copy(),
@@ -56,7 +56,7 @@ class Stage:
         while batch:
             step = scorer.compute(self._now, batch, NOW, self.rules)
             self._keep(step)
-            self._now.apply(step.profiles, step.suppressions)
+            self._now.apply(step.profiles, step.suppressions, changes=step.changes)
             written += step.outputs
             batch = step.rest
         return written

@@ -286,11 +286,12 @@ def test_a_step_does_not_depend_on_what_layouts_are_known(given_records):
     again = KNOWING.step(batch)
 
     assert known.outputs == unknown.outputs == again.outputs
-    assert known.profiles == unknown.profiles == again.profiles
+    changed = KNOWING.changed(known)
+    assert changed == KNOWING.changed(unknown) == KNOWING.changed(again)
     assert known.counts == unknown.counts == again.counts
     assert known.offsets == unknown.offsets
     assert sorted(known.timestamps) == sorted(unknown.timestamps)
-    assert known.heard == unknown.heard
+    assert KNOWING.heard(known) == KNOWING.heard(unknown)
 
 
 def knowing() -> Scorer:

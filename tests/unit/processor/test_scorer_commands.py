@@ -147,7 +147,7 @@ class TestForget:
         assert first.offsets == {(TOPICS.commands, 0): 7}
         assert list(first.rest) == batch
         assert events(first) == []
-        scorer.state.apply(first.profiles, first.suppressions, first.forgettings)
+        scorer.commit(first)
         second = scorer.step(first.rest)
         assert second.offsets == {(TOPICS.commands, 0): 8, (TOPICS.telemetry("features"), 0): 51}
         assert receipt(second.outputs).event == "forgotten"
@@ -155,7 +155,7 @@ class TestForget:
     def test_deletes_the_artefacts_between_its_two_steps(self, scorer):
         first = scorer.step([command("forget")])
         assert len(scorer.memory.payloads) == 1
-        scorer.state.apply(first.profiles, first.suppressions, first.forgettings)
+        scorer.commit(first)
         figures = receipt(scorer.step(first.rest).outputs).figures
         assert scorer.memory.payloads == {}
         assert len(figures["artifacts"]) == 1
@@ -179,7 +179,7 @@ class TestForget:
             raise ArtifactUnavailable("away")
 
         first = scorer.step([command("forget")])
-        scorer.state.apply(first.profiles, first.suppressions, first.forgettings)
+        scorer.commit(first)
         scorer.rules = replace(scorer.rules, erase=away)
         with pytest.raises(ArtifactUnavailable):
             scorer.step(first.rest)

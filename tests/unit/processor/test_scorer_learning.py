@@ -294,7 +294,7 @@ class TestTheCapOfTrainings:
         while wide:
             step = scorer.step(wide)
             scorer.memory.keep(step)
-            scorer.state.apply(step.profiles, step.suppressions)
+            scorer.commit(step)
             counted += step.counts["unknown_features", ("features",)]
             wide = step.rest
         assert counted == 4

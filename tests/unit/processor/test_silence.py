@@ -107,9 +107,9 @@ def test_a_sweep_takes_a_slice_at_a_time_and_tells_when_it_is_through(monkeypatc
         return True
 
     told = []
-    for _ in range(5):
+    for _ in range(4):
         silences.sweep(seen)
         told.append((len(looked), silences.silent["features"]))
 
-    assert told == [(0, 0), (10, 0), (20, 0), (30, 0), (35, 35)]
+    assert told == [(10, 0), (20, 0), (30, 0), (35, 35)]
     assert SLICE > 10

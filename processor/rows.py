@@ -1,0 +1,169 @@
+"""Rows: what a batch needs of the profiles that are judged, one row each, in columns.
+
+A batch meets thousands of profiles. What it needs of one stands in two places in memory here, and
+is taken for all of them at once; as objects, it would stand in fifty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.drift import UNKNOWN, Drift, Drifts
+from models.place import NOWHERE, PLACE_NUMBERS
+from models.texts import Integers
+from processor.records import ProfileKey, Source
+from processor.standing import SHARED, Names, Standing
+
+if TYPE_CHECKING:
+    from models.artifacts import Model
+
+NO_ROW: Final = -1
+LEAST: Final = 64
+
+_DRIFT = Drift._fields
+_ROW = np.dtype(
+    [
+        *((name, np.float64) for name in (*_DRIFT, "mean")),
+        ("since_anomaly", np.int64),
+        ("slot", np.int64),
+        ("serial", np.int64),
+        ("place", np.int64, PLACE_NUMBERS),
+        ("ends", np.int32, len(SHARED)),
+    ],
+    align=True,
+)
+
+Table = NDArray[Any]
+"""Rows as one structured array, of ``_ROW``."""
+
+
+class Changes(NamedTuple):
+    """What the records of a batch changed of profiles that have a row.
+
+    Attributes:
+        rows: of the profiles, each once.
+        drifts, since_anomaly: what holds of them from here on.
+    """
+
+    rows: Integers
+    drifts: Drifts
+    since_anomaly: Integers
+
+
+class Rows:
+    """The rows, found by where a profile's records come from.
+
+    Attributes:
+        keys, standings: of the profile of each row.
+        names, texts: of these standings.
+        sorts: class of the detector that was opened last.
+    """
+
+    def __init__(self) -> None:
+        self.keys: list[ProfileKey] = []
+        self.standings: list[Standing] = []
+        self.names: list[Names] = []
+        self.texts: list[bytes] = []
+        self.sorts: list[type] = []
+        self._sources: list[Source] = []
+        self._from: dict[Source, int] = {}
+        self._of: dict[ProfileKey, int] = {}
+        self._free: list[int] = []
+        self._table = np.zeros(LEAST, _ROW)
+
+    def find(self, sources: Iterable[Source], count: int) -> Integers:
+        """The row of what comes from each of so many sources, or ``NO_ROW``."""
+        return np.fromiter(map(self._from.get, sources, repeat(NO_ROW)), np.int64, count)
+
+    def row(self, key: ProfileKey) -> int:
+        """The row of a profile, or ``NO_ROW``."""
+        return self._of.get(key, NO_ROW)
+
+    def add(
+        self,
+        source: Source,
+        key: ProfileKey,
+        standing: Standing,
+        drift: Drift,
+        since_anomaly: int | None,
+    ) -> int:
+        """Give a profile a row."""
+        row = self._free.pop() if self._free else self._append()
+        self._from[source] = self._of[key] = row
+        self._sources[row], self.keys[row] = source, key
+        self.standings[row] = standing
+        self.names[row], self.texts[row] = standing.names, standing.text
+        held = self._table[row]
+        held["mean"], held["ends"] = standing.mean, np.frombuffer(standing.ends, np.int64)
+        held["slot"] = held["serial"] = NOWHERE
+        self.set(row, drift, since_anomaly)
+        return row
+
+    def remove(self, key: ProfileKey) -> None:
+        """Take the row of a profile away, if it has one."""
+        row = self._of.pop(key, NO_ROW)
+        if row != NO_ROW:
+            del self._from[self._sources[row]]
+            self._free.append(row)
+
+    def get(self, row: int) -> tuple[Drift, int | None]:
+        """Drift and records since the last anomaly of one profile."""
+        gentle, bold, records, quiet = (self._table[name][row].item() for name in _DRIFT)
+        since = int(self._table["since_anomaly"][row])
+        return Drift(gentle, bold, int(records), int(quiet)), None if since == UNKNOWN else since
+
+    def set(self, row: int, drift: Drift, since_anomaly: int | None) -> None:
+        """Note drift and records since the last anomaly of one profile."""
+        since = UNKNOWN if since_anomaly is None else since_anomaly
+        for name, number in zip((*_DRIFT, "since_anomaly"), (*drift, since), strict=True):
+            self._table[name][row] = number
+
+    def take(self, rows: Integers) -> Table:
+        """Some rows; what is done to these does not change the profiles."""
+        return self._table.take(rows)
+
+    def changes(self, rows: Integers) -> Changes:
+        """What holds of some profiles now."""
+        table = self.take(rows)
+        return Changes(rows, drifts_of(table), column(table, "since_anomaly"))
+
+    def put(self, changes: Changes) -> int:
+        """Have this hold from here on; by how many more of the profiles drift now."""
+        before = drifts_of(self.take(changes.rows)).drifting()
+        for name, numbers in zip(_DRIFT, changes.drifts, strict=True):
+            self._table[name][changes.rows] = numbers
+        self._table["since_anomaly"][changes.rows] = changes.since_anomaly
+        return int(changes.drifts.drifting().sum()) - int(before.sum())
+
+    def opened(self, row: int, model: Model, slot: int, serial: int) -> None:
+        """Note where the model of a profile lies."""
+        self.sorts[row] = model.bench.sort
+        held = self._table[row]
+        held["slot"], held["serial"] = slot, serial
+        held["place"] = np.frombuffer(model.bench.place, np.int64)
+
+    def _append(self) -> int:
+        row = len(self.keys)
+        if row == len(self._table):
+            self._table = np.concatenate([self._table, np.zeros_like(self._table)])
+        lists: tuple[list[Any], ...] = (
+            self.keys, self.standings, self.names, self.texts, self.sorts, self._sources,
+        )  # fmt: skip
+        for of_each in lists:
+            of_each.append(None)
+        return row
+
+
+def column(table: Table, name: str) -> NDArray[Any]:
+    """A column of some rows, one number behind the other."""
+    return np.ascontiguousarray(table[name])
+
+
+def drifts_of(table: Table) -> Drifts:
+    """The drift of some rows."""
+    return Drifts(*(column(table, name) for name in _DRIFT))
