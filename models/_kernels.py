@@ -21,12 +21,16 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from models._memory import at_address
+from models._memory import at_address, prefetch
 
 FOREST, GAUSSIAN, DEVIATION, NEIGHBORS, EXTREMES = 0, 1, 2, 3, 4
 HEADER_WORDS = 4
 PART_WORDS = 10
 CHUNK = 256
+# Bytes of the next model that are fetched while one is at work, at most: they have to wait in the
+# second of the caches.
+AHEAD = 65_536
+LINE = 64
 # From so many rows on they are compared with the samples of a model side by side.
 MANY = 64
 WALK_DEPTH = 128
@@ -378,22 +382,35 @@ def _nearest(total, samples, wanted, nearest, which):
     return found
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _among_five(x, a, b, c, d, e):
+    """The five least, ascending, once one more was looked at."""
+    if x < e:
+        x, a = max(a, x), min(a, x)
+        x, b = max(b, x), min(b, x)
+        x, c = max(c, x), min(c, x)
+        x, d = max(d, x), min(d, x)
+        e = min(e, x)
+    return a, b, c, d, e
+
+
 @njit(nogil=True, cache=True)
-def _mean_of_five(total, samples):
+def _mean_of_five(total, samples, ahead):
     """Mean of the five least finite totals, NaN without any.
 
     The usual number of neighbours: five registers take half the time of an array. From the newest
-    on: it is the nearest where recency counts, and then few others are looked at.
+    on: it is the nearest where recency counts, and then few others are looked at. Meanwhile the
+    next model is fetched: as much at once as there are lines would have to wait for one another.
     """
     a = b = c = d = e = np.float32(np.inf)
-    for s in range(samples - 1, -1, -1):
-        x = total[s]
-        if x < e:
-            x, a = max(a, x), min(a, x)
-            x, b = max(b, x), min(b, x)
-            x, c = max(c, x), min(c, x)
-            x, d = max(d, x), min(d, x)
-            e = min(e, x)
+    line = ahead[0]
+    fetched = min(samples, (ahead[1] - line + LINE - 1) // LINE)
+    for s in range(fetched):
+        prefetch(line + s * LINE)
+        a, b, c, d, e = _among_five(total[samples - 1 - s], a, b, c, d, e)
+    ahead[0] = line + fetched * LINE
+    for s in range(samples - 1 - fetched, -1, -1):
+        a, b, c, d, e = _among_five(total[s], a, b, c, d, e)
     mean, found = 0.0, 0
     for x in (a, b, c, d, e):
         if x < np.float32(np.inf):
@@ -411,7 +428,7 @@ def _mean_nearest(nearest, found):
 
 
 @njit(nogil=True, cache=True)
-def _neighbors(views, part, data, z, used, rows, width, scores, seen, total, shared):
+def _neighbors(views, part, data, z, used, rows, width, scores, seen, total, shared, ahead):
     f32, _, _, _, i64, f64 = views
     samples, wanted, gaps = i64[part + 5], i64[part + 6] >> 1, (i64[part + 6] & 1) == 1
     nearest = np.empty(wanted, dtype=np.float32)
@@ -430,7 +447,7 @@ def _neighbors(views, part, data, z, used, rows, width, scores, seen, total, sha
             continue
         _distances(f32, first, samples, gaps, ages, seen, there, features, total, shared)
         if wanted == 5:
-            scores[r] = -_mean_of_five(total, samples)
+            scores[r] = -_mean_of_five(total, samples, ahead)
         else:
             found = _nearest(total, samples, wanted, nearest, which)
             scores[r] = -_mean_nearest(nearest, found)
@@ -627,13 +644,14 @@ def _room(widest, samples):
         np.empty(CHUNK),
         np.empty(samples, dtype=np.float32),
         np.empty(samples, dtype=np.float32),
+        np.zeros(2, dtype=np.int64),
     )
 
 
 @njit(nogil=True, cache=True)
 def _score_rows(words, count, values, at, out, done, room):
     """Score ``count`` rows that begin at ``values[at]`` by one model, into ``out[done:]``."""
-    z, seen, used, scores, total, weights, distances, shared = room
+    z, seen, used, scores, total, weights, distances, shared, ahead = room
     views = _views(words)
     i64, f64 = views[4], views[5]
     width = i64[0]
@@ -653,7 +671,9 @@ def _score_rows(words, count, values, at, out, done, room):
             if kind == FOREST:
                 _forest(views, part, data, z, used, rows, width, scores)
             elif kind == NEIGHBORS:
-                _neighbors(views, part, data, z, used, rows, width, scores, seen, distances, shared)
+                _neighbors(
+                    views, part, data, z, used, rows, width, scores, seen, distances, shared, ahead
+                )
             elif kind == EXTREMES:
                 for r in range(rows):
                     scores[r] = _extremes(f64, data, z[r], width)
@@ -693,8 +713,13 @@ def score_models(addresses, sizes, counts, values, out):
         width, most = _scratch(at_address(addresses[g], sizes[g]).view(np.int64))
         widest, samples = max(widest, width), max(samples, most)
     room = _room(widest, samples)
+    ahead = room[8]
     at = done = 0
     for g in range(addresses.size):
+        ahead[0] = ahead[1] = 0
+        if g + 1 < addresses.size:
+            ahead[0] = addresses[g + 1]
+            ahead[1] = ahead[0] + min(8 * sizes[g + 1], AHEAD)
         words = at_address(addresses[g], sizes[g])
         _score_rows(words, counts[g], values, at, out, done, room)
         at += counts[g] * np.int64(words[0])

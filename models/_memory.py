@@ -72,6 +72,23 @@ def store_word(typing, address, value):
     return types.void(address, types.uint64), generate
 
 
+@intrinsic
+def prefetch(typing, address):
+    """Have the line of memory at an address on its way to the caches; nothing is read."""
+    del typing
+
+    def generate(context, builder, signature, arguments):
+        del signature
+        pointer, number = _pointer(builder, arguments[0], types.uint8), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+        call = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind)
+        # To be read, to be kept, data.
+        builder.call(call, [pointer, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(address), generate
+
+
 SLACK = 8
 """Bytes behind the end of every array that ``copy`` may read, and write."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -152,7 +153,7 @@ class ScorerRole:
         undone = None if changes is None else rows.changes(changes.rows)
         self._state.apply(step.profiles, {}, changes=changes)
         if self._expiry.enabled:
-            self._expiry.hear(self._heard(step), self._now)
+            self._expiry.hear(chain(step.heard, self._scored(step)), self._now)
         self._ahead = step
 
         def undo() -> None:
@@ -166,14 +167,14 @@ class ScorerRole:
         if self._ahead is not step:
             self._take_over(step)
         self._ahead = None
-        heard = self._heard(step)
+        scored = self._scored(step)
         if step.timestamps:
-            active = [key for key in heard if self._state.profiles.is_active(key)]
+            active = [*filter(self._state.profiles.is_active, step.heard), *scored]
             self._silence.hear(active, min(max(step.timestamps), self._now))
         gone = [key for key, profile in step.profiles.items() if profile is None]
         for key in gone:
             self._silence.forget(key)
-        self._expiry.hear(heard, self._now)
+        self._expiry.hear(chain(step.heard, scored), self._now)
         self._expiry.forget(gone)
         self._make_room()
         if self._spill.failures > failures:
@@ -181,13 +182,10 @@ class ScorerRole:
         for path in step.discards:
             self._store.discard(path)
 
-    def _heard(self, step: Step[Profile]) -> list[ProfileKey]:
-        """The profiles that a Step learnt from, or scored."""
-        heard = list(step.heard)
-        if step.changes is not None:
-            keys = self._state.profiles.rows.keys
-            heard += map(keys.__getitem__, step.changes.rows.tolist())
-        return heard
+    def _scored(self, step: Step[Profile]) -> list[ProfileKey]:
+        """The profiles that a Step scored together with others."""
+        rows = [] if step.changes is None else step.changes.rows.tolist()
+        return list(map(self._state.profiles.rows.keys.__getitem__, rows))
 
     def _take_over(self, step: Step[Profile]) -> None:
         """State, models and spill as a committed Step leaves them."""

@@ -29,8 +29,10 @@ def no_settings_of_the_environment() -> Iterator[None]:
 def make_role(tmp_path: Path) -> Callable[..., Any]:
     """A role with a model directory of its own and no broker."""
 
-    def made(kind: Any, *, directory: Path = tmp_path / "models", **wanted: Any) -> Any:
-        store = ModelStore(Directory(directory), 2**30)
+    def made(
+        kind: Any, *, directory: Path = tmp_path / "models", budget: int = 2**30, **wanted: Any
+    ) -> Any:
+        store = ModelStore(Directory(directory), budget)
         metrics = Metrics(CollectorRegistry())
         more = {"retention": lambda *_: {}} if kind is ScorerRole else {}
         return kind(build.settings(**wanted), store, metrics, structlog.get_logger(), **more)

@@ -8,6 +8,7 @@ from processor.scorer_role import ScorerRole
 from processor.state import Active, Learning
 from processor.step import Step
 from tests.unit.processor.build import (
+    GROSS,
     NOW,
     TOPICS,
     announced,
@@ -49,6 +50,23 @@ def test_an_artefact_is_on_disk_before_its_step_is_committed(make_role, tmp_path
     role = make_role(ScorerRole)
     (version,) = announced(role.compute(stream(normal(5)), NOW))
     assert (tmp_path / "models" / version.artifact).exists()
+
+
+def test_memory_for_a_single_model_gives_the_same_answers(make_role):
+    taught = [r for i in range(4) for r in stream(normal(6), key=f"p{i}", first=6 * i)]
+    load = [
+        record(value, key=f"p{number % 4}", offset=100 + number)
+        for number, value in enumerate([*normal(20, seed=1), GROSS, *normal(5, seed=2)])
+    ]
+    ample, scant = make_role(ScorerRole), make_role(ScorerRole, budget=1)
+    for role in (ample, scant):
+        committed(role, taught)
+        committed(role, [record(normal(1)[0], key=f"p{i}", offset=30 + i) for i in range(4)])
+
+    steps = [[committed(role, load), committed(role, load)] for role in (ample, scant)]
+
+    assert len(scant._store.cache.digests()) == 1
+    assert [step.outputs for step in steps[0]] == [step.outputs for step in steps[1]]
 
 
 def test_a_model_that_another_has_replaced_leaves_memory(make_role):
