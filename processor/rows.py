@@ -74,7 +74,7 @@ class Rows:
         self._from: dict[Source, int] = {}
         self._of: dict[ProfileKey, int] = {}
         self._free: list[int] = []
-        self._table = np.zeros(LEAST, _ROW)
+        self._have(np.zeros(LEAST, _ROW))
 
     def find(self, sources: Iterable[Source], count: int) -> Integers:
         """The row of what comes from each of so many sources, or ``NO_ROW``."""
@@ -113,15 +113,14 @@ class Rows:
 
     def get(self, row: int) -> tuple[Drift, int | None]:
         """Drift and records since the last anomaly of one profile."""
-        gentle, bold, records, quiet = (self._table[name][row].item() for name in _DRIFT)
-        since = int(self._table["since_anomaly"][row])
+        gentle, bold, records, quiet, since = (column.item(row) for column in self._judged)
         return Drift(gentle, bold, int(records), int(quiet)), None if since == UNKNOWN else since
 
     def set(self, row: int, drift: Drift, since_anomaly: int | None) -> None:
         """Note drift and records since the last anomaly of one profile."""
         since = UNKNOWN if since_anomaly is None else since_anomaly
-        for name, number in zip((*_DRIFT, "since_anomaly"), (*drift, since), strict=True):
-            self._table[name][row] = number
+        for column, number in zip(self._judged, (*drift, since), strict=True):
+            column[row] = number
 
     def take(self, rows: Integers) -> Table:
         """Some rows; what is done to these does not change the profiles."""
@@ -135,9 +134,9 @@ class Rows:
     def put(self, changes: Changes) -> int:
         """Have this hold from here on; by how many more of the profiles drift now."""
         before = drifts_of(self.take(changes.rows)).drifting()
-        for name, numbers in zip(_DRIFT, changes.drifts, strict=True):
-            self._table[name][changes.rows] = numbers
-        self._table["since_anomaly"][changes.rows] = changes.since_anomaly
+        after = (*changes.drifts, changes.since_anomaly)
+        for column, numbers in zip(self._judged, after, strict=True):
+            column[changes.rows] = numbers
         return int(changes.drifts.drifting().sum()) - int(before.sum())
 
     def opened(self, row: int, model: Model, slot: int, serial: int) -> None:
@@ -147,10 +146,15 @@ class Rows:
         held["slot"], held["serial"] = slot, serial
         held["place"] = np.frombuffer(model.bench.place, np.int64)
 
+    def _have(self, table: Table) -> None:
+        self._table = table
+        # Those that change with each record.
+        self._judged = [table[name] for name in (*_DRIFT, "since_anomaly")]
+
     def _append(self) -> int:
         row = len(self.keys)
         if row == len(self._table):
-            self._table = np.concatenate([self._table, np.zeros_like(self._table)])
+            self._have(np.concatenate([self._table, np.zeros_like(self._table)]))
         lists: tuple[list[Any], ...] = (
             self.keys, self.standings, self.names, self.texts, self.sorts, self._sources,
         )  # fmt: skip
