@@ -10,7 +10,7 @@ what it costs: docs/drift.md.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,10 +72,6 @@ class Drifts(NamedTuple):
     bold: Floats
     records: Floats
     quiet: Floats
-
-    def drifting(self) -> NDArray[np.bool_]:
-        """Of which profiles ``drifting`` holds."""
-        return (self.gentle + self.bold) * 0.5 >= BOUND
 
 
 UNKNOWN = -1
@@ -147,8 +143,16 @@ def least_mean(trained_on: int) -> float:
     return min(MEAN, max(LEAST, 0.5 - SLACK / math.sqrt(trained_on)))
 
 
-def drifting(state: Drift) -> bool:
-    """Whether p-values have been too low for too long to be chance.
+@overload
+def drifting(state: Drift) -> bool: ...
+
+
+@overload
+def drifting(state: Drifts) -> NDArray[np.bool_]: ...
+
+
+def drifting(state: Drift | Drifts) -> bool | NDArray[np.bool_]:
+    """Whether p-values have been too low for too long to be chance; of many profiles, of which.
 
     Where p-values are independent with mean ``MEAN`` or more, the chance that this is so at any of
     n records is at most n / ``BOUND`` (Ville's inequality for the martingale from each start).

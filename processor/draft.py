@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,10 +126,10 @@ class Draft:
     rows: dict[str, list[Floats]] = field(default_factory=dict)
     """Samples by kind, for what is counted of the whole batch."""
 
-    @cached_property
+    @property
     def windows(self) -> bool:
-        """Whether the state holds any maintenance window."""
-        return bool(self.state.suppressions)
+        """Whether there is any maintenance window, or was before the Step."""
+        return bool(self.state.suppressions or self.step.suppressions)
 
     def profile(self, key: ProfileKey) -> Profile | None:
         if key in self.step.profiles:
@@ -180,7 +179,7 @@ class Draft:
         return delta[key] if key in delta else self.state.forgettings.get(key)
 
     def suppressed(self, key: ProfileKey) -> bool:
-        if not self.windows and not self.step.suppressions:
+        if not self.windows:
             return False
         window = self.suppression(key)
         return window is not None and window.until > self.now

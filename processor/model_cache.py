@@ -53,7 +53,7 @@ class ModelCache:
     def use(self, slots: Integers, serials: Integers) -> NDArray[np.bool_]:
         """Which of some models are still in their slots; those count as used.
 
-        Whatever leaves from now on can be had by ``model`` until the next call.
+        Whatever leaves from now on stays where it is, for ``model`` too, until ``settle``.
         """
         self._gone = {}
         if not self._models:
@@ -62,6 +62,10 @@ class ModelCache:
         self._uses += 1
         self._used[slots[here]] = self._uses
         return here
+
+    def settle(self) -> None:
+        """Let go of what has left since ``use``: the batch that needed it is through."""
+        self._gone = None
 
     def model(self, slot: int, serial: int) -> Model:
         """A model that was in its slot when ``use`` was called, or came since."""

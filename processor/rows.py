@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.drift import UNKNOWN, Drift, Drifts
+from models.drift import UNKNOWN, Drift, Drifts, drifting
 from models.place import NOWHERE, PLACE_NUMBERS
 from models.texts import Integers
 from processor.records import ProfileKey, Source
@@ -113,14 +113,14 @@ class Rows:
 
     def get(self, row: int) -> tuple[Drift, int | None]:
         """Drift and records since the last anomaly of one profile."""
-        gentle, bold, records, quiet, since = (column.item(row) for column in self._judged)
+        gentle, bold, records, quiet, since = (numbers.item(row) for numbers in self._judged)
         return Drift(gentle, bold, int(records), int(quiet)), None if since == UNKNOWN else since
 
     def set(self, row: int, drift: Drift, since_anomaly: int | None) -> None:
         """Note drift and records since the last anomaly of one profile."""
         since = UNKNOWN if since_anomaly is None else since_anomaly
-        for column, number in zip(self._judged, (*drift, since), strict=True):
-            column[row] = number
+        for numbers, number in zip(self._judged, (*drift, since), strict=True):
+            numbers[row] = number
 
     def take(self, rows: Integers) -> Table:
         """Some rows; what is done to these does not change the profiles."""
@@ -131,13 +131,17 @@ class Rows:
         table = self.take(rows)
         return Changes(rows, drifts_of(table), column(table, "since_anomaly"))
 
+    def of(self, changes: Changes) -> Iterable[ProfileKey]:
+        """The profiles that have changed."""
+        return map(self.keys.__getitem__, changes.rows.tolist())
+
     def put(self, changes: Changes) -> int:
         """Have this hold from here on; by how many more of the profiles drift now."""
-        before = drifts_of(self.take(changes.rows)).drifting()
+        before = drifting(drifts_of(self.take(changes.rows)))
         after = (*changes.drifts, changes.since_anomaly)
-        for column, numbers in zip(self._judged, after, strict=True):
-            column[changes.rows] = numbers
-        return int(changes.drifts.drifting().sum()) - int(before.sum())
+        for numbers, those in zip(self._judged, after, strict=True):
+            numbers[changes.rows] = those
+        return int(drifting(changes.drifts).sum()) - int(before.sum())
 
     def opened(self, row: int, model: Model, slot: int, serial: int) -> None:
         """Note where the model of a profile lies."""

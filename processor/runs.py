@@ -93,8 +93,7 @@ class Runs(NamedTuple):
 
     def active(self, profile: int) -> tuple[Active, Standing]:
         """One profile before the batch, with what holds of all its records."""
-        active: Active = self.profiles.get(self.key(profile))
-        return active.stood()
+        return self.profiles.at(int(self.rows[profile]))
 
     def pending(self, profile: int, at: int, begin: int) -> Pending:
         """The record ``at`` of one profile as any other that waits for its score.
@@ -206,16 +205,12 @@ def _opened(draft: Draft, rows: Integers, table: Table) -> NDArray[np.bool_]:
     missing = np.flatnonzero(~found)
     if not missing.size:
         return found
-    wanted = [profiles.rows.keys[row] for row in rows[missing].tolist()]
-    asked = [
-        (key, *active.stood())
-        for key, active in zip(wanted, map(profiles.get, wanted), strict=True)
-    ]
-    open_models(draft, asked)
-    for at, (key, _, standing) in zip(missing.tolist(), asked, strict=True):
-        model = draft.models.get(standing.sha256)
-        if model is not None:
-            profiles.rows.opened(profiles.rows.row(key), model, *cache.find(standing.sha256))
+    wanted = rows[missing].tolist()
+    open_models(draft, [(profiles.rows.keys[row], *profiles.at(row)) for row in wanted])
+    for at, row in zip(missing.tolist(), wanted, strict=True):
+        sha256 = profiles.rows.standings[row].sha256
+        if sha256 in draft.models:
+            profiles.rows.opened(row, draft.models[sha256], *cache.find(sha256))
             found[at] = True
     table[missing] = profiles.rows.take(rows[missing])
     return found

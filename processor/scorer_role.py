@@ -137,7 +137,9 @@ class ScorerRole:
         def make(refused: frozenset[ProfileKey]) -> Step[Profile]:
             return compute(self._state, batch, now, self._rules, refused)
 
-        return self._store.written(make, self._log)
+        step = self._store.written(make, self._log)
+        self._store.cache.settle()
+        return step
 
     def ahead(self, step: Step[Profile]) -> Callable[[], None] | None:
         """Only where all that changes is what profiles have seen: no model, window or receipt."""
@@ -152,8 +154,7 @@ class ScorerRole:
         changes, rows = step.changes, self._state.profiles.rows
         undone = None if changes is None else rows.changes(changes.rows)
         self._state.apply(step.profiles, {}, changes=changes)
-        if self._expiry.enabled:
-            self._expiry.hear(chain(step.heard, self._scored(step)), self._now)
+        self._expiry.hear(self._heard(step), self._now)
         self._ahead = step
 
         def undo() -> None:
@@ -167,14 +168,13 @@ class ScorerRole:
         if self._ahead is not step:
             self._take_over(step)
         self._ahead = None
-        scored = self._scored(step)
         if step.timestamps:
-            active = [*filter(self._state.profiles.is_active, step.heard), *scored]
+            active = [*filter(self._state.profiles.is_active, step.heard), *self._scored(step)]
             self._silence.hear(active, min(max(step.timestamps), self._now))
         gone = [key for key, profile in step.profiles.items() if profile is None]
         for key in gone:
             self._silence.forget(key)
-        self._expiry.hear(chain(step.heard, scored), self._now)
+        self._expiry.hear(self._heard(step), self._now)
         self._expiry.forget(gone)
         self._make_room()
         if self._spill.failures > failures:
@@ -182,10 +182,13 @@ class ScorerRole:
         for path in step.discards:
             self._store.discard(path)
 
-    def _scored(self, step: Step[Profile]) -> list[ProfileKey]:
+    def _heard(self, step: Step[Profile]) -> Iterable[ProfileKey]:
+        """The profiles that a Step learnt from, or scored."""
+        return chain(step.heard, self._scored(step))
+
+    def _scored(self, step: Step[Profile]) -> Iterable[ProfileKey]:
         """The profiles that a Step scored together with others."""
-        rows = [] if step.changes is None else step.changes.rows.tolist()
-        return list(map(self._state.profiles.rows.keys.__getitem__, rows))
+        return () if step.changes is None else self._state.profiles.rows.of(step.changes)
 
     def _take_over(self, step: Step[Profile]) -> None:
         """State, models and spill as a committed Step leaves them."""

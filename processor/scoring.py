@@ -111,7 +111,7 @@ def score_runs(draft: Draft, runs: Runs, normals: Normals) -> Scored:
 def fitting(draft: Draft, runs: Runs) -> NDArray[np.bool_]:
     """Of which profiles normal records may be answered together."""
     names = np.array([each.answer_bytes <= SMALL for each in runs.names], dtype=np.bool_)
-    if not draft.windows and not draft.step.suppressions:
+    if not draft.windows:
         return names
     keys = map(runs.key, range(len(names)))
     return names & ~np.fromiter(map(draft.suppressed, keys), np.bool_, len(names))

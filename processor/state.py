@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from models.drift import NONE, Drift, drifting
 from processor.records import ProfileKey, Source
@@ -111,10 +111,6 @@ class Profiles(MutableMapping[ProfileKey, Profile]):
         drift, since = self.rows.get(row)
         return Active(profile.record, since, drift, self.rows.standings[row])
 
-    def get(self, key: ProfileKey, default: Any = None) -> Any:
-        """The profile, or ``default``: no exception, as most of those that learn are new."""
-        return self[key] if key in self._held else default
-
     def __setitem__(self, key: ProfileKey, profile: Profile) -> None:
         row = self.rows.row(key)
         if row != NO_ROW:
@@ -138,6 +134,11 @@ class Profiles(MutableMapping[ProfileKey, Profile]):
     def is_active(self, key: ProfileKey) -> bool:
         """Whether a profile is there and has a model."""
         return isinstance(self._held.get(key), Active)
+
+    def at(self, row: int) -> tuple[Active, Standing]:
+        """The profile of a row, with what holds of all its records."""
+        # Only active profiles have one.
+        return cast(Active, self[self.rows.keys[row]]).stood()
 
     def seated(self, source: Source, key: ProfileKey) -> int:
         """The row of a profile, given one if it is active and has none; else ``NO_ROW``.

@@ -13,7 +13,6 @@ import orjson
 
 from models import artifacts
 from models.artifacts import ArtifactError, Model, unpack
-from models.drift import UNKNOWN, Drift
 from models.training import train
 from processor import retrainer, scorer
 from processor.draft import Rules
@@ -219,22 +218,18 @@ class Scorer:
 
     def changed(self, step: Step[Profile]) -> dict[ProfileKey, Profile | None]:
         """The profiles that a Step changes, as they are behind it."""
-        found = dict(step.profiles)
-        rows, changes = self.state.profiles.rows, step.changes
-        if changes is not None:
-            columns = zip(*(column.tolist() for column in changes.drifts), strict=True)
-            for row, (gentle, bold, *counts), since in zip(
-                changes.rows.tolist(), columns, changes.since_anomaly.tolist(), strict=True
-            ):
-                known = None if since == UNKNOWN else since
-                drift = Drift(gentle, bold, *map(int, counts))
-                found[rows.keys[row]] = self.state.profiles[rows.keys[row]].judged(known, drift)
+        found, profiles = dict(step.profiles), self.state.profiles
+        if step.changes is not None:
+            before = profiles.rows.changes(step.changes.rows)
+            profiles.rows.put(step.changes)
+            found |= {key: profiles[key] for key in profiles.rows.of(step.changes)}
+            profiles.rows.put(before)
         return {key: then for key, then in found.items() if then != self.state.profiles.get(key)}
 
     def heard(self, step: Step[Profile]) -> set[ProfileKey]:
         """The profiles that a Step learnt from, or scored."""
-        rows = () if step.changes is None else step.changes.rows.tolist()
-        return {*step.heard, *(self.state.profiles.rows.keys[row] for row in rows)}
+        scored = () if step.changes is None else self.state.profiles.rows.of(step.changes)
+        return {*step.heard, *scored}
 
     def current(self, key: ProfileKey) -> ModelRecord:
         profile = self.state.profiles.get(key)

@@ -1,7 +1,7 @@
 """The model cache: least recently used models leave first, and whoever noted a place can tell."""
 
+import weakref
 from collections import OrderedDict
-from types import SimpleNamespace
 
 import numpy as np
 from hypothesis import given
@@ -18,8 +18,12 @@ deeds = st.lists(
 )
 
 
-def model(name: str) -> SimpleNamespace:
-    return SimpleNamespace(name=name, nbytes=SIZES[name])
+class Named:
+    """What the cache asks of a model."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.nbytes = SIZES[name]
 
 
 def used(cache: ModelCache, *noted: tuple[int, int]) -> list[bool]:
@@ -33,7 +37,7 @@ def test_it_holds_what_was_used_last_and_fits(done):
     expected: OrderedDict[str, int] = OrderedDict()
     for deed, name in done:
         if deed == "keep" and name not in expected:
-            cache.keep(name, model(name))
+            cache.keep(name, Named(name))
             expected[name] = SIZES[name]
             while sum(expected.values()) > BUDGET and len(expected) > 1:
                 expected.popitem(last=False)
@@ -53,29 +57,44 @@ def test_it_holds_what_was_used_last_and_fits(done):
 
 def test_a_place_that_another_model_took_is_not_the_first_ones():
     cache = ModelCache(BUDGET)
-    cache.keep("d", model("d"))
+    cache.keep("d", Named("d"))
     first = cache.find("d")
 
-    cache.keep("c", model("c"))
-    cache.keep("b", model("b"))
+    cache.keep("c", Named("c"))
+    cache.keep("b", Named("b"))
 
     assert first[0] in (cache.find("b")[0], cache.find("c")[0])
     assert cache.find("d") == (NOWHERE, NOWHERE)
     assert used(cache, first, cache.find("b"), (NOWHERE, NOWHERE)) == [False, True, False]
 
 
-def test_a_model_that_leaves_during_a_batch_can_be_had_until_the_next():
+def test_a_model_that_leaves_during_a_batch_can_be_had_until_it_is_through():
     cache = ModelCache(BUDGET)
-    cache.keep("d", model("d"))
+    cache.keep("d", Named("d"))
     place = cache.find("d")
     assert used(cache, place) == [True]
 
-    cache.keep("c", model("c"))
+    cache.keep("c", Named("c"))
 
     assert cache.get("d") is None
     assert cache.model(*place).name == "d"
     assert cache.model(*cache.find("c")).name == "c"
     assert used(cache, place) == [False]
+
+
+def test_a_model_that_left_is_let_go_of_once_the_batch_is_through():
+    cache = ModelCache(BUDGET)
+    cache.keep("d", held := Named("d"))
+    left, kept = weakref.ref(held), cache.find("d")
+    del held
+    assert used(cache, kept) == [True]
+    cache.keep("c", Named("c"))
+    assert left() is not None
+
+    cache.settle()
+
+    assert left() is None
+    assert cache.model(*cache.find("c")).name == "c"
 
 
 def test_of_an_empty_cache_nothing_is_there():
