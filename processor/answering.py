@@ -18,7 +18,7 @@ from processor import drifts, verdicts
 from processor.answers import rejection, tell, unscored
 from processor.draft import Draft, Pending
 from processor.names import OUTPUT_LIMIT
-from processor.normals import Column, Normals, Shared
+from processor.normals import Normals, Part
 from processor.records import TIMESTAMP, DeadLetter, Incoming, Outgoing, ProfileKey
 from processor.standing import Standing
 from processor.state import Active
@@ -56,22 +56,11 @@ def fits(draft: Draft, key: ProfileKey, standing: Standing) -> bool:
     return standing.names.answer_bytes <= SMALL and not draft.suppressed(key)
 
 
-def leave(
-    draft: Draft,
-    normals: Normals,
-    kind: str,
-    shared: Shared,
-    counts: Column,
-    positions: Column,
-    records: Sequence[Incoming],
-    since: Column,
-    observed: Column,
-    rows: Column,
-) -> None:
-    """Have normal records of one sample answered together; the columns are those of ``Normals``."""
-    normals.add(shared, counts, positions, records, since, observed, rows)
-    draft.step.timestamps += map(TIMESTAMP, records)
-    draft.told[kind, "scored", "none"] += len(records)
+def leave(draft: Draft, normals: Normals, kind: str, part: Part) -> None:
+    """Have normal records of one kind, of one sample each, answered together."""
+    normals.add(part)
+    draft.step.timestamps += map(TIMESTAMP, part.records)
+    draft.told[kind, "scored", "none"] += len(part.records)
 
 
 def answer(draft: Draft, group: Group, judged: Judged, normals: Normals, begin: int) -> None:
@@ -96,7 +85,7 @@ def answer(draft: Draft, group: Group, judged: Judged, normals: Normals, begin: 
             if drift.counted(since):
                 wealth = drift.update(wealth, numbers.p_values[start], mean)
             count = UNKNOWN if since is None else since
-            taken.append((position, group.records[at], count, group.observed[at], begin + start))
+            taken.append((group.records[at], position, count, group.observed[at], begin + start))
         else:
             item = group.pending(at)
             judgement = judgement_of(item, numbers, slice(start, end), draft, group.model)
@@ -109,10 +98,12 @@ def answer(draft: Draft, group: Group, judged: Judged, normals: Normals, begin: 
             outputs.append(asked)
             wealth = told.drift
     if taken:
+        records, *others = zip(*taken, strict=True)
         standing = group.standing
         ends = np.frombuffer(standing.ends, np.int64)[np.newaxis]
-        shared = Shared([standing.names], [standing.text], ends)
-        leave(draft, normals, key[1], shared, [len(taken)], *zip(*taken, strict=True))
+        columns = (np.array(each, dtype=np.int64) for each in ([len(taken)], *others))
+        part = Part([standing.names], [standing.text], records, ends, *columns)
+        leave(draft, normals, key[1], part)
         draft.step.heard.add(key)
     if taken or (since, wealth) != (known.since_anomaly, known.drift):
         draft.step.profiles[key] = known.judged(since, wealth)
@@ -126,8 +117,8 @@ class Numbers(NamedTuple):
     unit: list[float]
 
 
-Taken = tuple[int, Incoming, int, int, int]
-"""A normal record, in the order of ``leave``."""
+Taken = tuple[Incoming, int, int, int, int]
+"""A normal record, and its place and numbers in the order of ``Part``."""
 
 
 def one(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
-from itertools import pairwise, repeat
+from itertools import chain, pairwise, repeat
 from types import SimpleNamespace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -34,20 +34,30 @@ from processor.tracing import traceparent
 from processor.verdicts import accepted_fields, headers_of, scored_fields
 
 Floats = NDArray[np.float64]
-Column = Sequence[int] | Integers
-T = TypeVar("T")
 
 
-class Shared(NamedTuple):
-    """What the records of each of some profiles have in common, see ``Standing``.
+class Part(NamedTuple):
+    """Some normal records, profile by profile.
 
     Attributes:
-        ends: one row for each profile.
+        names, texts: of each profile's ``Standing``.
+        ends: the same, in one row for each profile.
+        counts: records of each profile.
+        positions: places of the records in the batch.
+        since: records since the last anomaly, of each; ``UNKNOWN`` where that is not known.
+        observed: epoch milliseconds of each.
+        rows: which of the rows that were judged is that of each.
     """
 
-    names: list[Names]
-    texts: list[bytes]
+    names: Sequence[Names]
+    texts: Sequence[bytes]
+    records: Sequence[Incoming]
     ends: Integers
+    counts: Integers
+    positions: Integers
+    since: Integers
+    observed: Integers
+    rows: Integers
 
 
 class Normals:
@@ -61,45 +71,12 @@ class Normals:
     def __init__(self, topics: Topics, now: int) -> None:
         self._topics = topics.anomalies, topics.accepted
         self._now = now
-        self._names: list[Names] = []
-        self._texts: list[bytes] = []
-        self._ends: list[Integers] = []
-        self._counts: list[Column] = []
-        self._positions: list[Column] = []
-        self._records: list[Incoming] = []
-        self._since: list[Column] = []
-        self._observed: list[Column] = []
-        self._rows: list[Column] = []
+        self._parts: list[Part] = []
 
-    def add(
-        self,
-        shared: Shared,
-        counts: Column,
-        positions: Column,
-        records: Sequence[Incoming],
-        since: Column,
-        observed: Column,
-        rows: Column,
-    ) -> None:
-        """Note normal records, profile by profile.
-
-        Args:
-            shared: of each profile.
-            counts: records of each.
-            positions: their places in the batch.
-            since: records since the last anomaly, of each; ``UNKNOWN`` where that is not known.
-            observed: epoch milliseconds of each.
-            rows: which of the rows that were judged is that of each.
-        """
-        self._names += shared.names
-        self._texts += shared.texts
-        self._ends.append(shared.ends)
-        self._counts.append(counts)
-        self._positions.append(positions)
-        self._records += records
-        self._since.append(since)
-        self._observed.append(observed)
-        self._rows.append(rows)
+    def add(self, part: Part) -> None:
+        """Note normal records."""
+        if part.records:
+            self._parts.append(part)
 
     def write(self, numbers: Sequence[Texts]) -> Iterable[tuple[int, list[Outgoing]]]:
         """Place in the batch, and verdict and accepted sample, of each record.
@@ -107,51 +84,58 @@ class Normals:
         Args:
             numbers: score, decision, p-value and vector of each row that was judged.
         """
-        if not self._records:
+        if not self._parts:
             return []
-        counts, positions, since, observed, rows = (
-            np.concatenate(columns)
-            for columns in (self._counts, self._positions, self._since, self._observed, self._rows)
-        )
+        part = merged(self._parts)
+        records, rows = part.records, part.rows
         fillings = [
-            *self._shared(counts),
-            filling_of(np.array(list(map(OFFSET, self._records)), dtype=np.int64)),
-            filling_of_known(since),
-            filling_of(observed),
+            *shared(part),
+            filling_of(np.array(list(map(OFFSET, records)), dtype=np.int64)),
+            filling_of_known(part.since),
+            filling_of(part.observed),
             *(number.at(rows) for number in numbers),
             filling([b"%d" % self._now]).at(np.zeros_like(rows)),
         ]
         said, taken = (composed(of, fillings, len(rows)) for of in _skeletons())
         anomalies, accepted = self._topics
-        keys, partitions = list(map(KEY, self._records)), list(map(PARTITION, self._records))
+        keys, partitions = list(map(KEY, records)), list(map(PARTITION, records))
         headers, none = headers_of("scored", "none"), repeat(None)
         told: Iterable[HeaderList] = repeat(headers)
         passed: Iterable[HeaderList | None] = none
-        if any(map(HEADERS, self._records)):
-            traces = [traceparent(record.headers) for record in self._records]
+        if any(map(HEADERS, records)):
+            traces = [traceparent(record.headers) for record in records]
             told = [[*headers, *traced] if traced else headers for traced in traces]
             passed = [list(traced) or None for traced in traces]
         now = repeat(self._now)
         verdicts = zip(repeat(anomalies), said, keys, partitions, none, none, now, told)
         samples = zip(repeat(accepted), taken, keys, partitions, none, none, repeat(0), passed)
         both = zip(map(outgoing, verdicts), map(outgoing, samples), strict=True)
-        return zip(positions.tolist(), map(list, both), strict=True)
+        return zip(part.positions.tolist(), map(list, both), strict=True)
 
-    def _shared(self, counts: Integers) -> Iterable[Texts]:
-        """What the records of a profile have in common, for each record; in the order of holes."""
-        profile = np.repeat(np.arange(len(counts)), counts)
-        firsts = (np.cumsum(counts) - counts).tolist()
-        places, place = numbered([PLACE(self._records[at]) for at in firsts])
-        names, name = numbered(self._names)
-        text, ends = joined(self._texts)
-        field_ends = np.concatenate(self._ends)
-        begins = ends - field_ends[:, -1]
-        yield filling([b'"%b-%d-' % (topic.encode(), number) for topic, number in places]).at(
-            place[profile]
-        )
-        for starts, stops in pairwise((np.zeros_like(begins), *field_ends.T)):
-            yield Texts(text, begins + starts, begins + stops).at(profile)
-        yield filling([found.text for found in names]).at(name[profile])
+
+def merged(parts: Sequence[Part]) -> Part:
+    """Some parts as one."""
+    names, texts, records, *numbers = zip(*parts, strict=True)
+    flat = chain.from_iterable
+    return Part(
+        list(flat(names)), list(flat(texts)), list(flat(records)), *map(np.concatenate, numbers)
+    )
+
+
+def shared(part: Part) -> Iterable[Texts]:
+    """What the records of a profile have in common, for each record; in the order of holes."""
+    profile = np.repeat(np.arange(len(part.counts)), part.counts)
+    firsts = (np.cumsum(part.counts) - part.counts).tolist()
+    places, place = numbered([PLACE(part.records[at]) for at in firsts])
+    names, name = numbered(part.names)
+    text, ends = joined(part.texts)
+    begins = ends - part.ends[:, -1]
+    yield filling([b'"%b-%d-' % (topic.encode(), number) for topic, number in places]).at(
+        place[profile]
+    )
+    for starts, stops in pairwise((np.zeros_like(begins), *part.ends.T)):
+        yield Texts(text, begins + starts, begins + stops).at(profile)
+    yield filling([found.text for found in names]).at(name[profile])
 
 
 def filling(texts: Sequence[bytes]) -> Texts:

@@ -18,7 +18,7 @@ from models.judging import Judged, judge, judge_at
 from models.texts import Integers, Texts, together
 from processor.answering import SMALL, Group, Numbers, answer, judgement_of, leave, one
 from processor.draft import Draft, Floats, Pending
-from processor.normals import Normals, Shared, filling_of, filling_of_vectors
+from processor.normals import Normals, Part, filling_of, filling_of_vectors
 from processor.records import ProfileKey
 from processor.rows import Changes, column, drifts_of
 from processor.runs import Runs
@@ -220,10 +220,15 @@ def answer_normal(
     """
     counts = np.bincount(profile[wanted], minlength=len(runs.rows))
     held = counts > 0
-    texts = list(map(runs.profiles.rows.texts.__getitem__, runs.rows[held].tolist()))
-    shared = Shared(list(compress(runs.names, held.tolist())), texts, runs.table["ends"][held])
-    leave(
-        draft, normals, ROWS_KIND, shared, counts[held], runs.positions[wanted],
+    part = Part(
+        list(compress(runs.names, held.tolist())),
+        list(map(runs.profiles.rows.texts.__getitem__, runs.rows[held].tolist())),
         list(compress(runs.records, wanted.tolist())),
-        since[wanted], runs.observed[wanted], np.flatnonzero(wanted),
-    )  # fmt: skip
+        runs.table["ends"][held],
+        counts[held],
+        runs.positions[wanted],
+        since[wanted],
+        runs.observed[wanted],
+        np.flatnonzero(wanted),
+    )
+    leave(draft, normals, ROWS_KIND, part)

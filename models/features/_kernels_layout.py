@@ -130,6 +130,15 @@ def _digits(at, end, found):
     return at, found
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _zeros(at, end):
+    """Zeros at ``at``."""
+    begin = at
+    while at < end and _byte(at) == ZERO:
+        at += 1
+    return at - begin
+
+
 @njit(nogil=True, cache=True)
 def _number(at, end, whole, bits, value):
     """Where the JSON number at ``at`` ends; -1 where there is none that is plainly a double.
@@ -154,6 +163,8 @@ def _number(at, end, whole, bits, value):
             return -1
         power += dot - at
         many += at - dot
+        if _byte(first) == ZERO:
+            many -= 1 + _zeros(dot, at)
     if many > DIGITS:
         return -1
     shortest = not plain and many <= DECIMAL and (_byte(at - 1) != ZERO or at == dot + 1)
