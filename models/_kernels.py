@@ -10,7 +10,8 @@ offsets in it are relative to its first word. Floats and small integers share th
     …  the parts' data
 
 A score is the weighted mean of the parts' scores, each standardised. numba's cache knows only a
-kernel's own file, so kernels of different files never call one another, but for ``_memory.py``.
+kernel's own file, so kernels of different files never call one another, but for ``_memory.py`` and
+``_nearest.py``.
 """
 
 # numba types a kernel by what it is called with.
@@ -21,7 +22,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from models._memory import at_address, prefetch
+from models._lanes import LANES
+from models._memory import at_address
+from models._nearest import FIVE, distances, mean_of_five, padded, project
 
 FOREST, GAUSSIAN, DEVIATION, NEIGHBORS, EXTREMES = 0, 1, 2, 3, 4
 HEADER_WORDS = 4
@@ -30,9 +33,6 @@ CHUNK = 256
 # Bytes of the next model that are fetched while one is at work, at most: they have to wait in the
 # second of the caches.
 AHEAD = 65_536
-LINE = 64
-# From so many rows on they are compared with the samples of a model side by side.
-MANY = 64
 WALK_DEPTH = 128
 HUGE = 1e150
 # What a part that finds a row normal still has to say about why it is abnormal.
@@ -269,7 +269,7 @@ def _see(views, part, data, row, used, width, seen):
     """A row as a neighbours part compares it, into ``seen``.
 
     Gives where the samples begin, how many features they have, how many of them the row has.
-    Whitened parts see all the features that they know of, or nothing.
+    Whitened parts see all the features that they know of, or nothing. ``seen`` has ``padded`` room.
     """
     f32, _, _, _, i64, f64 = views
     how = f64[part + 7]
@@ -279,17 +279,20 @@ def _see(views, part, data, row, used, width, seen):
             value = row[feature]
             seen[feature] = warp(value, how) if value == value else value
         return 2 * data, width, used
-    matrix = 2 * (data + 2 * known)
-    seen[:known] = 0.0
     for k in range(known):
         value = row[i64[data + k]]
         if value != value:
             return 0, 0, 0
-        value = warp(value * f64[data + known + k], how)
-        # Those before the k-th are 0: a loop that begins at 0 is compiled to vector instructions.
-        factors = f32[matrix + k * known : matrix + (k + 1) * known]
-        for axis in range(known):
-            seen[axis] += value * factors[axis]
+        seen[k] = warp(value * f64[data + known + k], how)
+    matrix = 2 * (data + 2 * known)
+    if i64[part + 5] >= LANES:
+        project(f32.ctypes.data + 4 * matrix, known, seen)
+    else:
+        for axis in range(known - 1, -1, -1):
+            total = 0.0
+            for k in range(axis + 1):
+                total += seen[k] * f32[matrix + k * known + axis]
+            seen[axis] = total
     return matrix + 2 * ((known * known + 1) // 2), known, known
 
 
@@ -307,27 +310,6 @@ def _column(f32, first, samples, feature):
 
 
 @njit(nogil=True, cache=True)
-def _add_complete(f32, first, samples, seen, width, total):
-    """Add |row − sample| of all features to the totals, four features at a time: fewer stores."""
-    feature = 0
-    while feature + 4 <= width:
-        v0, v1 = np.float32(seen[feature]), np.float32(seen[feature + 1])
-        v2, v3 = np.float32(seen[feature + 2]), np.float32(seen[feature + 3])
-        c0 = _column(f32, first, samples, feature)
-        c1 = _column(f32, first, samples, feature + 1)
-        c2 = _column(f32, first, samples, feature + 2)
-        c3 = _column(f32, first, samples, feature + 3)
-        for s in range(samples):
-            total[s] += (abs(v0 - c0[s]) + abs(v1 - c1[s])) + (abs(v2 - c2[s]) + abs(v3 - c3[s]))
-        feature += 4
-    while feature < width:
-        value, column = np.float32(seen[feature]), _column(f32, first, samples, feature)
-        for s in range(samples):
-            total[s] += abs(value - column[s])
-        feature += 1
-
-
-@njit(nogil=True, cache=True)
 def _distances(f32, first, samples, gaps, ages, seen, used, width, total, shared):
     """Mean over the shared features of |row − sample| for each training sample, by age.
 
@@ -335,9 +317,6 @@ def _distances(f32, first, samples, gaps, ages, seen, used, width, total, shared
     """
     total[:samples] = np.float32(0.0)
     shared[:samples] = np.float32(0.0)
-    if not gaps and used == width:
-        _add_complete(f32, first, samples, seen, width, total)
-        width = 0
     for feature in range(width):
         if seen[feature] != seen[feature]:
             continue
@@ -382,43 +361,6 @@ def _nearest(total, samples, wanted, nearest, which):
     return found
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _among_five(x, a, b, c, d, e):
-    """The five least, ascending, once one more was looked at."""
-    if x < e:
-        x, a = max(a, x), min(a, x)
-        x, b = max(b, x), min(b, x)
-        x, c = max(c, x), min(c, x)
-        x, d = max(d, x), min(d, x)
-        e = min(e, x)
-    return a, b, c, d, e
-
-
-@njit(nogil=True, cache=True)
-def _mean_of_five(total, samples, ahead):
-    """Mean of the five least finite totals, NaN without any.
-
-    The usual number of neighbours: five registers take half the time of an array. From the newest
-    on: it is the nearest where recency counts, and then few others are looked at. Meanwhile the
-    next model is fetched: as much at once as there are lines would have to wait for one another.
-    """
-    a = b = c = d = e = np.float32(np.inf)
-    line = ahead[0]
-    fetched = min(samples, (ahead[1] - line + LINE - 1) // LINE)
-    for s in range(fetched):
-        prefetch(line + s * LINE)
-        a, b, c, d, e = _among_five(total[samples - 1 - s], a, b, c, d, e)
-    ahead[0] = line + fetched * LINE
-    for s in range(samples - 1 - fetched, -1, -1):
-        a, b, c, d, e = _among_five(total[s], a, b, c, d, e)
-    mean, found = 0.0, 0
-    for x in (a, b, c, d, e):
-        if x < np.float32(np.inf):
-            mean += np.float64(x)
-            found += 1
-    return mean / found if found > 0 else np.nan
-
-
 @njit(nogil=True, cache=True)
 def _mean_nearest(nearest, found):
     mean = 0.0
@@ -428,131 +370,38 @@ def _mean_nearest(nearest, found):
 
 
 @njit(nogil=True, cache=True)
-def _neighbors(views, part, data, z, used, rows, width, scores, seen, total, shared, ahead):
+def _neighbors(views, part, data, z, used, rows, width, scores, room, ahead):
+    seen, asked, total, shared, ages, weights = room
     f32, _, _, _, i64, f64 = views
     samples, wanted, gaps = i64[part + 5], i64[part + 6] >> 1, (i64[part + 6] & 1) == 1
     nearest = np.empty(wanted, dtype=np.float32)
     which = np.empty(wanted, dtype=np.int64)
-    ages = np.empty(samples, dtype=np.float32)
     _ages(samples, f64[part + 8], ages)
-    together = rows >= MANY and wanted == 5 and not gaps
-    if together:
-        _neighbors_together(views, part, data, z, used, rows, width, scores, seen, ages)
+    known = i64[part + 9] if i64[part + 9] != 0 else width
+    inverse = np.float32(1.0) / np.float32(known)
+    for s in range(samples):
+        weights[s] = ages[s] * inverse
+    total = total[: padded(samples)]
+    total[samples:] = np.float32(np.inf)
     for r in range(rows):
-        if together and (i64[part + 9] != 0 or used[r] == width):
-            continue
         first, features, there = _see(views, part, data, z[r], used[r], width, seen)
         if there <= 0:
             scores[r] = np.nan
             continue
-        _distances(f32, first, samples, gaps, ages, seen, there, features, total, shared)
-        if wanted == 5:
-            scores[r] = -_mean_of_five(total, samples, ahead)
+        if there == known and not gaps and samples >= LANES:
+            for feature in range(features):
+                asked[feature] = seen[feature]
+            ahead[0] = distances(
+                f32.ctypes.data + 4 * first, samples, asked[:features],
+                weights.ctypes.data, total.ctypes.data, ahead[0], ahead[1],
+            )  # fmt: skip
+        else:
+            _distances(f32, first, samples, gaps, ages, seen, there, features, total, shared)
+        if wanted == FIVE:
+            scores[r] = -mean_of_five(total)
         else:
             found = _nearest(total, samples, wanted, nearest, which)
             scores[r] = -_mean_nearest(nearest, found)
-
-
-@njit(nogil=True, cache=True)
-def _neighbors_together(views, part, data, z, used, rows, width, scores, seen, ages):
-    """Scores of the rows that have all that is compared; NaN where nothing can be.
-
-    What ``_distances`` and ``_mean_of_five`` would give: side by side the rows are compared with
-    two samples after two others, so that the five least distances of each are kept by vector
-    instructions, too.
-    """
-    i64 = views[4]
-    known = i64[part + 9]
-    asking = np.empty((max(width, known), rows), dtype=np.float32)
-    which = np.empty(rows, dtype=np.int64)
-    count = features = first = 0
-    for r in range(rows):
-        if known == 0 and used[r] != width:
-            continue
-        begin, compared, there = _see(views, part, data, z[r], used[r], width, seen)
-        if there <= 0:
-            scores[r] = np.nan
-            continue
-        for feature in range(compared):
-            asking[feature, count] = np.float32(seen[feature])
-        which[count] = r
-        count, first, features = count + 1, begin, compared
-    if count > 0:
-        _five_nearest(views[0], first, ages, asking[:features], which[:count], scores)
-
-
-@njit(nogil=True, cache=True)
-def _five_nearest(f32, first, ages, asking, which, scores):
-    """Minus the mean distance to the five nearest samples of many rows, into ``scores[which]``.
-
-    Args:
-        first: where the samples begin.
-        asking: the rows, a row for each feature, (features, rows or more).
-    """
-    samples = ages.size
-    features, count = asking.shape[0], which.size
-    inverse = np.float32(1.0) / np.float32(features)
-    total, other = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
-    least = np.full((5, count), np.float32(np.inf))
-    for s in range(0, samples, 2):
-        weight, next_weight = ages[s] * inverse, np.float32(np.nan)
-        t = s
-        if s + 1 < samples:
-            t = s + 1
-            next_weight = ages[t] * inverse
-        _add_pair(f32, first, samples, features, s, t, asking, total, other)
-        _keep_five(total, other, weight, next_weight, least)
-    for k in range(count):
-        mean, found = 0.0, 0
-        for rank in range(5):
-            if least[rank, k] < np.float32(np.inf):
-                mean += np.float64(least[rank, k])
-                found += 1
-        scores[which[k]] = -(mean / found) if found > 0 else np.nan
-
-
-@njit(nogil=True, cache=True)
-def _add_pair(f32, first, samples, features, s, t, asking, total, other):
-    """Sums of |difference| of all that ask to samples ``s`` and ``t``, as ``_add_complete``."""
-    total[:] = np.float32(0.0)
-    other[:] = np.float32(0.0)
-    feature = 0
-    while feature + 4 <= features:
-        c0 = _column(f32, first, samples, feature)
-        c1 = _column(f32, first, samples, feature + 1)
-        c2 = _column(f32, first, samples, feature + 2)
-        c3 = _column(f32, first, samples, feature + 3)
-        s0, s1, s2, s3 = c0[s], c1[s], c2[s], c3[s]
-        t0, t1, t2, t3 = c0[t], c1[t], c2[t], c3[t]
-        a0, a1 = asking[feature], asking[feature + 1]
-        a2, a3 = asking[feature + 2], asking[feature + 3]
-        for k in range(total.size):
-            x0, x1, x2, x3 = a0[k], a1[k], a2[k], a3[k]
-            total[k] += (abs(x0 - s0) + abs(x1 - s1)) + (abs(x2 - s2) + abs(x3 - s3))
-            other[k] += (abs(x0 - t0) + abs(x1 - t1)) + (abs(x2 - t2) + abs(x3 - t3))
-        feature += 4
-    while feature < features:
-        column, a0 = _column(f32, first, samples, feature), asking[feature]
-        s0, t0 = column[s], column[t]
-        for k in range(total.size):
-            total[k] += abs(a0[k] - s0)
-            other[k] += abs(a0[k] - t0)
-        feature += 1
-
-
-@njit(nogil=True, cache=True)
-def _keep_five(total, other, weight, next_weight, least):
-    """Put two weighed distances of each that asks among its five least, ascending; NaN is none."""
-    a, b, c, d, e = least[0], least[1], least[2], least[3], least[4]
-    for k in range(total.size):
-        va, vb, vc, vd, ve = a[k], b[k], c[k], d[k], e[k]
-        for x in (total[k] * weight, other[k] * next_weight):
-            va, x = (x, va) if x < va else (va, x)
-            vb, x = (x, vb) if x < vb else (vb, x)
-            vc, x = (x, vc) if x < vc else (vc, x)
-            vd, x = (x, vd) if x < vd else (vd, x)
-            ve = x if x < ve else ve
-        a[k], b[k], c[k], d[k], e[k] = va, vb, vc, vd, ve
 
 
 @njit(nogil=True, cache=True)
@@ -635,23 +484,31 @@ def _scratch(i64):
 @njit(nogil=True, cache=True)
 def _room(widest, samples):
     """Scratch space for a chunk of rows."""
+    most = padded(samples)
     return (
         np.empty((CHUNK, widest)),
-        np.empty(widest),
         np.empty(CHUNK, dtype=np.int64),
         np.empty(CHUNK),
         np.empty(CHUNK),
         np.empty(CHUNK),
-        np.empty(samples, dtype=np.float32),
-        np.empty(samples, dtype=np.float32),
-        np.zeros(2, dtype=np.int64),
+        (
+            np.empty(padded(widest)),
+            np.empty(widest, dtype=np.float32),
+            np.empty(most, dtype=np.float32),
+            np.empty(most, dtype=np.float32),
+            np.empty(most, dtype=np.float32),
+            np.empty(most, dtype=np.float32),
+        ),
     )
 
 
 @njit(nogil=True, cache=True)
-def _score_rows(words, count, values, at, out, done, room):
-    """Score ``count`` rows that begin at ``values[at]`` by one model, into ``out[done:]``."""
-    z, seen, used, scores, total, weights, distances, shared, ahead = room
+def _score_rows(words, count, values, at, out, done, room, ahead):
+    """Score ``count`` rows that begin at ``values[at]`` by one model, into ``out[done:]``.
+
+    Meanwhile the memory from ``ahead[0]`` to ``ahead[1]`` is fetched.
+    """
+    z, used, scores, total, weights, space = room
     views = _views(words)
     i64, f64 = views[4], views[5]
     width = i64[0]
@@ -671,9 +528,7 @@ def _score_rows(words, count, values, at, out, done, room):
             if kind == FOREST:
                 _forest(views, part, data, z, used, rows, width, scores)
             elif kind == NEIGHBORS:
-                _neighbors(
-                    views, part, data, z, used, rows, width, scores, seen, distances, shared, ahead
-                )
+                _neighbors(views, part, data, z, used, rows, width, scores, space, ahead)
             elif kind == EXTREMES:
                 for r in range(rows):
                     scores[r] = _extremes(f64, data, z[r], width)
@@ -699,7 +554,8 @@ def score_block(words, values, rows, out):
     A row's score never depends on the other rows of the call.
     """
     width, samples = _scratch(words.view(np.int64))
-    _score_rows(words, rows, values, 0, out, 0, _room(width, samples))
+    nothing = np.zeros(2, dtype=np.int64)
+    _score_rows(words, rows, values, 0, out, 0, _room(width, samples), nothing)
 
 
 @njit(nogil=True, cache=True)
@@ -713,7 +569,7 @@ def score_models(addresses, sizes, counts, values, out):
         width, most = _scratch(at_address(addresses[g], sizes[g]).view(np.int64))
         widest, samples = max(widest, width), max(samples, most)
     room = _room(widest, samples)
-    ahead = room[8]
+    ahead = np.zeros(2, dtype=np.int64)
     at = done = 0
     for g in range(addresses.size):
         ahead[0] = ahead[1] = 0
@@ -721,7 +577,7 @@ def score_models(addresses, sizes, counts, values, out):
             ahead[0] = addresses[g + 1]
             ahead[1] = ahead[0] + min(8 * sizes[g + 1], AHEAD)
         words = at_address(addresses[g], sizes[g])
-        _score_rows(words, counts[g], values, at, out, done, room)
+        _score_rows(words, counts[g], values, at, out, done, room, ahead)
         at += counts[g] * np.int64(words[0])
         done += counts[g]
 
@@ -852,7 +708,7 @@ def explain_block(words, values, rows, out):
     views = _views(words)
     i64, f64 = views[4], views[5]
     width, samples = _scratch(i64)
-    row, shares, seen = np.empty(width), np.empty(width), np.empty(width)
+    row, shares, seen = np.empty(width), np.empty(width), np.empty(padded(width))
     distances = np.empty(samples, dtype=np.float32)
     shared = np.empty(samples, dtype=np.float32)
     parts = HEADER_WORDS + (3 * width if i64[2] == 1 else 0)

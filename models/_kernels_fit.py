@@ -1,8 +1,7 @@
 """Compiled fitting: robust scales, whitening, and leave-one-out scores.
 
-``_ages`` and ``_mean_of_five`` stand in ``_kernels.py``, too, and ``_add_pair`` and ``_keep_five``
-for samples that lie otherwise; they have to add and compare in the same order. A kernel that is
-called from another file goes on in its old form in that file's cache once it is changed.
+A kernel that is called from another file goes on in its old form in that file's cache once it is
+changed: none are, but for those of ``_nearest.py``.
 """
 
 # numba types a kernel by what it is called with.
@@ -13,10 +12,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from models._lanes import LANES
+from models._nearest import FIVE, distances, mean_of_five, padded
+
 # A MAD times this estimates the standard deviation of normal samples.
 MAD_TO_DEVIATION = 1.482602218505602
-FIVE = 5
-"""The usual number of neighbours, for which there are ways of its own."""
 
 
 @njit(nogil=True, cache=True)
@@ -181,111 +181,78 @@ def leave_one_out_deviations(columns, order, noise, cap, constant, left_out):
 
 
 @njit(nogil=True, cache=True)
-def _ages(samples, recency, ages):
-    """How much the distance to each training sample counts: the older, the more."""
-    step = recency / max(samples, 1)
-    for s in range(samples):
-        ages[s] = np.float32(1.0 + step * (samples - 1 - s))
+def _turned(samples, recency, factor):
+    """How much distances count, the older the more, times ``factor``.
 
-
-@njit(nogil=True, cache=True)
-def _weigh(total, ages, factor, weighed):
-    """A loop that begins at 0 in all arrays: only such a one is compiled to vector instructions."""
-    for k in range(total.size):
-        weighed[k] = total[k] * (ages[k] * factor)
-
-
-@njit(nogil=True, cache=True)
-def _turn(total, sample, factor, ages, turned):
-    """Totals in the order of age, times what it counts; without the sample's own, the oldest.
-
-    Ages run backwards in a circle from the sample, so that it is scored as if it were the next
-    after the others: what a new record will meet.
+    That of sample i to sample j at n + j − i; NaN for the sample itself, which is never among its
+    nearest. Ages run backwards in a circle from each sample, so that it is scored as if it were the
+    next after the others: what a new record will meet.
     """
-    newer = total.size - sample
-    _weigh(total[sample:], ages[:newer], factor, turned[:newer])
-    _weigh(total[:sample], ages[newer:], factor, turned[newer:])
-    turned[0] = np.float32(np.inf)
-
-
-@njit(nogil=True, cache=True)
-def _left_out(columns, sample, own, wanted, ages, nearest, room):
-    """Mean distance of a sample to its ``wanted`` nearest others, NaN without any; with gaps."""
-    width, samples = columns.shape
-    total, shared, turned = room
-    total[:] = np.float32(0.0)
-    shared[:] = np.float32(0.0)
-    for feature in range(width):
-        column = columns[feature]
-        value = column[sample]
-        if value != value:
-            continue
-        for s in range(samples):
-            if column[s] == column[s]:
-                total[s] += abs(value - column[s])
-                shared[s] += np.float32(1.0)
+    step = recency / max(samples, 1)
+    weights = np.empty(2 * samples, dtype=np.float32)
     for s in range(samples):
-        enough = shared[s] > 0 and 2.0 * shared[s] >= own
-        total[s] = total[s] / shared[s] if enough else np.float32(np.inf)
-    _turn(total, sample, np.float32(1.0), ages, turned)
-    return _mean_of(turned, samples, wanted, nearest)
+        age = np.float32(1.0 + step * (samples - 1 - s))
+        weights[s] = weights[samples + s] = age * factor
+    weights[samples:][:1] = np.float32(np.nan)
+    return weights
 
 
 @njit(nogil=True, cache=True)
-def _leave_out(columns, first, stride, wanted, ages, nearest, room, left_out):
+def _leave_out(columns, first, stride, wanted, recency, left_out):
     """Mean distance to the nearest others of every ``stride``-th sample from ``first`` on, no gaps.
 
-    Two are compared with all samples at once: half as much is read.
+    Args:
+        columns: (d, n), n at least ``LANES``.
     """
     width, samples = columns.shape
-    total, other, turned = room
-    factor = np.float32(1.0) / np.float32(max(width, 1))
-    for s in range(first, samples, 2 * stride):
-        t = s + stride if s + stride < samples else s
-        _add_pair(columns, s, t, columns, total, other)
-        _turn(total, s, factor, ages, turned)
-        left_out[s] = _mean_of(turned, samples, wanted, nearest)
-        if t != s:
-            _turn(other, t, factor, ages, turned)
-            left_out[t] = _mean_of(turned, samples, wanted, nearest)
+    weights = _turned(samples, recency, np.float32(1.0) / np.float32(max(width, 1)))
+    total = np.full(padded(samples), np.float32(np.inf))
+    asked, nearest = np.empty(width, dtype=np.float32), np.empty(wanted, dtype=np.float32)
+    for s in range(first, samples, stride):
+        asked[:] = columns[:, s]
+        weights_at = weights[samples - s :].ctypes.data
+        distances(columns.ctypes.data, samples, asked, weights_at, total.ctypes.data, 0, 0)
+        left_out[s] = _mean_of(total, wanted, nearest)
 
 
 @njit(nogil=True, cache=True)
-def _mean_of(total, samples, wanted, nearest):
-    if wanted == FIVE:
-        return _mean_of_five(total, samples)
-    return _mean_nearest(total, samples, wanted, nearest)
+def _leave_out_gaps(columns, first, stride, wanted, recency, left_out):
+    """The same over the features that both have, at least half of the sample's own; of any n."""
+    width, samples = columns.shape
+    weights = _turned(samples, recency, np.float32(1.0))
+    total = np.full(padded(samples), np.float32(np.inf))
+    shared, nearest = np.empty(samples, dtype=np.float32), np.empty(wanted, dtype=np.float32)
+    for sample in range(first, samples, stride):
+        total[:samples] = np.float32(0.0)
+        shared[:] = np.float32(0.0)
+        own = 0
+        for feature in range(width):
+            column = columns[feature]
+            value = column[sample]
+            if value != value:
+                continue
+            own += 1
+            for s in range(samples):
+                if column[s] == column[s]:
+                    total[s] += abs(value - column[s])
+                    shared[s] += np.float32(1.0)
+        counted = weights[samples - sample :]
+        for s in range(samples):
+            enough = shared[s] > 0 and 2.0 * shared[s] >= own
+            total[s] = total[s] / shared[s] * counted[s] if enough else np.float32(np.inf)
+        left_out[sample] = _mean_of(total, wanted, nearest)
 
 
 @njit(nogil=True, cache=True)
-def _mean_of_five(total, samples):
-    """Mean of the five least finite totals, NaN without any.
-
-    The usual number of neighbours: five registers take half the time of an array. From the newest
-    on: it is the nearest where recency counts, and then few others are looked at.
-    """
-    a = b = c = d = e = np.float32(np.inf)
-    for s in range(samples - 1, -1, -1):
-        x = total[s]
-        if x < e:
-            x, a = max(a, x), min(a, x)
-            x, b = max(b, x), min(b, x)
-            x, c = max(c, x), min(c, x)
-            x, d = max(d, x), min(d, x)
-            e = min(e, x)
-    mean, found = 0.0, 0
-    for x in (a, b, c, d, e):
-        if x < np.float32(np.inf):
-            mean += np.float64(x)
-            found += 1
-    return mean / found if found > 0 else np.nan
+def _mean_of(total, wanted, nearest):
+    return mean_of_five(total) if wanted == FIVE else _mean_nearest(total, wanted, nearest)
 
 
 @njit(nogil=True, cache=True)
-def _mean_nearest(total, samples, wanted, nearest):
+def _mean_nearest(total, wanted, nearest):
     """Mean of the ``wanted`` least finite totals, NaN without any."""
     nearest[:] = np.float32(np.inf)
-    for s in range(samples - 1, -1, -1):
+    for s in range(total.size - 1, -1, -1):
         at = wanted
         while at > 0 and nearest[at - 1] > total[s]:
             if at < wanted:
@@ -302,110 +269,6 @@ def _mean_nearest(total, samples, wanted, nearest):
 
 
 @njit(nogil=True, cache=True)
-def _room(samples):
-    return (
-        np.empty(samples, dtype=np.float32),
-        np.empty(samples, dtype=np.float32),
-        np.empty(samples, dtype=np.float32),
-    )
-
-
-@njit(nogil=True, cache=True)
-def _turned_ages(ages, factor, stride):
-    """What distances count times ``factor``, as samples ``stride`` apart find them side by side.
-
-    Sample i counts sample j as age j − i, in a circle: element (u % stride, u // stride) with
-    u = n + i − j. NaN for the sample itself, which is never among its nearest.
-    """
-    samples = ages.size
-    turned = np.full((stride, 2 * samples // stride + 1), np.float32(np.nan))
-    for u in range(1, 2 * samples):
-        if u != samples:
-            turned[u % stride, u // stride] = ages[(2 * samples - u) % samples] * factor
-    return turned
-
-
-@njit(nogil=True, cache=True)
-def _leave_out_together(columns, first, stride, ages, left_out):
-    """As ``_leave_out`` for five neighbours, faster for more than a hundred samples that ask.
-
-    Side by side they are compared with two samples after two others, so that the five least
-    distances of each are kept by vector instructions, too.
-    """
-    width, samples = columns.shape
-    asking = np.ascontiguousarray(columns[:, first::stride])
-    count = asking.shape[1]
-    factor = np.float32(1.0) / np.float32(max(width, 1))
-    turned = _turned_ages(ages, factor, stride)
-    total, other = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
-    least = np.full((FIVE, count), np.float32(np.inf))
-    nothing = np.full(count, np.float32(np.nan))
-    for s in range(0, samples, 2):
-        begin = samples + first - s
-        weights = turned[begin % stride, begin // stride :]
-        if s + 1 < samples:
-            begin -= 1
-            next_weights = turned[begin % stride, begin // stride :]
-            _add_pair(columns, s, s + 1, asking, total, other)
-        else:
-            next_weights = nothing
-            _add_pair(columns, s, s, asking, total, other)
-        _keep_five(total, other, weights, next_weights, least)
-    for k in range(count):
-        mean, found = 0.0, 0
-        for rank in range(FIVE):
-            if least[rank, k] < np.float32(np.inf):
-                mean += np.float64(least[rank, k])
-                found += 1
-        left_out[first + k * stride] = mean / found if found > 0 else np.nan
-
-
-@njit(nogil=True, cache=True)
-def _add_pair(columns, s, t, asking, total, other):
-    """Sums of |difference| of all that ask to samples ``s`` and ``t``.
-
-    Four features at a time: storing is what takes longest.
-    """
-    width, count = asking.shape
-    total[:] = np.float32(0.0)
-    other[:] = np.float32(0.0)
-    feature = 0
-    while feature + 4 <= width:
-        c0, c1 = columns[feature], columns[feature + 1]
-        c2, c3 = columns[feature + 2], columns[feature + 3]
-        s0, s1, s2, s3 = c0[s], c1[s], c2[s], c3[s]
-        t0, t1, t2, t3 = c0[t], c1[t], c2[t], c3[t]
-        a0, a1 = asking[feature], asking[feature + 1]
-        a2, a3 = asking[feature + 2], asking[feature + 3]
-        for k in range(count):
-            x0, x1, x2, x3 = a0[k], a1[k], a2[k], a3[k]
-            total[k] += (abs(s0 - x0) + abs(s1 - x1)) + (abs(s2 - x2) + abs(s3 - x3))
-            other[k] += (abs(t0 - x0) + abs(t1 - x1)) + (abs(t2 - x2) + abs(t3 - x3))
-        feature += 4
-    while feature < width:
-        s0, t0, a0 = columns[feature, s], columns[feature, t], asking[feature]
-        for k in range(count):
-            total[k] += abs(s0 - a0[k])
-            other[k] += abs(t0 - a0[k])
-        feature += 1
-
-
-@njit(nogil=True, cache=True)
-def _keep_five(total, other, weights, next_weights, least):
-    """Put two weighed distances of each that asks among its five least, ascending; NaN is none."""
-    a, b, c, d, e = least[0], least[1], least[2], least[3], least[4]
-    for k in range(total.size):
-        va, vb, vc, vd, ve = a[k], b[k], c[k], d[k], e[k]
-        for x in (total[k] * weights[k], other[k] * next_weights[k]):
-            va, x = (x, va) if x < va else (va, x)
-            vb, x = (x, vb) if x < vb else (vb, x)
-            vc, x = (x, vc) if x < vc else (vc, x)
-            vd, x = (x, vd) if x < vd else (vd, x)
-            ve = x if x < ve else ve
-        a[k], b[k], c[k], d[k], e[k] = va, vb, vc, vd, ve
-
-
-@njit(nogil=True, cache=True)
 def leave_one_out_neighbors(columns, wanted, recency, every, left_out):
     """Mean distance of samples to their ``wanted`` nearest others, into ``left_out`` (n,).
 
@@ -414,30 +277,13 @@ def leave_one_out_neighbors(columns, wanted, recency, every, left_out):
     The distance is the mean |difference| over the features that both have, at least half of the
     sample's own, times 1 + ``recency`` · age / n. ``columns``: (d, n) float32, NaN where absent.
     """
-    width, samples = columns.shape
-    gaps = False
-    present = np.zeros(samples, dtype=np.int64)
-    for feature in range(width):
-        for s in range(samples):
-            if columns[feature, s] == columns[feature, s]:
-                present[s] += 1
-            else:
-                gaps = True
-    ages = np.empty(samples, dtype=np.float32)
-    _ages(samples, recency, ages)
+    samples = columns.shape[1]
     left_out[:] = np.nan
-    room = _room(samples)
-    nearest = np.empty(wanted, dtype=np.float32)
-    if gaps:
-        for sample in range(samples - 1, -1, -every):
-            left_out[sample] = _left_out(
-                columns, sample, present[sample], wanted, ages, nearest, room
-            )
-    elif wanted == FIVE:
-        _leave_out_together(columns, (samples - 1) % every, every, ages, left_out)
+    first = (samples - 1) % every
+    if samples < LANES or np.isnan(columns).any():
+        _leave_out_gaps(columns, first, every, wanted, recency, left_out)
     else:
-        first = (samples - 1) % every
-        _leave_out(columns, first, every, wanted, ages, nearest, room, left_out)
+        _leave_out(columns, first, every, wanted, recency, left_out)
 
 
 @njit(nogil=True, cache=True)
@@ -563,16 +409,15 @@ def decorrelate(samples, folds, wanted, recency, every, least, axes, columns, le
     shrinkage = 1.0
     if spread > 0.0:
         shrinkage = min(max((fourth / n - norm) / n / spread, 0.0), 1.0)
-    room = _room(n)
-    nearest = np.empty(wanted, dtype=np.float32)
-    ages = np.empty(n, dtype=np.float32)
-    _ages(n, recency, ages)
     features, sums = samples.T.copy(), np.empty(n)
     left_out[:] = np.nan
     for fold in range(min(folds, n)):
         held = (n - fold + folds - 1) // folds
         _whiten(squares - fold_squares[fold], max(n - held, 1), shrinkage, least, axes)
         _rotate(features, axes, sums, columns)
-        _leave_out(columns, fold, folds * every, wanted, ages, nearest, room, left_out)
+        if n < LANES:
+            _leave_out_gaps(columns, fold, folds * every, wanted, recency, left_out)
+        else:
+            _leave_out(columns, fold, folds * every, wanted, recency, left_out)
     _whiten(squares, n, shrinkage, least, axes)
     _rotate(features, axes, sums, columns)

@@ -1,0 +1,167 @@
+"""Sixteen numbers side by side, float32 or float64, as one value in kernels of every file.
+
+LLVM makes of it what the processor has: of float32 one register of AVX-512, two of AVX2, four of
+SSE. So what is held in registers does not depend on what its optimiser makes of a loop.
+
+Whoever changes this has to clear numba's cache: it knows only a kernel's own file.
+"""
+
+# numba types a kernel by what it is called with.
+# mypy: allow-untyped-defs
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.datamodel import PrimitiveModel
+from numba.extending import intrinsic, register_model
+
+LANES: Final = 16
+_KINDS: Final = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
+_INDEX: Final = ir.IntType(32)
+
+
+class Lanes(types.Type):  # type: ignore[misc]
+    """The type of sixteen float32 or float64."""
+
+    def __init__(self, number: Any) -> None:
+        self.number = number
+        super().__init__(name=f"{number}x{LANES}")
+
+
+def _vector(kind: Any) -> ir.VectorType:
+    return ir.VectorType(_KINDS[kind.number], LANES)
+
+
+@register_model(Lanes)
+class _LanesModel(PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: Lanes) -> None:
+        super().__init__(manager, kind, _vector(kind))
+
+
+_SINGLE, _DOUBLE = map(Lanes, _KINDS)
+
+
+@intrinsic
+def load(typing, address):
+    """The float32 that stand one after another at an address."""
+    del typing
+
+    def generate(context, builder, signature, arguments):
+        del context
+        pointer = _vector(signature.return_type).as_pointer()
+        found = builder.load(builder.inttoptr(arguments[0], pointer))
+        found.align = 4
+        return found
+
+    return _SINGLE(address), generate
+
+
+@intrinsic
+def store(typing, address, value):
+    """Have them stand one after another at an address."""
+    del typing
+
+    def generate(context, builder, signature, arguments):
+        pointer = _vector(signature.args[1]).as_pointer()
+        stored = builder.store(arguments[1], builder.inttoptr(arguments[0], pointer))
+        stored.align = 4
+        return context.get_dummy_value()
+
+    return types.void(address, value), generate
+
+
+@intrinsic
+def spread(typing, value):
+    """One number in all lanes."""
+    del typing
+
+    def generate(context, builder, signature, arguments):
+        del context
+        empty = ir.Constant(_vector(signature.return_type), ir.Undefined)
+        alone = builder.insert_element(empty, arguments[0], _INDEX(0))
+        return builder.shuffle_vector(alone, alone, _places([0] * LANES))
+
+    return Lanes(value)(value), generate
+
+
+@intrinsic
+def widened(typing, value):
+    """The same as float64."""
+    del typing
+
+    def generate(context, builder, signature, arguments):
+        del context
+        return builder.fpext(arguments[0], _vector(signature.return_type))
+
+    return _DOUBLE(value), generate
+
+
+@intrinsic
+def first(typing, value):
+    """The number in the first lane."""
+    del typing
+
+    def generate(context, builder, signature, arguments):
+        del context, signature
+        return builder.extract_element(arguments[0], _INDEX(0))
+
+    return value.number(value), generate
+
+
+def _places(lanes: list[int]) -> ir.Constant:
+    return ir.Constant(ir.VectorType(_INDEX, LANES), lanes)
+
+
+def _of_two(make: Callable[[Any, Any, Any], Any]) -> Any:
+    @intrinsic
+    def both(typing, a, b):
+        del typing
+
+        def generate(context, builder, signature, arguments):
+            del context, signature
+            return make(builder, *arguments)
+
+        return a(a, b), generate
+
+    return both
+
+
+def _gap(builder: Any, a: Any, b: Any) -> Any:
+    kind = ir.FunctionType(a.type, [a.type])
+    name = f"llvm.fabs.v{LANES}f{64 if isinstance(a.type.element, ir.DoubleType) else 32}"
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    return builder.call(function, [builder.fsub(a, b)])
+
+
+add = _of_two(lambda builder, a, b: builder.fadd(a, b))
+times = _of_two(lambda builder, a, b: builder.fmul(a, b))
+gap = _of_two(_gap)
+"""|a − b|."""
+
+less = _of_two(lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), a, b))
+more = _of_two(lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), b, a))
+"""The one that ``less`` does not give; that gives b where either is not a number."""
+
+
+def _turned(by: int) -> Any:
+    @intrinsic
+    def turned(typing, value):
+        del typing
+
+        def generate(context, builder, signature, arguments):
+            del context, signature
+            places = _places([(lane + by) % LANES for lane in range(LANES)])
+            return builder.shuffle_vector(arguments[0], arguments[0], places)
+
+        return value(value), generate
+
+    return turned
+
+
+turn_8, turn_4, turn_2, turn_1 = map(_turned, (8, 4, 2, 1))
+"""Each number so many lanes before its own, the first ones behind the last."""

@@ -1,0 +1,160 @@
+"""Compiled distances of a row to many samples, and the mean of the five least.
+
+Whoever changes this has to clear numba's cache: it knows only a kernel's own file.
+"""
+
+# numba types a kernel by what it is called with.
+# mypy: allow-untyped-defs
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numba import njit
+
+from models import _lanes as lanes
+from models._lanes import LANES, add, gap, less, load, more, spread
+from models._memory import prefetch
+
+FIVE: Final = 5
+"""The usual number of neighbours, for which there is a shorter way."""
+
+LINE: Final = 64
+_ZERO, _INFINITE = np.float32(0.0), np.float32(np.inf)
+_FOUR, _ONE = np.uint64(4), np.uint64(1)
+_AT_ONCE = 8
+
+
+@njit(nogil=True, cache=True)
+def padded(samples):
+    """As many float32 as distances to so many samples need."""
+    return (samples + LANES - 1) // LANES * LANES
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _sums(at, other, stride, asked, line, end):
+    """Sums of |difference| of a row to two times sixteen samples; how far memory was fetched."""
+    sums = further = spread(_ZERO)
+    width, feature = np.uint64(asked.size), np.uint64(0)
+    while feature + _FOUR <= width:
+        a, b = spread(asked[feature]), spread(asked[feature + _ONE])
+        c, d = spread(asked[feature + _ONE + _ONE]), spread(asked[feature + _FOUR - _ONE])
+        left = add(gap(a, load(at)), gap(b, load(at + stride)))
+        right = add(gap(c, load(at + 2 * stride)), gap(d, load(at + 3 * stride)))
+        sums = add(sums, add(left, right))
+        left = add(gap(a, load(other)), gap(b, load(other + stride)))
+        right = add(gap(c, load(other + 2 * stride)), gap(d, load(other + 3 * stride)))
+        further = add(further, add(left, right))
+        at += 4 * stride
+        other += 4 * stride
+        feature += _FOUR
+        if line < end:
+            for _ in range(_AT_ONCE):
+                prefetch(line)
+                line += LINE
+    while feature < width:
+        a = spread(asked[feature])
+        sums, further = add(sums, gap(a, load(at))), add(further, gap(a, load(other)))
+        at += stride
+        other += stride
+        feature += _ONE
+    return sums, further, line
+
+
+@njit(nogil=True, cache=True)
+def distances(samples_at, samples, asked, weights_at, total_at, line, end):
+    """Weighed sums of |difference| between a row and each sample; how far memory was fetched.
+
+    Meanwhile memory that is needed soon is fetched, a few lines at a time: as many at once as there
+    are would have to wait for one another.
+
+    Args:
+        samples_at: address of the samples, feature after feature, float32.
+        samples: how many, ``LANES`` at least.
+        asked: the row, float32.
+        weights_at: address of a weight of each sample, float32.
+        total_at: out, address of the distances, float32.
+        line, end: what to fetch.
+    """
+    last = 4 * (samples - LANES)
+    for begin in range(0, 4 * samples, 8 * LANES):
+        # The last of them are summed up twice where that fills the lanes.
+        a, b = min(begin, last), min(begin + 4 * LANES, last)
+        sums, further, line = _sums(samples_at + a, samples_at + b, 4 * samples, asked, line, end)
+        lanes.store(total_at + a, lanes.times(sums, load(weights_at + a)))
+        lanes.store(total_at + b, lanes.times(further, load(weights_at + b)))
+    return line
+
+
+@njit(nogil=True, cache=True)
+def project(matrix_at, width, row):
+    """The product of a row and an upper triangular matrix, in place.
+
+    Args:
+        matrix_at: address of the matrix, row after row, float32; ``LANES`` more behind it are read.
+        width: how many rows it has.
+        row: float64, of ``padded`` room.
+    """
+    row_at = row.ctypes.data
+    # From the last axes on: those before them need no later ones.
+    for begin in range((width - 1) // LANES * LANES, -1, -LANES):
+        sums = spread(0.0)
+        for k in range(min(width, begin + LANES)):
+            factors = lanes.widened(load(matrix_at + 4 * (k * width + begin)))
+            sums = add(sums, lanes.times(spread(row[k]), factors))
+        lanes.store(row_at + 8 * begin, sums)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _ordered(a, b):
+    return less(a, b), more(a, b)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _merged(a, b, c, d, e, f, g, h, i, j):
+    """The five least of ten, ascending; both fives are."""
+    a, b, c, d, e = less(a, j), less(b, i), less(c, h), less(d, g), less(e, f)
+    # A sorting network of nine.
+    a, b = _ordered(a, b)
+    d, e = _ordered(d, e)
+    c, e = _ordered(c, e)
+    c, d = _ordered(c, d)
+    a, d = _ordered(a, d)
+    a, c = _ordered(a, c)
+    b, e = _ordered(b, e)
+    b, d = _ordered(b, d)
+    b, c = _ordered(b, c)
+    return a, b, c, d, e
+
+
+@njit(nogil=True, cache=True)
+def mean_of_five(total):
+    """Mean of the five least finite ones, NaN without any.
+
+    Args:
+        total: float32, ``padded`` with infinity.
+    """
+    a = b = c = d = e = spread(_INFINITE)
+    at = total.ctypes.data
+    for begin in range(0, 4 * total.size, 4 * LANES):
+        x = load(at + begin)
+        a, x = _ordered(x, a)
+        b, x = _ordered(x, b)
+        c, x = _ordered(x, c)
+        d, x = _ordered(x, d)
+        e = less(x, e)
+    turn = lanes.turn_8
+    a, b, c, d, e = _merged(a, b, c, d, e, turn(a), turn(b), turn(c), turn(d), turn(e))
+    turn = lanes.turn_4
+    a, b, c, d, e = _merged(a, b, c, d, e, turn(a), turn(b), turn(c), turn(d), turn(e))
+    turn = lanes.turn_2
+    a, b, c, d, e = _merged(a, b, c, d, e, turn(a), turn(b), turn(c), turn(d), turn(e))
+    turn = lanes.turn_1
+    a, b, c, d, e = _merged(a, b, c, d, e, turn(a), turn(b), turn(c), turn(d), turn(e))
+    mean, found = 0.0, 0
+    for x in (a, b, c, d, e):
+        if lanes.first(x) < _INFINITE:
+            mean += np.float64(lanes.first(x))
+            found += 1
+    return mean / found if found > 0 else np.nan

@@ -1,0 +1,73 @@
+"""Distances in vector registers: what NumPy gives, whatever the number of samples and features."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models._lanes import LANES
+from models._nearest import distances, mean_of_five, padded, project
+
+
+@given(st.integers(LANES, 100), st.integers(1, 40), st.integers(0, 2**32 - 1))
+def test_distances_are_those_of_numpy_and_nothing_else_is_written(samples, width, seed):
+    rng = np.random.default_rng(seed)
+    columns = rng.normal(size=(width, samples)).astype(np.float32)
+    row, weights = (rng.normal(size=n).astype(np.float32) for n in (width, samples))
+    found = np.full(padded(samples), np.float32(np.inf))
+
+    distances(columns.ctypes.data, samples, row, weights.ctypes.data, found.ctypes.data, 0, 0)
+
+    wanted = np.abs(columns - row[:, np.newaxis]).sum(axis=0, dtype=np.float64) * weights
+    np.testing.assert_allclose(found[:samples], wanted, rtol=1e-5)
+    assert np.isinf(found[samples:]).all()
+
+
+@pytest.mark.parametrize("bytes_left", [0, 1, 700, 100_000])
+def test_memory_is_fetched_ahead_without_an_effect(bytes_left):
+    rng = np.random.default_rng(0)
+    columns, weights = rng.normal(size=(17, 200)).astype(np.float32), np.ones(200, np.float32)
+    found, alone = np.empty((2, padded(200)), np.float32)
+    at = columns.ctypes.data
+
+    def ask(end: int, out: np.ndarray) -> int:
+        arguments = (columns[:, 0].copy(), weights.ctypes.data, out.ctypes.data, at, end)
+        return int(distances(at, 200, *arguments))
+
+    assert ask(at, alone) == at
+    assert ask(at + bytes_left, found) >= at + min(bytes_left, 7 * 512)
+    assert np.array_equal(found[:200], alone[:200])
+
+
+numbers = st.floats(0, 2.0**40, width=32) | st.just(np.inf) | st.just(np.nan)
+
+
+@given(st.lists(numbers, min_size=1, max_size=120))
+def test_five_least_are_those_that_sorting_finds(values):
+    total = np.full(padded(len(values)), np.float32(np.inf))
+    total[: len(values)] = values
+
+    finite = np.sort(total[np.isfinite(total)])[:5].astype(np.float64)
+    found = mean_of_five(total)
+
+    if len(finite):
+        assert found == np.float64(sum(finite)) / len(finite)
+    else:
+        assert np.isnan(found)
+
+
+@given(st.integers(1, 50), st.integers(0, 2**32 - 1))
+def test_a_row_is_projected_in_place(width, seed):
+    rng = np.random.default_rng(seed)
+    matrix = np.full(width * width + LANES, np.float32(np.nan))
+    upper = np.triu(rng.normal(size=(width, width))).astype(np.float32)
+    matrix[: width * width] = upper.ravel()
+    row = np.zeros(padded(width))
+    row[:width] = rng.normal(size=width)
+    wanted = row[:width] @ upper.astype(np.float64)
+
+    project(matrix.ctypes.data, width, row)
+
+    np.testing.assert_allclose(row[:width], wanted, rtol=1e-9, atol=1e-12)
