@@ -19,7 +19,7 @@ from processor.answers import rejection, tell, unscored
 from processor.draft import Draft, Pending
 from processor.names import OUTPUT_LIMIT
 from processor.normals import Normals, Part
-from processor.records import TIMESTAMP, DeadLetter, Incoming, Outgoing, ProfileKey
+from processor.records import DeadLetter, Outgoing, ProfileKey
 from processor.standing import Standing
 from processor.state import Active
 from processor.verdicts import Judgement
@@ -44,7 +44,6 @@ class Group(NamedTuple):
     standing: Standing
     model: Model
     positions: Sequence[int]
-    records: Sequence[Incoming]
     observed: Sequence[int]
     sizes: Sequence[int]
     ruled: Sequence[bool]
@@ -58,9 +57,8 @@ def fits(draft: Draft, key: ProfileKey, standing: Standing) -> bool:
 
 def leave(draft: Draft, normals: Normals, kind: str, part: Part) -> None:
     """Have normal records of one kind, of one sample each, answered together."""
-    normals.add(part)
-    draft.step.timestamps += map(TIMESTAMP, part.records)
-    draft.told[kind, "scored", "none"] += len(part.records)
+    draft.step.timestamps += normals.add(part)
+    draft.told[kind, "scored", "none"] += len(part.positions)
 
 
 def answer(draft: Draft, group: Group, judged: Judged, normals: Normals, begin: int) -> None:
@@ -85,7 +83,7 @@ def answer(draft: Draft, group: Group, judged: Judged, normals: Normals, begin: 
             if drift.counted(since):
                 wealth = drift.update(wealth, numbers.p_values[start], mean)
             count = UNKNOWN if since is None else since
-            taken.append((group.records[at], position, count, group.observed[at], begin + start))
+            taken.append((position, count, group.observed[at], begin + start))
         else:
             item = group.pending(at)
             judgement = judgement_of(item, numbers, slice(start, end), draft, group.model)
@@ -98,11 +96,10 @@ def answer(draft: Draft, group: Group, judged: Judged, normals: Normals, begin: 
             outputs.append(asked)
             wealth = told.drift
     if taken:
-        records, *others = zip(*taken, strict=True)
         standing = group.standing
         ends = np.frombuffer(standing.ends, np.int64)[np.newaxis]
-        columns = (np.array(each, dtype=np.int64) for each in ([len(taken)], *others))
-        part = Part([standing.names], [standing.text], records, ends, *columns)
+        columns = np.array(taken, dtype=np.int64).T
+        part = Part([standing.names], [standing.text], ends, np.array([len(taken)]), *columns)
         leave(draft, normals, key[1], part)
         draft.step.heard.add(key)
     if taken or (since, wealth) != (known.since_anomaly, known.drift):
@@ -117,8 +114,8 @@ class Numbers(NamedTuple):
     unit: list[float]
 
 
-Taken = tuple[Incoming, int, int, int, int]
-"""A normal record, and its place and numbers in the order of ``Part``."""
+Taken = tuple[int, int, int, int]
+"""Place and numbers of a normal record, in the order of ``Part``."""
 
 
 def one(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import chain, pairwise, repeat
@@ -17,18 +18,9 @@ from models._kernels_text import compose
 from models._memory import SLACK
 from models.drift import UNKNOWN
 from models.texts import Integers, Texts, joined, numbered, parted
+from processor.batch import Batch
 from processor.names import Topics
-from processor.records import (
-    HEADERS,
-    KEY,
-    OFFSET,
-    PARTITION,
-    PLACE,
-    HeaderList,
-    Incoming,
-    Outgoing,
-    outgoing,
-)
+from processor.records import HeaderList, Outgoing, outgoing
 from processor.standing import SHARED, Names
 from processor.tracing import traceparent
 from processor.verdicts import accepted_fields, headers_of, scored_fields
@@ -37,7 +29,7 @@ Floats = NDArray[np.float64]
 
 
 class Part(NamedTuple):
-    """Some normal records, profile by profile.
+    """Some normal records of a batch, profile by profile.
 
     Attributes:
         names, texts: of each profile's ``Standing``.
@@ -51,7 +43,6 @@ class Part(NamedTuple):
 
     names: Sequence[Names]
     texts: Sequence[bytes]
-    records: Sequence[Incoming]
     ends: Integers
     counts: Integers
     positions: Integers
@@ -68,65 +59,78 @@ class Normals:
     numbers of each row that was judged.
     """
 
-    def __init__(self, topics: Topics, now: int) -> None:
+    def __init__(self, batch: Batch, topics: Topics, now: int) -> None:
+        self._batch = batch
         self._topics = topics.anomalies, topics.accepted
         self._now = now
         self._parts: list[Part] = []
 
-    def add(self, part: Part) -> None:
-        """Note normal records."""
-        if part.records:
+    def add(self, part: Part) -> list[int]:
+        """Note normal records; epoch milliseconds of each."""
+        if len(part.positions):
             self._parts.append(part)
+        stamps: list[int] = self._batch.timestamps[part.positions].tolist()
+        return stamps
 
-    def write(self, numbers: Sequence[Texts]) -> Iterable[tuple[int, list[Outgoing]]]:
-        """Place in the batch, and verdict and accepted sample, of each record.
+    def write(self, numbers: Sequence[Texts], count: int) -> Sequence[Sequence[Outgoing]]:
+        """Verdict and accepted sample of each normal record, of others nothing.
 
         Args:
             numbers: score, decision, p-value and vector of each row that was judged.
+            count: records of the batch.
         """
+        answers: list[Sequence[Outgoing]] = [()] * count
         if not self._parts:
-            return []
-        part = merged(self._parts)
-        records, rows = part.records, part.rows
+            return answers
+        batch, part = self._batch, merged(self._parts)
+        # In their order, so that memory is written as it will be read.
+        order = np.argsort(part.positions)
+        positions, rows = part.positions[order], part.rows[order]
+        places = positions.tolist()
         fillings = [
-            *shared(part),
-            filling_of(np.array(list(map(OFFSET, records)), dtype=np.int64)),
-            filling_of_known(part.since),
-            filling_of(part.observed),
+            *shared(batch, part, order),
+            filling_of(batch.offsets[positions]),
+            filling_of_known(part.since[order]),
+            filling_of(part.observed[order]),
             *(number.at(rows) for number in numbers),
             filling([b"%d" % self._now]).at(np.zeros_like(rows)),
         ]
         said, taken = (composed(of, fillings, len(rows)) for of in _skeletons())
         anomalies, accepted = self._topics
-        keys, partitions = list(map(KEY, records)), list(map(PARTITION, records))
+        keys = list(map(batch.keys.__getitem__, places))
+        partitions = batch.partitions[positions].tolist()
         headers, none = headers_of("scored", "none"), repeat(None)
         told: Iterable[HeaderList] = repeat(headers)
         passed: Iterable[HeaderList | None] = none
-        if any(map(HEADERS, records)):
-            traces = [traceparent(record.headers) for record in records]
+        if any(batch.headers):
+            traces = [traceparent(batch.headers[at]) for at in places]
             told = [[*headers, *traced] if traced else headers for traced in traces]
             passed = [list(traced) or None for traced in traces]
         now = repeat(self._now)
         verdicts = zip(repeat(anomalies), said, keys, partitions, none, none, now, told)
         samples = zip(repeat(accepted), taken, keys, partitions, none, none, repeat(0), passed)
         both = zip(map(outgoing, verdicts), map(outgoing, samples), strict=True)
-        return zip(part.positions.tolist(), map(list, both), strict=True)
+        deque(map(answers.__setitem__, places, both), maxlen=0)
+        return answers
 
 
 def merged(parts: Sequence[Part]) -> Part:
     """Some parts as one."""
-    names, texts, records, *numbers = zip(*parts, strict=True)
+    names, texts, *numbers = zip(*parts, strict=True)
     flat = chain.from_iterable
-    return Part(
-        list(flat(names)), list(flat(texts)), list(flat(records)), *map(np.concatenate, numbers)
-    )
+    return Part(list(flat(names)), list(flat(texts)), *map(np.concatenate, numbers))
 
 
-def shared(part: Part) -> Iterable[Texts]:
-    """What the records of a profile have in common, for each record; in the order of holes."""
-    profile = np.repeat(np.arange(len(part.counts)), part.counts)
-    firsts = (np.cumsum(part.counts) - part.counts).tolist()
-    places, place = numbered([PLACE(part.records[at]) for at in firsts])
+def shared(batch: Batch, part: Part, order: Integers) -> Iterable[Texts]:
+    """What the records of a profile have in common, for each record; in the order of holes.
+
+    Args:
+        order: which of the part's records is the first, the second, ….
+    """
+    profile = np.repeat(np.arange(len(part.counts)), part.counts)[order]
+    firsts = part.positions[np.cumsum(part.counts) - part.counts]
+    topics = list(map(batch.topics.__getitem__, firsts.tolist()))
+    places, place = numbered(list(zip(topics, batch.partitions[firsts].tolist(), strict=True)))
     names, name = numbered(part.names)
     text, ends = joined(part.texts)
     begins = ends - part.ends[:, -1]

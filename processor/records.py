@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from operator import attrgetter
 from typing import NamedTuple
 
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -33,14 +32,8 @@ class Incoming(NamedTuple):
     timestamp: int
 
 
-# One field, or some, of many records at once: ``map`` with these runs without Python's loop.
-TOPIC, PARTITION, OFFSET = map(attrgetter, ("topic", "partition", "offset"))
-KEY, TIMESTAMP, HEADERS = map(attrgetter, ("key", "timestamp", "headers"))
-PLACE = attrgetter("topic", "partition")
-SOURCE = attrgetter("topic", "partition", "key")
-
 Source = tuple[str, int, bytes | None]
-"""What the records of one profile have in common: what ``SOURCE`` gives."""
+"""What the records of one profile have in common: topic, partition, key."""
 
 
 class Outgoing(NamedTuple):

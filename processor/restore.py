@@ -9,11 +9,13 @@ from operator import itemgetter
 from time import monotonic
 from typing import Protocol
 
+import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from processor import kafka
-from processor.records import Incoming, incoming
+from processor.batch import Batch
+from processor.records import Incoming
 from processor.settings import Settings
 
 REQUEST_TIMEOUT = 5.0
@@ -74,7 +76,7 @@ class Restore:
         passed = 1.0 if not self._offsets else 1 - self.remaining / self._offsets
         return f"{int(passed * 10) * 10} % of {self._offsets} offsets read"
 
-    def poll(self, timeout: float) -> list[Incoming]:
+    def poll(self, timeout: float) -> Sequence[Incoming]:
         """Some more records; an empty list is no sign of the end, ``done`` is.
 
         Raises:
@@ -112,7 +114,7 @@ Position = tuple[str, int, int]
 class Following(Protocol):
     """Gives the records that were appended to partitions since the last look."""
 
-    def poll(self) -> list[Incoming]:
+    def poll(self) -> Sequence[Incoming]:
         """The records since, at most some of them."""
 
     def close(self) -> None:
@@ -126,7 +128,7 @@ class Follower:
         self._consumer = Consumer(kafka.reader(settings))
         self._consumer.assign([TopicPartition(*position) for position in positions])
 
-    def poll(self) -> list[Incoming]:
+    def poll(self) -> Sequence[Incoming]:
         """What has come since, without waiting."""
         found = self._consumer.consume(RECORDS, 0.0)
         return polled([message for message in found if message.error() is None])
@@ -156,19 +158,19 @@ def passes(error: KafkaError) -> bool:
     return not error.fatal() and error.code() not in LASTING
 
 
-def polled(messages: Sequence[Message]) -> list[Incoming]:
+def polled(messages: Sequence[Message]) -> Batch:
     """Polled messages as plain values; of many, without Python's loop."""
-    columns = zip(
-        map(Message.topic, messages),
-        map(Message.partition, messages),
-        map(Message.offset, messages),
-        map(Message.key, messages),
-        map(Message.value, messages),
-        [tuple(headers) if headers else () for headers in map(Message.headers, messages)],
-        map(itemgetter(1), map(Message.timestamp, messages)),
-        strict=True,
+    count = len(messages)
+    headers = list(map(Message.headers, messages))
+    return Batch(
+        list(map(Message.topic, messages)),
+        np.fromiter(map(Message.partition, messages), np.int64, count),
+        np.fromiter(map(Message.offset, messages), np.int64, count),
+        list(map(Message.key, messages)),
+        list(map(Message.value, messages)),
+        [tuple(each or ()) for each in headers] if any(headers) else [()] * count,
+        np.fromiter(map(itemgetter(1), map(Message.timestamp, messages)), np.int64, count),
     )
-    return list(map(incoming, columns))
 
 
 def ends(admin: AdminClient, places: Iterable[TopicPartition]) -> dict[tuple[str, int], int]:

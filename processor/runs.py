@@ -5,7 +5,7 @@ What cannot be read so is left to ``decode``, which gives the same for all that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import compress
 from typing import NamedTuple
 
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from models.detector import Detector
 from models.features.extracted import Extracted
 from models.texts import Integers, Texts, numbered
+from processor.batch import Batch
 from processor.decode import Decoded, profile_id
 from processor.draft import FIRST, Draft, Floats, Pending
 from processor.opened import open_models
-from processor.records import SOURCE, TIMESTAMP, DeadLetter, Incoming, ProfileKey, Source
+from processor.records import DeadLetter, Incoming, ProfileKey, Source
 from processor.rows import NO_ROW, Table, column
 from processor.standing import Names, Standing
 from processor.state import ROWS_KIND, Active, Profiles
@@ -32,6 +33,7 @@ class Runs(NamedTuple):
     """Records of active profiles, each with one sample; those of a profile stand together.
 
     Attributes:
+        batch: they, and others.
         profiles: all that are known.
         rows: number of each profile's row.
         table: the rows themselves, those of profiles of one width together.
@@ -45,6 +47,7 @@ class Runs(NamedTuple):
         vectors: the same as JSON without brackets, empty where the record has it in another way.
     """
 
+    batch: Batch
     profiles: Profiles
     rows: Integers
     table: Table
@@ -53,7 +56,6 @@ class Runs(NamedTuple):
     widths: Integers
     counts: Integers
     positions: Integers
-    records: list[Incoming]
     observed: Integers
     values: Floats
     vectors: Texts
@@ -73,6 +75,7 @@ class Runs(NamedTuple):
         counts = np.bincount(profile[wanted], minlength=len(self.rows))
         held = counts > 0
         return Runs(
+            self.batch,
             self.profiles,
             self.rows[held],
             self.table[held],
@@ -81,7 +84,6 @@ class Runs(NamedTuple):
             self.widths[held],
             counts[held],
             self.positions[wanted],
-            list(compress(self.records, wanted)),
             self.observed[wanted],
             self.values[np.repeat(wanted, self.widths[profile])],
             self.vectors.at(wanted),
@@ -95,6 +97,10 @@ class Runs(NamedTuple):
         """One profile before the batch, with what holds of all its records."""
         return self.profiles.at(int(self.rows[profile]))
 
+    def record(self, at: int) -> Incoming:
+        """One of the records."""
+        return self.batch[int(self.positions[at])]
+
     def pending(self, profile: int, at: int, begin: int) -> Pending:
         """The record ``at`` of one profile as any other that waits for its score.
 
@@ -105,14 +111,14 @@ class Runs(NamedTuple):
         row = self.values[begin : begin + len(columns)][np.newaxis]
         extracted = Extracted(columns, row, False, True)
         decoded = Decoded(ROWS_KIND, key[2], int(self.observed[at]), extracted)
-        return Pending(self.records[at], decoded, key, self.active(profile)[0], row, FIRST)
+        return Pending(self.record(at), decoded, key, self.active(profile)[0], row, FIRST)
 
 
 Missed = list[tuple[int, tuple[str, ...]]]
 """Records whose layout was not known: place in the batch, and names of the profile."""
 
 
-def read_runs(draft: Draft, telemetry: Sequence[Incoming]) -> tuple[Runs, list[int], Missed]:
+def read_runs(draft: Draft, telemetry: Batch) -> tuple[Runs, list[int], Missed]:
     """The records that can be read by their layout, the places of others, some to learn from."""
     profiles, layouts = draft.state.profiles, draft.rules.layouts
     rows, firsts, profile, counts = np.unique(
@@ -140,18 +146,19 @@ def read_runs(draft: Draft, telemetry: Sequence[Incoming]) -> tuple[Runs, list[i
     positions = np.argsort(of_each, kind="stable")
     skipped = int(np.count_nonzero(of_each < 0))
     left, positions = positions[:skipped].tolist(), positions[skipped:]
-    records = list(map(telemetry.__getitem__, positions.tolist()))
+    texts = [telemetry.values[at] or b"" for at in positions.tolist()]
     chosen_rows, widths, counts = rows[chosen], widths[chosen], counts[chosen]
     batch = layouts.read(
         ranges[chosen],
         widths,
         counts,
-        [telemetry[at].key or b"" for at in firsts[chosen].tolist()],
-        [record.value or b"" for record in records],
+        [telemetry.keys[at] or b"" for at in firsts[chosen].tolist()],
+        texts,
         draft.rules.limits.record_bytes,
     )
-    stamps = np.clip(np.array(list(map(TIMESTAMP, records)), np.int64), 0, MAX_EPOCH_MS)
+    stamps = np.clip(telemetry.timestamps[positions], 0, MAX_EPOCH_MS)
     runs = Runs(
+        telemetry,
         profiles,
         chosen_rows,
         table[chosen],
@@ -160,7 +167,6 @@ def read_runs(draft: Draft, telemetry: Sequence[Incoming]) -> tuple[Runs, list[i
         widths,
         counts,
         positions,
-        records,
         np.where(batch.times < 0, stamps, batch.times),
         batch.values,
         batch.vectors,
@@ -176,13 +182,13 @@ def read_runs(draft: Draft, telemetry: Sequence[Incoming]) -> tuple[Runs, list[i
     return runs, left, sorted(missed)
 
 
-def _rows_of(draft: Draft, telemetry: Sequence[Incoming]) -> Integers:
+def _rows_of(draft: Draft, telemetry: Batch) -> Integers:
     """The row of each record's profile; a row is given to active ones that have none yet."""
     profiles, topic = draft.state.profiles, draft.rules.topics.telemetry(ROWS_KIND)
-    found = profiles.rows.find(map(SOURCE, telemetry), len(telemetry))
+    found = profiles.rows.find(telemetry.sources(), len(telemetry))
     seated: dict[Source, int] = {}
     for at in np.flatnonzero(found == NO_ROW).tolist():
-        source = SOURCE(telemetry[at])
+        source = telemetry.source(at)
         if source not in seated:
             key = _identity(source) if source[0] == topic else None
             seated[source] = NO_ROW if key is None else profiles.seated(source, key)
@@ -218,14 +224,14 @@ def _opened(draft: Draft, rows: Integers, table: Table) -> NDArray[np.bool_]:
 
 def learn_layouts(
     draft: Draft,
-    telemetry: Sequence[Incoming],
+    telemetry: Batch,
     missed: Missed,
     decoded: Iterable[tuple[int, Decoded | DeadLetter]],
 ) -> None:
     """Know the layouts of some records that were decoded, for the batches to come."""
     wanted = dict(missed[:LEARNT])
     draft.rules.layouts.learn(
-        (telemetry[position].value or b"", telemetry[position].key or b"", wanted[position])
+        (telemetry.values[position] or b"", telemetry.keys[position] or b"", wanted[position])
         for position, value in decoded
         if position in wanted and isinstance(value, Decoded)
     )

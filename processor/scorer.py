@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from models.features import KINDS, Mismatch, align
 from processor import announcements, ring
 from processor.answers import rejection, unscored
+from processor.batch import Batch
 from processor.commands import execute
 from processor.decode import Decoded, decode_all
 from processor.draft import FIRST, Draft, Floats, Pending, Rules
 from processor.forgetting import finish_silent, forget_silent
 from processor.names import OUTPUT_LIMIT
 from processor.opened import open_models
-from processor.records import TOPIC, DeadLetter, Incoming, Outgoing, ProfileKey
+from processor.records import DeadLetter, Incoming, Outgoing, ProfileKey
 from processor.ring import Ring
 from processor.runs import Runs, learn_layouts, read_runs
 from processor.scoring import score
@@ -48,7 +49,7 @@ def compute(
     """
     draft = Draft(state, rules, now, refused)
     finish_silent(draft)
-    telemetry, controls = parted(batch, rules.topics.kinds())
+    telemetry, controls = parted(Batch.of(batch), rules.topics.kinds())
     for position, record in enumerate(controls):
         if not control(draft, record):
             draft.step.stop_before(record)
@@ -71,30 +72,30 @@ def compute(
             draft.answers[position] = answer
     draft.step.consume_all(telemetry)
     count_values(draft, runs)
-    score(draft, runs)
+    normal = score(draft, runs)
     forget_silent(draft)
     for (kind, status, severity), answered in draft.told.items():
         draft.step.count("records", kind, status, by=answered)
         draft.step.count("verdicts", kind, status, severity, by=answered)
-    draft.step.outputs += chain.from_iterable(draft.answers)
+    # What else there is to tell of a normal record comes behind its accepted sample.
+    answers = chain.from_iterable(zip(normal, draft.answers, strict=True))
+    draft.step.outputs += chain.from_iterable(answers)
     return draft.step
 
 
-def parted(
-    batch: Sequence[Incoming], kinds: Mapping[str, str]
-) -> tuple[Sequence[Incoming], Sequence[Incoming]]:
+def parted(batch: Batch, kinds: Mapping[str, str]) -> tuple[Batch, Batch]:
     """Telemetry, and commands and candidates."""
-    if kinds.keys() >= set(map(TOPIC, batch)):
-        return batch, ()
-    telemetry = [record for record in batch if record.topic in kinds]
-    return telemetry, [record for record in batch if record.topic not in kinds]
+    if kinds.keys() >= set(batch.topics):
+        return batch, batch[:0]
+    ours = np.fromiter(map(kinds.__contains__, batch.topics), np.bool_, len(batch))
+    return batch.only(ours), batch.only(~ours)
 
 
 Read = tuple[int, Decoded | DeadLetter]
 """A place in the batch, and what is read there."""
 
 
-def read(draft: Draft, telemetry: Sequence[Incoming]) -> tuple[Runs, list[Read]]:
+def read(draft: Draft, telemetry: Batch) -> tuple[Runs, list[Read]]:
     """Read the records of a batch: runs of active profiles at once, all others one by one.
 
     Afterwards every profile that the batch needs is at hand, and every model.
@@ -214,7 +215,7 @@ def learn(
 
 def count_values(draft: Draft, runs: Runs) -> None:
     """Count the values of the batch's samples, and those of them that are absent."""
-    if runs.records:
+    if len(runs.positions):
         draft.rows.setdefault(ROWS_KIND, []).append(runs.values)
     for kind, rows in draft.rows.items():
         values = np.concatenate(rows, axis=None)

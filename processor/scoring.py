@@ -19,29 +19,30 @@ from models.texts import Integers, Texts, together
 from processor.answering import SMALL, Group, Numbers, answer, judgement_of, leave, one
 from processor.draft import Draft, Floats, Pending
 from processor.normals import Normals, Part, filling_of, filling_of_vectors
-from processor.records import ProfileKey
+from processor.records import Outgoing, ProfileKey
 from processor.rows import Changes, column, drifts_of
 from processor.runs import Runs
 from processor.state import ROWS_KIND
 
 
-def score(draft: Draft, runs: Runs) -> None:
-    """Score all rows of active profiles, those of one profile together, and write the verdicts."""
-    normals = Normals(draft.rules.topics, draft.now)
+def score(draft: Draft, runs: Runs) -> Sequence[Sequence[Outgoing]]:
+    """Score all rows of active profiles, those of one profile together.
+
+    What normal records are answered with, of others nothing, by their place in the batch: other
+    verdicts are among the draft's answers.
+    """
+    normals = Normals(runs.batch, draft.rules.topics, draft.now)
     parts: list[Scored] = []
-    if runs.records:
+    if len(runs.positions):
         parts.append(score_runs(draft, runs, normals))
     if draft.waiting:
-        parts.append(score_waiting(draft, normals, len(runs.records)))
+        parts.append(score_waiting(draft, normals, len(runs.positions)))
     if not parts:
-        return
+        return [()] * len(draft.answers)
     judged = Judged(*map(np.concatenate, zip(*(part for part, _ in parts), strict=True)))
     vectors = reduce(together, (texts for _, texts in parts))
     numbers = (*map(filling_of, (judged.unit, judged.decisions, judged.p_values)), vectors)
-    for position, outputs in normals.write(numbers):
-        # What is there already comes behind the accepted sample.
-        outputs += draft.answers[position]
-        draft.answers[position] = outputs
+    return normals.write(numbers, len(draft.answers))
 
 
 Scored = tuple[Judged, Texts]
@@ -54,7 +55,7 @@ def score_runs(draft: Draft, runs: Runs, normals: Normals) -> Scored:
     Of nearly every profile no drift is to be told: its normal records are answered at once, with
     those of all others, and only what is not normal one by one.
     """
-    counts, rows = runs.counts, len(runs.records)
+    counts, rows = runs.counts, len(runs.positions)
     budget = sample_budget(draft.rules.settings.alert_budget, 1)
     judged = judge_at(
         column(runs.table, "place"),
@@ -136,7 +137,6 @@ def group_of(draft: Draft, runs: Runs, at: int, rows: slice, begins: Integers) -
         *runs.active(at),
         model_of(draft, runs, at),
         runs.positions[rows].tolist(),
-        runs.records[rows],
         runs.observed[rows].tolist(),
         [1] * count,
         [False] * count,
@@ -181,7 +181,6 @@ def grouped(draft: Draft, items: Sequence[tuple[int, Pending]]) -> Group:
         standing,
         draft.models[active.record.sha256],
         [position for position, _ in items],
-        [item.record for item in waiting],
         [item.decoded.observed_at for item in waiting],
         [len(item.rows) for item in waiting],
         [item.decoded.rule_severity is not None for item in waiting],
@@ -223,7 +222,6 @@ def answer_normal(
     part = Part(
         list(compress(runs.names, held.tolist())),
         list(map(runs.profiles.rows.texts.__getitem__, runs.rows[held].tolist())),
-        list(compress(runs.records, wanted.tolist())),
         runs.table["ends"][held],
         counts[held],
         runs.positions[wanted],

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from models.artifacts import Artifact, Model
-from processor.records import OFFSET, PLACE, Incoming, Outgoing, ProfileKey, TopicPartition
+from processor.batch import Batch
+from processor.records import Incoming, Outgoing, ProfileKey, TopicPartition
 from processor.rows import Changes
 from processor.state import Forgetting, Suppression
 
@@ -57,10 +58,9 @@ class Step(Generic[P]):
         """Note that the Step answers a record; its offset is committed with it."""
         self.offsets[record.topic, record.partition] = record.offset + 1
 
-    def consume_all(self, records: Sequence[Incoming]) -> None:
+    def consume_all(self, records: Batch) -> None:
         """The same for records in the order of each partition."""
-        last = dict(zip(map(PLACE, records), map(OFFSET, records), strict=True))
-        self.offsets |= {place: offset + 1 for place, offset in last.items()}
+        self.offsets |= {place: offset + 1 for place, offset in records.lasts().items()}
 
     def stop_before(self, record: Incoming) -> None:
         """Note that the Step goes up to a record and no further."""

@@ -69,7 +69,9 @@ def reader(settings: Settings, starts: Mapping[Place, int]) -> Consumer:
     return consumer
 
 
-def poll(consumer: Consumer, records: int, timeout: float) -> tuple[list[Incoming], list[Place]]:
+def poll(
+    consumer: Consumer, records: int, timeout: float
+) -> tuple[Sequence[Incoming], list[Place]]:
     """Some more records, and the partitions at whose end the consumer has arrived.
 
     Raises:

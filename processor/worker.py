@@ -25,7 +25,7 @@ from processor.metrics import Metrics
 from processor.names import Topics
 from processor.offsets import LostOffsets
 from processor.permissions import permissions
-from processor.records import OFFSET, PLACE, Incoming
+from processor.records import Incoming
 from processor.records import TopicPartition as Place
 from processor.restore import passes, polled
 from processor.role import Role
@@ -238,7 +238,7 @@ class Worker:
                 + self._complaint
             )
 
-    def _poll(self, timeout: float) -> list[Incoming]:
+    def _poll(self, timeout: float) -> Sequence[Incoming]:
         messages = self._messages(timeout)
         errors = list(map(Message.error, messages))
         if any(errors):
@@ -251,9 +251,7 @@ class Worker:
         ready = {} if self._ready is None else self._ready.step.offsets
         until = self._assignment.positions | ready
         # The first record of each partition tells, for offsets go up.
-        backwards = found[::-1]
-        first = dict(zip(map(PLACE, backwards), map(OFFSET, backwards), strict=True))
-        if all(until.get(place, offset + 1) <= offset for place, offset in first.items()):
+        if all(until.get(place, offset + 1) <= offset for place, offset in found.firsts().items()):
             return found
         return [
             record

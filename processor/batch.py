@@ -1,0 +1,111 @@
+"""A polled batch in columns: no object is made of a record that nobody looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import compress, repeat
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.texts import Integers
+from processor.records import Headers, Incoming, Source, TopicPartition, incoming
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch(Sequence[Incoming]):
+    """Records in their order; the fields of ``Incoming`` as columns."""
+
+    topics: Sequence[str]
+    partitions: Integers
+    offsets: Integers
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+    headers: Sequence[Headers]
+    timestamps: Integers
+
+    @classmethod
+    def of(cls, records: Sequence[Incoming]) -> Batch:
+        """The same records."""
+        if isinstance(records, Batch):
+            return records
+        columns: Any = zip(*records, strict=True) if records else repeat((), len(fields(cls)))
+        topics, partitions, offsets, keys, values, headers, timestamps = columns
+        numbers = (np.array(each, dtype=np.int64) for each in (partitions, offsets, timestamps))
+        partitions, offsets, timestamps = numbers
+        return cls(topics, partitions, offsets, keys, values, headers, timestamps)
+
+    def __len__(self) -> int:
+        return len(self.topics)
+
+    def __iter__(self) -> Iterator[Incoming]:
+        columns = zip(
+            self.topics,
+            self.partitions.tolist(),
+            self.offsets.tolist(),
+            self.keys,
+            self.values,
+            self.headers,
+            self.timestamps.tolist(),
+            strict=True,
+        )
+        return map(incoming, columns)
+
+    @overload
+    def __getitem__(self, at: int) -> Incoming: ...
+    @overload
+    def __getitem__(self, at: slice) -> Batch: ...
+    def __getitem__(self, at: int | slice) -> Incoming | Batch:
+        if isinstance(at, slice):
+            return Batch(*(column[at] for column in self._columns()))
+        return Incoming(
+            self.topics[at],
+            int(self.partitions[at]),
+            int(self.offsets[at]),
+            self.keys[at],
+            self.values[at],
+            self.headers[at],
+            int(self.timestamps[at]),
+        )
+
+    def _columns(self) -> Iterator[Any]:
+        return (getattr(self, field.name) for field in fields(self))
+
+    def only(self, wanted: NDArray[np.bool_]) -> Batch:
+        """Some of the records."""
+        held = wanted.tolist()
+        columns: Iterator[Any] = (
+            column[wanted] if isinstance(column, np.ndarray) else list(compress(column, held))
+            for column in self._columns()
+        )
+        return Batch(*columns)
+
+    def of_topic(self, topic: str) -> NDArray[np.bool_]:
+        """Which of the records are of a topic."""
+        return np.fromiter(map(topic.__eq__, self.topics), np.bool_, len(self))
+
+    def sources(self) -> Iterator[Source]:
+        """Where each record comes from."""
+        return zip(self.topics, self.partitions.tolist(), self.keys, strict=True)
+
+    def source(self, at: int) -> Source:
+        """Where one of them comes from."""
+        return self.topics[at], int(self.partitions[at]), self.keys[at]
+
+    def firsts(self) -> dict[TopicPartition, int]:
+        """Offset of the first record of each partition."""
+        found = {}
+        topics = set(self.topics)
+        for topic in topics:
+            here = slice(None) if len(topics) == 1 else self.of_topic(topic)
+            offsets = self.offsets[here]
+            numbers, places = np.unique(self.partitions[here], return_index=True)
+            for number, offset in zip(numbers.tolist(), offsets[places].tolist(), strict=True):
+                found[topic, number] = offset
+        return found
+
+    def lasts(self) -> dict[TopicPartition, int]:
+        """Offset of the last record of each partition."""
+        return self[::-1].firsts()
