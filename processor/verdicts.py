@@ -166,21 +166,19 @@ def scored_fields(
 def reasons(model: Model, row: Floats) -> list[dict[str, Any]]:
     """Why a sample is abnormal: its features by their share in it, the largest first."""
     shares = model.bench.contributions(row[np.newaxis])[0]
-    typical = model.detector.typical_
-    found = []
-    for column in np.argsort(-shares, kind="stable")[:MAX_REASONS]:
-        if not shares[column] > 0:
-            break
-        low, high = typical[:, column]
-        found.append(
-            {
-                "feature": model.features[column],
-                "value": float(row[column]),
-                "typical": [float(low), float(high)],
-                "contribution": float(shares[column]),
-            }
-        )
-    return found
+    columns = np.argsort(-shares, kind="stable")[:MAX_REASONS]
+    columns = columns[shares[columns] > 0]
+    found = zip(
+        map(model.features.__getitem__, columns.tolist()),
+        row[columns].tolist(),
+        model.detector.typical_[:, columns].T.tolist(),
+        shares[columns].tolist(),
+        strict=True,
+    )
+    return [
+        {"feature": name, "value": value, "typical": typical, "contribution": share}
+        for name, value, typical, share in found
+    ]
 
 
 def verdict_record(record: Incoming, verdict: dict[str, Any], topic: str, now: int) -> Outgoing:
