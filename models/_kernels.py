@@ -11,7 +11,8 @@ offsets in it are relative to its first word. Floats and small integers share th
 
 A score is the weighted mean of the parts' scores, each standardised. numba's cache knows only a
 kernel's own file, so kernels of different files never call one another, but for ``_memory.py`` and
-``_nearest.py``.
+``_nearest.py``. What is called for every row stands in its caller, or is given addresses: arrays
+that are given away are counted, see ``address``.
 """
 
 # numba types a kernel by what it is called with.
@@ -23,7 +24,7 @@ import numpy as np
 from numba import njit
 
 from models._lanes import LANES
-from models._memory import at_address
+from models._memory import address, at_address
 from models._nearest import FIVE, distances, mean_of_five, padded, project
 
 FOREST, GAUSSIAN, DEVIATION, NEIGHBORS, EXTREMES = 0, 1, 2, 3, 4
@@ -264,7 +265,7 @@ def warp_all(z, how):
     return warped
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _see(views, part, data, row, used, width, seen):
     """A row as a neighbours part compares it, into ``seen``.
 
@@ -286,7 +287,7 @@ def _see(views, part, data, row, used, width, seen):
         seen[k] = warp(value * f64[data + known + k], how)
     matrix = 2 * (data + 2 * known)
     if i64[part + 5] >= LANES:
-        project(f32.ctypes.data + 4 * matrix, known, seen)
+        project(address(f32) + 4 * matrix, known, address(seen))
     else:
         for axis in range(known - 1, -1, -1):
             total = 0.0
@@ -369,7 +370,7 @@ def _mean_nearest(nearest, found):
     return mean / found if found > 0 else np.nan
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _neighbors(views, part, data, z, used, rows, width, scores, room, ahead):
     seen, asked, total, shared, ages, weights = room
     f32, _, _, _, i64, f64 = views
@@ -381,8 +382,9 @@ def _neighbors(views, part, data, z, used, rows, width, scores, room, ahead):
     inverse = np.float32(1.0) / np.float32(known)
     for s in range(samples):
         weights[s] = ages[s] * inverse
-    total = total[: padded(samples)]
-    total[samples:] = np.float32(np.inf)
+    total[samples : padded(samples)] = np.float32(np.inf)
+    samples_at, asked_at = address(f32), address(asked)
+    weights_at, total_at = address(weights), address(total)
     for r in range(rows):
         first, features, there = _see(views, part, data, z[r], used[r], width, seen)
         if there <= 0:
@@ -392,19 +394,19 @@ def _neighbors(views, part, data, z, used, rows, width, scores, room, ahead):
             for feature in range(features):
                 asked[feature] = seen[feature]
             ahead[0] = distances(
-                f32.ctypes.data + 4 * first, samples, asked[:features],
-                weights.ctypes.data, total.ctypes.data, ahead[0], ahead[1],
+                samples_at + 4 * first, samples, asked_at, features, weights_at, total_at,
+                ahead[0], ahead[1],
             )  # fmt: skip
         else:
             _distances(f32, first, samples, gaps, ages, seen, there, features, total, shared)
         if wanted == FIVE:
-            scores[r] = -mean_of_five(total)
+            scores[r] = -mean_of_five(total_at, samples)
         else:
             found = _nearest(total, samples, wanted, nearest, which)
             scores[r] = -_mean_nearest(nearest, found)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _deviations(row, width, cap, worst_only):
     """Mean of |z| capped, or its largest, over the features that are there."""
     total = worst = 0.0
@@ -420,7 +422,7 @@ def _deviations(row, width, cap, worst_only):
     return -worst if worst_only else -total / usable
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _extremes(f64, data, row, width):
     """How far the row goes beyond the reach of the training samples, in its worst feature."""
     worst = 0.0
@@ -433,7 +435,7 @@ def _extremes(f64, data, row, width):
     return -worst if usable > 0 else np.nan
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _standardise(i64, f64, values, at, width, row):
     """A row as the model sees it; how many of its features can be used."""
     scaled = i64[2] == 1

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from models._lanes import LANES
+from models._memory import address
 from models._nearest import FIVE, distances, mean_of_five, padded
 
 # A MAD times this estimates the standard deviation of normal samples.
@@ -208,10 +209,11 @@ def _leave_out(columns, first, stride, wanted, recency, left_out):
     weights = _turned(samples, recency, np.float32(1.0) / np.float32(max(width, 1)))
     total = np.full(padded(samples), np.float32(np.inf))
     asked, nearest = np.empty(width, dtype=np.float32), np.empty(wanted, dtype=np.float32)
+    samples_at, asked_at, total_at = address(columns), address(asked), address(total)
     for s in range(first, samples, stride):
         asked[:] = columns[:, s]
-        weights_at = weights[samples - s :].ctypes.data
-        distances(columns.ctypes.data, samples, asked, weights_at, total.ctypes.data, 0, 0)
+        weights_at = address(weights) + 4 * (samples - s)
+        distances(samples_at, samples, asked_at, width, weights_at, total_at, 0, 0)
         left_out[s] = _mean_of(total, wanted, nearest)
 
 
@@ -245,7 +247,9 @@ def _leave_out_gaps(columns, first, stride, wanted, recency, left_out):
 
 @njit(nogil=True, cache=True)
 def _mean_of(total, wanted, nearest):
-    return mean_of_five(total) if wanted == FIVE else _mean_nearest(total, wanted, nearest)
+    if wanted == FIVE:
+        return mean_of_five(address(total), total.size)
+    return _mean_nearest(total, wanted, nearest)
 
 
 @njit(nogil=True, cache=True)

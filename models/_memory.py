@@ -38,15 +38,26 @@ def at_address(address, size):
     return carray(_as_pointer(address), (size,), np.uint64)
 
 
+@njit(nogil=True, cache=True, inline="always")
+def address(array):
+    """Where an array begins. Signed: an unsigned number and a signed one are added as floats.
+
+    In the inner loops of a kernel there are addresses and no arrays: whoever is given one is
+    counted, with an atomic addition that may take longer than what is done with it.
+    """
+    return np.int64(array.ctypes.data)
+
+
 def _loads(kind):
     @intrinsic
     def load(typing, address):
-        """The unsigned number at an address."""
+        """The number at an address."""
         del typing
 
         def generate(context, builder, signature, arguments):
-            del context, signature
-            found = builder.load(_pointer(builder, arguments[0], kind))
+            del signature
+            pointer = context.get_value_type(kind).as_pointer()
+            found = builder.load(builder.inttoptr(arguments[0], pointer))
             found.align = 1
             return found
 
@@ -56,20 +67,33 @@ def _loads(kind):
 
 
 load_byte, load_half, load_word = map(_loads, (types.uint8, types.uint32, types.uint64))
+load_integer, load_single, load_double = map(_loads, (types.int64, types.float32, types.float64))
 
 
 @intrinsic
-def store_word(typing, address, value):
-    """Have 64 bits stand at an address."""
-    del typing, value
+def store(typing, address, value):
+    """Have a number of its size stand at an address."""
+    del typing
 
     def generate(context, builder, signature, arguments):
-        del signature
-        stored = builder.store(arguments[1], _pointer(builder, arguments[0], types.uint64))
+        kind = context.get_value_type(signature.args[1])
+        stored = builder.store(arguments[1], builder.inttoptr(arguments[0], kind.as_pointer()))
         stored.align = 1
         return context.get_dummy_value()
 
-    return types.void(address, types.uint64), generate
+    return types.void(address, value), generate
+
+
+@intrinsic
+def as_double(typing, bits):
+    """The double of which these are the bits."""
+    del typing
+
+    def generate(context, builder, signature, arguments):
+        del context, signature
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return types.float64(bits), generate
 
 
 @intrinsic
@@ -89,6 +113,18 @@ def prefetch(typing, address):
     return types.void(address), generate
 
 
+@intrinsic
+def trailing_zeros(typing, value):
+    """Zeros behind the last 1 of 64 bits; 64 where there is none."""
+    del typing
+
+    def generate(context, builder, signature, arguments):
+        del context, signature
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(value), generate
+
+
 SLACK = 8
 """Bytes behind the end of every array that ``copy`` may read, and write."""
 
@@ -97,4 +133,4 @@ SLACK = 8
 def copy(source, target, size):
     """Copy bytes, eight at a time: up to seven more than asked for."""
     for at in range(0, size, 8):
-        store_word(target + at, load_word(source + at))
+        store(target + at, load_word(source + at))

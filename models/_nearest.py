@@ -15,14 +15,13 @@ from numba import njit
 
 from models import _lanes as lanes
 from models._lanes import LANES, add, gap, less, load, more, spread
-from models._memory import prefetch
+from models._memory import load_double, load_single, prefetch
 
 FIVE: Final = 5
 """The usual number of neighbours, for which there is a shorter way."""
 
 LINE: Final = 64
 _ZERO, _INFINITE = np.float32(0.0), np.float32(np.inf)
-_FOUR, _ONE = np.uint64(4), np.uint64(1)
 _AT_ONCE = 8
 
 
@@ -33,13 +32,13 @@ def padded(samples):
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _sums(at, other, stride, asked, line, end):
+def _sums(at, other, stride, asked, width, line, end):
     """Sums of |difference| of a row to two times sixteen samples; how far memory was fetched."""
     sums = further = spread(_ZERO)
-    width, feature = np.uint64(asked.size), np.uint64(0)
-    while feature + _FOUR <= width:
-        a, b = spread(asked[feature]), spread(asked[feature + _ONE])
-        c, d = spread(asked[feature + _ONE + _ONE]), spread(asked[feature + _FOUR - _ONE])
+    feature = 0
+    while feature + 4 <= width:
+        a, b = spread(load_single(asked)), spread(load_single(asked + 4))
+        c, d = spread(load_single(asked + 8)), spread(load_single(asked + 12))
         left = add(gap(a, load(at)), gap(b, load(at + stride)))
         right = add(gap(c, load(at + 2 * stride)), gap(d, load(at + 3 * stride)))
         sums = add(sums, add(left, right))
@@ -48,22 +47,24 @@ def _sums(at, other, stride, asked, line, end):
         further = add(further, add(left, right))
         at += 4 * stride
         other += 4 * stride
-        feature += _FOUR
+        asked += 16
+        feature += 4
         if line < end:
             for _ in range(_AT_ONCE):
                 prefetch(line)
                 line += LINE
     while feature < width:
-        a = spread(asked[feature])
+        a = spread(load_single(asked))
         sums, further = add(sums, gap(a, load(at))), add(further, gap(a, load(other)))
         at += stride
         other += stride
-        feature += _ONE
+        asked += 4
+        feature += 1
     return sums, further, line
 
 
 @njit(nogil=True, cache=True)
-def distances(samples_at, samples, asked, weights_at, total_at, line, end):
+def distances(samples_at, samples, asked_at, width, weights_at, total_at, line, end):
     """Weighed sums of |difference| between a row and each sample; how far memory was fetched.
 
     Meanwhile memory that is needed soon is fetched, a few lines at a time: as many at once as there
@@ -72,7 +73,7 @@ def distances(samples_at, samples, asked, weights_at, total_at, line, end):
     Args:
         samples_at: address of the samples, feature after feature, float32.
         samples: how many, ``LANES`` at least.
-        asked: the row, float32.
+        asked_at, width: address of the row, float32, and how many features it has.
         weights_at: address of a weight of each sample, float32.
         total_at: out, address of the distances, float32.
         line, end: what to fetch.
@@ -81,28 +82,29 @@ def distances(samples_at, samples, asked, weights_at, total_at, line, end):
     for begin in range(0, 4 * samples, 8 * LANES):
         # The last of them are summed up twice where that fills the lanes.
         a, b = min(begin, last), min(begin + 4 * LANES, last)
-        sums, further, line = _sums(samples_at + a, samples_at + b, 4 * samples, asked, line, end)
+        sums, further, line = _sums(
+            samples_at + a, samples_at + b, 4 * samples, asked_at, width, line, end
+        )
         lanes.store(total_at + a, lanes.times(sums, load(weights_at + a)))
         lanes.store(total_at + b, lanes.times(further, load(weights_at + b)))
     return line
 
 
 @njit(nogil=True, cache=True)
-def project(matrix_at, width, row):
+def project(matrix_at, width, row_at):
     """The product of a row and an upper triangular matrix, in place.
 
     Args:
         matrix_at: address of the matrix, row after row, float32; ``LANES`` more behind it are read.
         width: how many rows it has.
-        row: float64, of ``padded`` room.
+        row_at: address of the row, float64, of ``padded`` room.
     """
-    row_at = row.ctypes.data
     # From the last axes on: those before them need no later ones.
     for begin in range((width - 1) // LANES * LANES, -1, -LANES):
         sums = spread(0.0)
         for k in range(min(width, begin + LANES)):
             factors = lanes.widened(load(matrix_at + 4 * (k * width + begin)))
-            sums = add(sums, lanes.times(spread(row[k]), factors))
+            sums = add(sums, lanes.times(spread(load_double(row_at + 8 * k)), factors))
         lanes.store(row_at + 8 * begin, sums)
 
 
@@ -129,16 +131,15 @@ def _merged(a, b, c, d, e, f, g, h, i, j):
 
 
 @njit(nogil=True, cache=True)
-def mean_of_five(total):
+def mean_of_five(total_at, count):
     """Mean of the five least finite ones, NaN without any.
 
     Args:
-        total: float32, ``padded`` with infinity.
+        total_at, count: address of so many float32, ``padded`` with infinity.
     """
     a = b = c = d = e = spread(_INFINITE)
-    at = total.ctypes.data
-    for begin in range(0, 4 * total.size, 4 * LANES):
-        x = load(at + begin)
+    for begin in range(0, 4 * count, 4 * LANES):
+        x = load(total_at + begin)
         a, x = _ordered(x, a)
         b, x = _ordered(x, b)
         c, x = _ordered(x, c)

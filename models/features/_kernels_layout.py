@@ -13,10 +13,14 @@ from typing import Final
 import numpy as np
 from numba import njit
 
+from models._memory import address, as_double
 from models._memory import copy as _copy
 from models._memory import load_byte as _byte
 from models._memory import load_half as _half
+from models._memory import load_integer as _integer
 from models._memory import load_word as _word
+from models._memory import store as _store
+from models._memory import trailing_zeros as _trailing_zeros
 from models.features.extracted import LIMIT
 from schemas.base import MAX_EPOCH_MS
 
@@ -26,6 +30,19 @@ TIME, IDENTITY, NUMBER, STRING = -1, -2, -3, -4
 QUOTE, BACKSLASH, MINUS, PLUS, DOT, ZERO = (ord(sign) for sign in '"\\-+.0')
 UPPER_E, LOWER_E, COMMA = ord("E"), ord("e"), ord(",")
 NULL = int.from_bytes(b"null", "little")
+
+ZEROS, SIXES, UPPER = (np.uint64(byte * 0x0101010101010101) for byte in (ord("0"), 6, 0xF0))
+BYTES, PAIRS = np.uint64(0x0F0F0F0F0F0F0F0F), np.uint64(10 * 2**8 + 1)
+HALVES, FOURS = np.uint64(0x00FF00FF00FF00FF), np.uint64(100 * 2**16 + 1)
+WORDS, EIGHTS = np.uint64(0x0000FFFF0000FFFF), np.uint64(10_000 * 2**32 + 1)
+"""Eight digits to four numbers of two, two of four, and one: masks and factors."""
+
+WHOLE_TENS = np.array([10**n for n in range(9)], dtype=np.uint64)
+
+NONE = (np.int64(-1), 0.0, np.int64(-1), False)
+"""What there is to say of a number that cannot be read."""
+
+SMALL = np.uint64(1 << 62)
 
 DIGITS: Final = 19
 """As many decimal digits always fit 64 bits."""
@@ -120,13 +137,24 @@ def to_bits(digits, power):
 
 @njit(nogil=True, cache=True, inline="always")
 def _digits(at, end, found):
-    """Where the digits at ``at`` end, and the number that they make behind those found."""
-    while at < end:
-        digit = _byte(at) - np.uint8(ZERO)
-        if digit > np.uint8(9):
-            break
-        found = found * np.uint64(10) + np.uint64(digit)
-        at += 1
+    """Where the digits at ``at`` end, and the number that they make behind those found.
+
+    Eight at a time, without a branch for each (Lemire, Quickly parsing eight digits, 2018).
+    """
+    more = True
+    while more and at < end:
+        word = _word(at) ^ ZEROS
+        # What is no digit has something in its upper half, with 6 added or without.
+        other = ((word + SIXES) | word) & UPPER
+        count = min(np.int64(_trailing_zeros(other)) >> 3, end - at)
+        more = count == 8
+        if count > 0:
+            word <<= np.uint64(64 - 8 * count)
+            word = ((word & BYTES) * PAIRS) >> np.uint64(8)
+            word = ((word & HALVES) * FOURS) >> np.uint64(16)
+            word = ((word & WORDS) * EIGHTS) >> np.uint64(32)
+            found = found * WHOLE_TENS[count] + word
+            at += count
     return at, found
 
 
@@ -140,33 +168,33 @@ def _zeros(at, end):
 
 
 @njit(nogil=True, cache=True)
-def _number(at, end, whole, bits, value):
-    """Where the JSON number at ``at`` ends; -1 where there is none that is plainly a double.
+def _number(at, end):
+    """The JSON number at ``at``: where it ends, its value, that as a whole one, whether shortest.
 
-    It goes to ``value[0]``, which is ``bits`` seen as a double; of a whole number without a sign
-    ``whole[0]`` is the value, else -1. ``whole[1]`` is 1 where it is written as a double is, in the
-    shortest way, else 0.
+    It ends at -1 where there is none that is plainly a double. Of what is not a whole number
+    without a sign the third is -1. The last is true where it is written as a double is, in the
+    shortest way.
     """
     begin = at
-    if at < end and _byte(at) == MINUS:
-        at += 1
+    at += at < end and _byte(at) == MINUS
     first, dot, power, plain = at, at, np.int64(0), True
     at, digits = _digits(at, end, np.uint64(0))
     many = at - first
     if many == 0 or (many > 1 and _byte(first) == ZERO):
-        return -1
+        return NONE
     if at < end and _byte(at) == DOT:
         plain = False
         dot = at + 1
         at, digits = _digits(dot, end, digits)
         if at == dot:
-            return -1
+            return NONE
         power += dot - at
         many += at - dot
-        if _byte(first) == ZERO:
+        # Only of very long ones does it matter how many there are.
+        if many > DECIMAL and _byte(first) == ZERO:
             many -= 1 + _zeros(dot, at)
     if many > DIGITS:
-        return -1
+        return NONE
     shortest = not plain and many <= DECIMAL and (_byte(at - 1) != ZERO or at == dot + 1)
     if at < end and (_byte(at) == LOWER_E or _byte(at) == UPPER_E):
         plain = shortest = False
@@ -177,26 +205,24 @@ def _number(at, end, whole, bits, value):
         mark = at
         at, given = _digits(at, end, np.uint64(0))
         if at == mark or at > mark + 4:
-            return -1
+            return NONE
         power += -np.int64(given) if negative else np.int64(given)
     if not -EXPONENT <= power <= EXPONENT:
-        return -1
+        return NONE
     if plain and first > begin and digits == np.uint64(0):
-        return -1
+        return NONE
     if digits < np.uint64(1 << 53) and -EXACT <= power <= EXACT:
-        value[0] = np.float64(digits) * TENS[power] if power > 0 else digits / TENS[-power]
+        value = np.float64(digits) * TENS[power] if power > 0 else digits / TENS[-power]
     else:
-        bits[0] = to_bits(digits, power)
-        if bits[0] < 0:
-            return -1
+        bits = to_bits(digits, power)
+        if bits < 0:
+            return NONE
+        value = as_double(bits)
     # Smaller ones may have an exponent.
-    whole[1] = shortest and (value[0] >= 1e-4 or digits == np.uint64(0))
+    shortest = shortest and (value >= 1e-4 or digits == np.uint64(0))
     if first > begin:
-        value[0] = -value[0]
-    whole[0] = -1
-    if plain and first == begin and digits < np.uint64(1 << 62):
-        whole[0] = np.int64(digits)
-    return at
+        return at, -value, np.int64(-1), shortest
+    return at, value, np.int64(digits) if plain and digits < SMALL else np.int64(-1), shortest
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -213,51 +239,78 @@ def _same(at, other, size):
 
 
 @njit(nogil=True, cache=True)
-def _read(
-    layout, size, pieces, holes, at, end, key, key_size, row, time, whole, bits, value, spans
-):  # fmt: skip
-    """Whether a record has a layout; its values go to ``row``, its time to ``time[0]``.
+def _read(layout, size, pieces, holes, count, at, end, key, key_size, row, spans):
+    """The time that a record of a layout tells, -1 where none; and whether it is of that layout.
 
-    Where each value stands goes to ``spans``; of one that is not written as it would be written,
-    there is none: it ends at 0.
+    Addresses alone, and no arrays: those who share one are counted at every call, which took two
+    thirds of the time.
+
+    Args:
+        layout, size: the layout's constant text, and its bytes.
+        pieces, holes, count: of the layout, as ``read_groups`` has them; how many holes there are.
+        at, end: the record.
+        key, key_size: what stands where its profile is named.
+        row: out, its values.
+        spans: out, where each value begins and ends; one that is not written as it would be
+            written ends at 0.
     """
-    time[0] = -1
-    begin, evident = 0, False
-    for h in range(holes.size):
-        length = pieces[h] - begin
+    time, begin, evident = np.int64(-1), np.int64(0), False
+    for h in range(count):
+        until, hole = _integer(pieces + 8 * h), _integer(holes + 8 * h)
+        length = until - begin
         if end - at < length or not _same(at, layout + begin, length):
-            return False
+            return time, False
         at += length
-        begin = pieces[h]
-        hole = holes[h]
+        begin = until
         if hole == IDENTITY:
             if end - at < key_size or not _same(at, key, key_size):
-                return False
+                return time, False
             at += key_size
         elif hole == STRING:
             while at < end and 32 <= _byte(at) < 127 and _byte(at) != QUOTE:
                 if _byte(at) == BACKSLASH:
-                    return False
+                    return time, False
                 at += 1
-        elif hole >= 0 and end - at >= 4 and _half(at) == NULL:
-            row[hole] = np.nan
-            spans[hole, 0], spans[hole, 1] = at, at + 4
-            at += 4
         else:
-            mark = at
-            at = _number(mark, end, whole, bits, value)
+            mark, value, whole, shortest = at, np.nan, np.int64(-1), True
+            absent = hole >= 0 and end - at >= 4 and _half(at) == NULL
+            if absent:
+                at += 4
+            else:
+                at, value, whole, shortest = _number(mark, end)
             if at < 0:
-                return False
+                return time, False
             if hole >= 0:
-                spans[hole, 0], spans[hole, 1] = mark, at if whole[1] else 0
-                row[hole] = min(max(value[0], -LIMIT), LIMIT)
-                evident = True
+                _store(spans + 16 * hole, mark)
+                _store(spans + 16 * hole + 8, at if shortest else 0)
+                _store(row + 8 * hole, value if absent else min(max(value, -LIMIT), LIMIT))
+                evident = evident or not absent
             elif hole == TIME:
-                time[0] = whole[0]
-                if not 0 <= whole[0] <= MAX_EPOCH_MS:
-                    return False
+                time = whole
+                if not 0 <= whole <= MAX_EPOCH_MS:
+                    return time, False
     length = size - begin
-    return evident and end - at == length and _same(at, layout + begin, length)
+    return time, evident and end - at == length and _same(at, layout + begin, length)
+
+
+@njit(nogil=True, cache=True)
+def _write(spans, count, at):
+    """Put values together as JSON from where each stands; where that ends, or ``at`` without one.
+
+    Args:
+        spans: address of where each begins and ends; 0 without one.
+        at: address to write to.
+    """
+    end = at
+    for _ in range(count):
+        begin, size = _integer(spans), _integer(spans + 8) - _integer(spans)
+        if size < 0:
+            return at
+        _copy(begin, end, size)
+        _store(end + size, np.uint8(COMMA))
+        end += size + 1
+        spans += 16
+    return end - 1
 
 
 @njit(nogil=True, cache=True)
@@ -283,48 +336,39 @@ def read_groups(
             ends; nothing of one that is not written that way. As large as ``text``, of which the
             last ``SLACK`` bytes are not of a record.
     """
-    whole, bits, time = np.empty(2, np.int64), np.empty(1, np.int64), np.empty(1, np.int64)
     spans = np.empty((widths.max(), 2), np.int64)
-    vectors_at, written = vectors.ctypes.data, 0
-    value = bits.view(np.float64)
-    layouts_at, text_at, keys_at = layouts.ctypes.data, text.ctypes.data, keys.ctypes.data
-    at = record = done = key = 0
+    spans_at, vectors_at, row_at = address(spans), address(vectors), address(values)
+    layouts_at, text_at, keys_at = address(layouts), address(text), address(keys)
+    pieces_at, holes_at, written = address(pieces), address(holes), np.int64(0)
+    at = record = key = 0
     for g in range(counts.size):
         good[g] = firsts[g] < lasts[g]
         which = firsts[g]
-        for n in range(counts[g]):
-            end = ends[record + n]
-            row = values[done + n * widths[g] : done + (n + 1) * widths[g]]
-            found = False
-            good[g] = good[g] and end - at <= longest
+        for _ in range(counts[g]):
+            end = ends[record]
+            found, time = False, np.int64(-1)
             # The layout of the record before it is tried first.
             for turn in range(lasts[g] - firsts[g]):
-                if not good[g]:
+                if not good[g] or end - at > longest:
                     break
                 chosen = which + turn
                 if chosen >= lasts[g]:
                     chosen -= lasts[g] - firsts[g]
-                a, b = first_holes[chosen], first_holes[chosen + 1]
-                found = _read(
+                first = first_holes[chosen]
+                time, found = _read(
                     layouts_at + starts[chosen], starts[chosen + 1] - starts[chosen],
-                    pieces[a:b], holes[a:b], text_at + at, text_at + end,
-                    keys_at + key, key_ends[g] - key, row, time, whole, bits, value, spans,
+                    pieces_at + 8 * first, holes_at + 8 * first, first_holes[chosen + 1] - first,
+                    text_at + at, text_at + end, keys_at + key, key_ends[g] - key, row_at, spans_at,
                 )  # fmt: skip
                 if found:
                     which = chosen
                     break
             good[g] = good[g] and found
-            times[record + n] = time[0]
-            if good[g] and spans[: widths[g], 1].min() > 0:
-                for column in range(widths[g]):
-                    size = spans[column, 1] - spans[column, 0]
-                    _copy(spans[column, 0], vectors_at + written, size)
-                    written += size
-                    vectors[written] = COMMA
-                    written += 1
-                written -= 1
-            vector_ends[record + n] = written
+            times[record] = time
+            if good[g]:
+                written = _write(spans_at, widths[g], vectors_at + written) - vectors_at
+            vector_ends[record] = written
             at = end
-        record += counts[g]
-        done += counts[g] * widths[g]
+            record += 1
+            row_at += 8 * widths[g]
         key = key_ends[g]

@@ -18,7 +18,16 @@ def test_distances_are_those_of_numpy_and_nothing_else_is_written(samples, width
     row, weights = (rng.normal(size=n).astype(np.float32) for n in (width, samples))
     found = np.full(padded(samples), np.float32(np.inf))
 
-    distances(columns.ctypes.data, samples, row, weights.ctypes.data, found.ctypes.data, 0, 0)
+    distances(
+        columns.ctypes.data,
+        samples,
+        row.ctypes.data,
+        width,
+        weights.ctypes.data,
+        found.ctypes.data,
+        0,
+        0,
+    )
 
     wanted = np.abs(columns - row[:, np.newaxis]).sum(axis=0, dtype=np.float64) * weights
     np.testing.assert_allclose(found[:samples], wanted, rtol=1e-5)
@@ -30,10 +39,11 @@ def test_memory_is_fetched_ahead_without_an_effect(bytes_left):
     rng = np.random.default_rng(0)
     columns, weights = rng.normal(size=(17, 200)).astype(np.float32), np.ones(200, np.float32)
     found, alone = np.empty((2, padded(200)), np.float32)
+    row = columns[:, 0].copy()
     at = columns.ctypes.data
 
     def ask(end: int, out: np.ndarray) -> int:
-        arguments = (columns[:, 0].copy(), weights.ctypes.data, out.ctypes.data, at, end)
+        arguments = (row.ctypes.data, 17, weights.ctypes.data, out.ctypes.data, at, end)
         return int(distances(at, 200, *arguments))
 
     assert ask(at, alone) == at
@@ -50,7 +60,7 @@ def test_five_least_are_those_that_sorting_finds(values):
     total[: len(values)] = values
 
     finite = np.sort(total[np.isfinite(total)])[:5].astype(np.float64)
-    found = mean_of_five(total)
+    found = mean_of_five(total.ctypes.data, len(values))
 
     if len(finite):
         assert found == np.float64(sum(finite)) / len(finite)
@@ -68,6 +78,6 @@ def test_a_row_is_projected_in_place(width, seed):
     row[:width] = rng.normal(size=width)
     wanted = row[:width] @ upper.astype(np.float64)
 
-    project(matrix.ctypes.data, width, row)
+    project(matrix.ctypes.data, width, row.ctypes.data)
 
     np.testing.assert_allclose(row[:width], wanted, rtol=1e-9, atol=1e-12)
