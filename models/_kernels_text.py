@@ -11,7 +11,7 @@ from models._memory import copy
 
 
 @njit(nogil=True, cache=True)
-def compose(pieces, piece_ends, holes, text, starts, ends, out, out_ends):
+def compose(pieces, piece_ends, holes, text, starts, ends, out, first, count):
     """Write texts one after another: a piece, what fills the hole behind it, …, the last piece.
 
     Args:
@@ -20,11 +20,11 @@ def compose(pieces, piece_ends, holes, text, starts, ends, out, out_ends):
         text: of all fillings.
         starts, ends: where each filling is in ``text``, of shape (fillings, texts).
         out: large enough for all; it and the other texts have ``SLACK`` bytes behind their end.
-        out_ends: out, where each text ends.
+        first, count: the texts that are wanted.
     """
     constant, filled, target = pieces.ctypes.data, text.ctypes.data, out.ctypes.data
     done = 0
-    for n in range(out_ends.size):
+    for n in range(first, first + count):
         begin = 0
         for h in range(piece_ends.size):
             size = piece_ends[h] - begin
@@ -36,4 +36,3 @@ def compose(pieces, piece_ends, holes, text, starts, ends, out, out_ends):
                 size = ends[holes[h], n] - at
                 copy(filled + at, target + done, size)
                 done += size
-        out_ends[n] = done

@@ -250,15 +250,34 @@ def skeleton_of(text: bytes) -> Skeleton:
     return Skeleton(*joined(parts[::2], SLACK), tuple(used), np.searchsorted(used, holes))
 
 
+BLOCK = 512
+"""Texts that are put together at once: they are in the caches when they are parted."""
+
+
 def composed(skeleton: Skeleton, fillings: Sequence[Texts], count: int) -> list[bytes]:
     """So many texts by a skeleton, each with its fillings."""
     needed = [fillings[hole] for hole in skeleton.used]
     begins = np.cumsum([0, *(len(each.text) for each in needed[:-1])])[:, np.newaxis]
     starts = np.array([each.starts for each in needed]) + begins
     ends = np.array([each.ends for each in needed]) + begins
-    size = count * int(skeleton.ends[-1]) + int((ends - starts)[skeleton.holes].sum())
-    out, out_ends = np.empty(size + SLACK, np.uint8), np.empty(count, np.int64)
     text = np.concatenate([*(each.text for each in needed), np.zeros(SLACK, np.uint8)])
-    compose(skeleton.text, skeleton.ends, skeleton.holes, text, starts, ends, out, out_ends)
-    written, at = out.tobytes(), [0, *out_ends.tolist()]
-    return [written[a:b] for a, b in pairwise(at)]
+    sizes = (ends - starts)[skeleton.holes].sum(axis=0) + skeleton.ends[-1]
+    blocks = range(0, count, BLOCK)
+    out = np.empty(int(np.add.reduceat(sizes, blocks).max()) + SLACK, np.uint8)
+    found = []
+    for begin in blocks:
+        at = [0, *np.cumsum(sizes[begin : begin + BLOCK]).tolist()]
+        compose(
+            skeleton.text,
+            skeleton.ends,
+            skeleton.holes,
+            text,
+            starts,
+            ends,
+            out,
+            begin,
+            len(at) - 1,
+        )
+        written = out[: at[-1]].tobytes()
+        found += [written[a:b] for a, b in pairwise(at)]
+    return found
