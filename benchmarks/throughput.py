@@ -218,13 +218,18 @@ def outputs(bed: Bed) -> tuple[str, ...]:
 def repetitions(
     made: Backlog, peers: Sequence[Peer], repeat: int, seconds: float
 ) -> dict[str, list[Speed]]:
-    """The speed of all, one after another in each repetition: noise hits all."""
+    """The speed of all, one after another in each repetition: noise hits all.
+
+    Each begins one repetition after another, for whoever follows a slow one finds the broker idle.
+    """
     speeds: dict[str, list[Speed]] = {name: [] for name in (OURS, *(peer.name for peer in peers))}
     # A broker's first transactions take several times as long, and ours would come first.
     theirs(made, PASSING, seconds)
     for number in range(repeat):
         print(f"{made.case.name}, repetition {number + 1} of {repeat}", flush=True)
-        for name, peer in ((OURS, None), *((peer.name, peer) for peer in peers)):
+        everyone = [(OURS, None), *((peer.name, peer) for peer in peers)]
+        turn = number % len(everyone)
+        for name, peer in (*everyone[turn:], *everyone[:turn]):
             speed = ours(made, seconds) if peer is None else theirs(made, peer, seconds)
             speeds[name].append(speed)
             print(f"  {name}: {speed.rate:,.0f}/s, {speed.cost:,.1f} µs a record", flush=True)
