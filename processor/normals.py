@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain, pairwise, repeat
 from types import SimpleNamespace
@@ -250,34 +250,26 @@ def skeleton_of(text: bytes) -> Skeleton:
     return Skeleton(*joined(parts[::2], SLACK), tuple(used), np.searchsorted(used, holes))
 
 
-BLOCK = 512
-"""Texts that are put together at once: they are in the caches when they are parted."""
+BLOCK = 256
+"""Texts put together at once: they are in the caches when they are parted and passed on."""
 
 
-def composed(skeleton: Skeleton, fillings: Sequence[Texts], count: int) -> list[bytes]:
+def composed(skeleton: Skeleton, fillings: Sequence[Texts], count: int) -> Iterator[bytes]:
     """So many texts by a skeleton, each with its fillings."""
+    return chain.from_iterable(_blocks(skeleton, fillings, count))
+
+
+def _blocks(skeleton: Skeleton, fillings: Sequence[Texts], count: int) -> Iterator[list[bytes]]:
     needed = [fillings[hole] for hole in skeleton.used]
     begins = np.cumsum([0, *(len(each.text) for each in needed[:-1])])[:, np.newaxis]
     starts = np.array([each.starts for each in needed]) + begins
     ends = np.array([each.ends for each in needed]) + begins
     text = np.concatenate([*(each.text for each in needed), np.zeros(SLACK, np.uint8)])
     sizes = (ends - starts)[skeleton.holes].sum(axis=0) + skeleton.ends[-1]
-    blocks = range(0, count, BLOCK)
-    out = np.empty(int(np.add.reduceat(sizes, blocks).max()) + SLACK, np.uint8)
-    found = []
-    for begin in blocks:
+    constant, holes = (skeleton.text, skeleton.ends), skeleton.holes
+    for begin in range(0, count, BLOCK):
         at = [0, *np.cumsum(sizes[begin : begin + BLOCK]).tolist()]
-        compose(
-            skeleton.text,
-            skeleton.ends,
-            skeleton.holes,
-            text,
-            starts,
-            ends,
-            out,
-            begin,
-            len(at) - 1,
-        )
-        written = out[: at[-1]].tobytes()
-        found += [written[a:b] for a, b in pairwise(at)]
-    return found
+        out = np.empty(at[-1] + SLACK, np.uint8)
+        compose(*constant, holes, text, starts, ends, out, begin, len(at) - 1)
+        written = out.tobytes()
+        yield [written[a:b] for a, b in pairwise(at)]

@@ -24,4 +24,4 @@ def warm_up() -> None:
     one = np.ones(1, dtype=np.int64)
     drifts = Drifts(*(np.array([float(number)]) for number in drift.NONE))
     follow_all(drifts, one, np.full(1, drift.MEAN), one, np.zeros(1), np.zeros(1))
-    composed(skeleton_of(b"\0A"), [filling([b"1"])], 1)
+    list(composed(skeleton_of(b"\0A"), [filling([b"1"])], 1))
