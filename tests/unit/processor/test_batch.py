@@ -1,0 +1,58 @@
+"""A batch in columns is the sequence of its records, whatever is asked of it."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processor.batch import Batch
+from processor.records import Incoming
+
+texts = st.none() | st.binary(max_size=3)
+records = st.builds(
+    Incoming,
+    st.sampled_from(("a", "b")),
+    st.integers(0, 3),
+    st.integers(0, 2**62),
+    texts,
+    texts,
+    st.lists(st.tuples(st.just("h"), texts), max_size=2).map(tuple),
+    st.integers(-1, 2**50),
+)
+batches = st.lists(records, max_size=12)
+
+
+@given(batches)
+def test_it_gives_its_records(wanted):
+    batch = Batch.of(wanted)
+
+    assert Batch.of(batch) is batch
+    assert list(batch) == wanted
+    assert [batch[at] for at in range(len(batch))] == wanted
+    assert all(type(field) is int for record in batch for field in (record.offset, record[1]))
+    assert list(batch.sources()) == [(record.topic, record[1], record.key) for record in wanted]
+    assert [batch.source(at) for at in range(len(batch))] == list(batch.sources())
+
+
+@given(batches, st.slices(12), st.data())
+def test_some_of_it_is_a_batch_too(wanted, part, data):
+    size = len(wanted)
+    held = data.draw(st.lists(st.booleans(), min_size=size, max_size=size))
+
+    batch = Batch.of(wanted)
+
+    assert list(batch[part]) == wanted[part]
+    some = batch.only(np.array(held, dtype=np.bool_))
+    assert list(some) == [record for record, here in zip(wanted, held, strict=True) if here]
+
+
+@given(batches)
+def test_first_and_last_offset_of_each_partition(wanted):
+    batch = Batch.of(wanted)
+
+    firsts: dict[tuple[str, int], int] = {}
+    for record in wanted:
+        firsts.setdefault((record.topic, record.partition), record.offset)
+    assert batch.firsts() == firsts
+    assert batch.lasts() == {(record.topic, record.partition): record.offset for record in wanted}
