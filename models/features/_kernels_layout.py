@@ -316,7 +316,7 @@ def _write(spans, count, at):
 @njit(nogil=True, cache=True)
 def read_groups(
     layouts, starts, pieces, holes, first_holes, firsts, lasts, counts, widths, text, ends,
-    longest, keys, key_ends, values, times, good, vectors, vector_ends,
+    longest, keys, key_ends, values, times, good, vectors, vector_ends, spans,
 ):  # fmt: skip
     """Read records group by group; ``good[g]`` is whether all of a group could be read.
 
@@ -335,8 +335,9 @@ def read_groups(
         vectors, vector_ends: out, the records' vectors as JSON without brackets, and where each
             ends; nothing of one that is not written that way. As large as ``text``, of which the
             last ``SLACK`` bytes are not of a record.
+        spans: scratch, two for each column of the widest. Not made here: of what nothing but the
+            address is used any more, numba lets go.
     """
-    spans = np.empty((widths.max(), 2), np.int64)
     spans_at, vectors_at, row_at = address(spans), address(vectors), address(values)
     layouts_at, text_at, keys_at = address(layouts), address(text), address(keys)
     pieces_at, holes_at, written = address(pieces), address(holes), np.int64(0)

@@ -129,6 +129,7 @@ class Layouts:
             _kernels_layout.read_groups(
                 *self._table, firsts, lasts, of_each, wide, text, ends, longest,
                 *joined(keys), values, times, good, vectors, vector_ends,
+                np.empty(2 * int(wide.max()), np.int64),
             )  # fmt: skip
         used = int(vector_ends[-1]) if len(records) else 0
         return Batch(good, values, times, parted(vectors[:used], vector_ends))
