@@ -114,7 +114,7 @@ class Draft:
     refused: frozenset[ProfileKey]
     step: Step[Profile] = field(default_factory=lambda: Step[Profile]())
     answers: list[list[Outgoing]] = field(default_factory=list)
-    """What each record of the batch is answered with."""
+    """What each record of the batch is answered with, beside what ``Normals`` writes."""
     waiting: dict[int, Pending] = field(default_factory=dict)
     """Records that wait for their score, by their place in the batch."""
     models: dict[str, Model] = field(default_factory=dict)
