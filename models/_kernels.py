@@ -25,7 +25,7 @@ from numba import njit
 
 from models._lanes import LANES
 from models._memory import address, at_address
-from models._nearest import FIVE, distances, mean_of_five, padded, project
+from models._nearest import FIVE, distances, mean_of_five, padded, project, weigh_ages
 
 FOREST, GAUSSIAN, DEVIATION, NEIGHBORS, EXTREMES = 0, 1, 2, 3, 4
 HEADER_WORDS = 4
@@ -298,14 +298,6 @@ def _see(views, part, data, row, used, width, seen):
 
 
 @njit(nogil=True, cache=True)
-def _ages(samples, recency, ages):
-    """How much the distance to each training sample counts: the older, the more."""
-    step = recency / max(samples, 1)
-    for s in range(samples):
-        ages[s] = np.float32(1.0 + step * (samples - 1 - s))
-
-
-@njit(nogil=True, cache=True)
 def _column(f32, first, samples, feature):
     return f32[first + feature * samples : first + (feature + 1) * samples]
 
@@ -377,7 +369,7 @@ def _neighbors(views, part, data, z, used, rows, width, scores, room, ahead):
     samples, wanted, gaps = i64[part + 5], i64[part + 6] >> 1, (i64[part + 6] & 1) == 1
     nearest = np.empty(wanted, dtype=np.float32)
     which = np.empty(wanted, dtype=np.int64)
-    _ages(samples, f64[part + 8], ages)
+    weigh_ages(samples, f64[part + 8], ages)
     known = i64[part + 9] if i64[part + 9] != 0 else width
     inverse = np.float32(1.0) / np.float32(known)
     for s in range(samples):
@@ -677,7 +669,7 @@ def _explain_neighbors(views, part, data, row, used, width, shares, seen, total,
     if there <= 0:
         return np.nan
     ages = np.empty(samples, dtype=np.float32)
-    _ages(samples, f64[part + 8], ages)
+    weigh_ages(samples, f64[part + 8], ages)
     _distances(f32, first, samples, gaps, ages, seen, there, features, total, shared)
     found = _nearest(total, samples, wanted, nearest, which)
     known = i64[part + 9]

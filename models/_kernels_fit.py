@@ -14,7 +14,7 @@ from numba import njit
 
 from models._lanes import LANES
 from models._memory import address
-from models._nearest import FIVE, distances, mean_of_five, padded
+from models._nearest import FIVE, distances, mean_of_five, padded, weigh_ages
 
 # A MAD times this estimates the standard deviation of normal samples.
 MAD_TO_DEVIATION = 1.482602218505602
@@ -189,22 +189,18 @@ def _turned(samples, recency, factor):
     nearest. Ages run backwards in a circle from each sample, so that it is scored as if it were the
     next after the others: what a new record will meet.
     """
-    step = recency / max(samples, 1)
     weights = np.empty(2 * samples, dtype=np.float32)
+    weigh_ages(samples, recency, weights)
     for s in range(samples):
-        age = np.float32(1.0 + step * (samples - 1 - s))
-        weights[s] = weights[samples + s] = age * factor
+        weights[s] *= factor
+        weights[samples + s] = weights[s]
     weights[samples:][:1] = np.float32(np.nan)
     return weights
 
 
 @njit(nogil=True, cache=True)
-def _leave_out(columns, first, stride, wanted, recency, left_out):
-    """Mean distance to the nearest others of every ``stride``-th sample from ``first`` on, no gaps.
-
-    Args:
-        columns: (d, n), n at least ``LANES``.
-    """
+def _leave_out_complete(columns, first, stride, wanted, recency, left_out):
+    """What ``_leave_out`` gives of ``LANES`` samples or more, without gaps."""
     width, samples = columns.shape
     weights = _turned(samples, recency, np.float32(1.0) / np.float32(max(width, 1)))
     total = np.full(padded(samples), np.float32(np.inf))
@@ -273,6 +269,20 @@ def _mean_nearest(total, wanted, nearest):
 
 
 @njit(nogil=True, cache=True)
+def _leave_out(columns, gaps, first, stride, wanted, recency, left_out):
+    """Mean distance to the nearest others of every ``stride``-th sample from ``first`` on.
+
+    Args:
+        columns: (d, n).
+        gaps: whether any of them has one.
+    """
+    if gaps or columns.shape[1] < LANES:
+        _leave_out_gaps(columns, first, stride, wanted, recency, left_out)
+    else:
+        _leave_out_complete(columns, first, stride, wanted, recency, left_out)
+
+
+@njit(nogil=True, cache=True)
 def leave_one_out_neighbors(columns, wanted, recency, every, left_out):
     """Mean distance of samples to their ``wanted`` nearest others, into ``left_out`` (n,).
 
@@ -284,10 +294,7 @@ def leave_one_out_neighbors(columns, wanted, recency, every, left_out):
     samples = columns.shape[1]
     left_out[:] = np.nan
     first = (samples - 1) % every
-    if samples < LANES or np.isnan(columns).any():
-        _leave_out_gaps(columns, first, every, wanted, recency, left_out)
-    else:
-        _leave_out(columns, first, every, wanted, recency, left_out)
+    _leave_out(columns, np.isnan(columns).any(), first, every, wanted, recency, left_out)
 
 
 @njit(nogil=True, cache=True)
@@ -419,9 +426,6 @@ def decorrelate(samples, folds, wanted, recency, every, least, axes, columns, le
         held = (n - fold + folds - 1) // folds
         _whiten(squares - fold_squares[fold], max(n - held, 1), shrinkage, least, axes)
         _rotate(features, axes, sums, columns)
-        if n < LANES:
-            _leave_out_gaps(columns, fold, folds * every, wanted, recency, left_out)
-        else:
-            _leave_out(columns, fold, folds * every, wanted, recency, left_out)
+        _leave_out(columns, False, fold, folds * every, wanted, recency, left_out)
     _whiten(squares, n, shrinkage, least, axes)
     _rotate(features, axes, sums, columns)

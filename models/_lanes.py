@@ -20,8 +20,9 @@ from numba.core import cgutils
 from numba.core.datamodel import PrimitiveModel
 from numba.extending import intrinsic, register_model
 
+from models._memory import loads
+
 LANES: Final = 16
-_KINDS: Final = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
 _INDEX: Final = ir.IntType(32)
 
 
@@ -33,46 +34,17 @@ class Lanes(types.Type):  # type: ignore[misc]
         super().__init__(name=f"{number}x{LANES}")
 
 
-def _vector(kind: Any) -> ir.VectorType:
-    return ir.VectorType(_KINDS[kind.number], LANES)
-
-
 @register_model(Lanes)
 class _LanesModel(PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, kind: Lanes) -> None:
-        super().__init__(manager, kind, _vector(kind))
+        number = manager.lookup(kind.number).get_value_type()
+        super().__init__(manager, kind, ir.VectorType(number, LANES))
 
 
-_SINGLE, _DOUBLE = map(Lanes, _KINDS)
+_SINGLE, _DOUBLE = Lanes(types.float32), Lanes(types.float64)
 
-
-@intrinsic
-def load(typing, address):
-    """The float32 that stand one after another at an address."""
-    del typing
-
-    def generate(context, builder, signature, arguments):
-        del context
-        pointer = _vector(signature.return_type).as_pointer()
-        found = builder.load(builder.inttoptr(arguments[0], pointer))
-        found.align = 4
-        return found
-
-    return _SINGLE(address), generate
-
-
-@intrinsic
-def store(typing, address, value):
-    """Have them stand one after another at an address."""
-    del typing
-
-    def generate(context, builder, signature, arguments):
-        pointer = _vector(signature.args[1]).as_pointer()
-        stored = builder.store(arguments[1], builder.inttoptr(arguments[0], pointer))
-        stored.align = 4
-        return context.get_dummy_value()
-
-    return types.void(address, value), generate
+load = loads(_SINGLE)
+"""The float32 that stand one after another at an address."""
 
 
 @intrinsic
@@ -81,8 +53,7 @@ def spread(typing, value):
     del typing
 
     def generate(context, builder, signature, arguments):
-        del context
-        empty = ir.Constant(_vector(signature.return_type), ir.Undefined)
+        empty = ir.Constant(context.get_value_type(signature.return_type), ir.Undefined)
         alone = builder.insert_element(empty, arguments[0], _INDEX(0))
         return builder.shuffle_vector(alone, alone, _places([0] * LANES))
 
@@ -95,8 +66,7 @@ def widened(typing, value):
     del typing
 
     def generate(context, builder, signature, arguments):
-        del context
-        return builder.fpext(arguments[0], _vector(signature.return_type))
+        return builder.fpext(arguments[0], context.get_value_type(signature.return_type))
 
     return _DOUBLE(value), generate
 
@@ -133,15 +103,14 @@ def _of_two(make: Callable[[Any, Any, Any], Any]) -> Any:
 
 def _gap(builder: Any, a: Any, b: Any) -> Any:
     kind = ir.FunctionType(a.type, [a.type])
-    name = f"llvm.fabs.v{LANES}f{64 if isinstance(a.type.element, ir.DoubleType) else 32}"
-    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fabs.v{LANES}f32")
     return builder.call(function, [builder.fsub(a, b)])
 
 
 add = _of_two(lambda builder, a, b: builder.fadd(a, b))
 times = _of_two(lambda builder, a, b: builder.fmul(a, b))
 gap = _of_two(_gap)
-"""|a − b|."""
+"""|a − b|, of float32."""
 
 less = _of_two(lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), a, b))
 more = _of_two(lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), b, a))

@@ -16,8 +16,8 @@ from numba import carray, njit, types
 from numba.extending import intrinsic
 
 
-def _pointer(builder: Any, address: Any, kind: Any) -> Any:
-    return builder.inttoptr(address, ir.IntType(kind.bitwidth).as_pointer())
+def _pointer(context: Any, builder: Any, address: Any, kind: Any) -> Any:
+    return builder.inttoptr(address, context.get_value_type(kind).as_pointer())
 
 
 @intrinsic
@@ -26,8 +26,8 @@ def _as_pointer(typing, address):
     del typing
 
     def generate(context, builder, signature, arguments):
-        del context, signature
-        return _pointer(builder, arguments[0], types.uint8)
+        del signature
+        return _pointer(context, builder, arguments[0], types.uint8)
 
     return types.voidptr(address), generate
 
@@ -49,16 +49,16 @@ def address(array):
     return np.int64(array.ctypes.data)
 
 
-def _loads(kind):
+def loads(kind: Any) -> Any:
+    """What gives the value of a kind at an address, aligned or not."""
+
     @intrinsic
     def load(typing, address):
-        """The number at an address."""
         del typing
 
         def generate(context, builder, signature, arguments):
             del signature
-            pointer = context.get_value_type(kind).as_pointer()
-            found = builder.load(builder.inttoptr(arguments[0], pointer))
+            found = builder.load(_pointer(context, builder, arguments[0], kind))
             found.align = 1
             return found
 
@@ -67,18 +67,18 @@ def _loads(kind):
     return load
 
 
-load_byte, load_half, load_word = map(_loads, (types.uint8, types.uint32, types.uint64))
-load_integer, load_single, load_double = map(_loads, (types.int64, types.float32, types.float64))
+load_byte, load_half, load_word = map(loads, (types.uint8, types.uint32, types.uint64))
+load_integer, load_single, load_double = map(loads, (types.int64, types.float32, types.float64))
 
 
 @intrinsic
 def store(typing, address, value):
-    """Have a number of its size stand at an address."""
+    """Have a value of any kind stand at an address, aligned or not."""
     del typing
 
     def generate(context, builder, signature, arguments):
-        kind = context.get_value_type(signature.args[1])
-        stored = builder.store(arguments[1], builder.inttoptr(arguments[0], kind.as_pointer()))
+        place = _pointer(context, builder, arguments[0], signature.args[1])
+        stored = builder.store(arguments[1], place)
         stored.align = 1
         return context.get_dummy_value()
 
@@ -104,7 +104,8 @@ def prefetch(typing, address):
 
     def generate(context, builder, signature, arguments):
         del signature
-        pointer, number = _pointer(builder, arguments[0], types.uint8), ir.IntType(32)
+        pointer = _pointer(context, builder, arguments[0], types.uint8)
+        number = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
         call = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind)
         # To be read, to be kept, data.

@@ -15,7 +15,7 @@ from numba import njit
 
 from models import _lanes as lanes
 from models._lanes import LANES, add, gap, less, load, more, spread
-from models._memory import load_double, load_single, prefetch
+from models._memory import load_double, load_single, prefetch, store
 
 FIVE: Final = 5
 """The usual number of neighbours, for which there is a shorter way."""
@@ -26,9 +26,17 @@ _AT_ONCE = 8
 
 
 @njit(nogil=True, cache=True)
-def padded(samples):
-    """As many float32 as distances to so many samples need."""
-    return (samples + LANES - 1) // LANES * LANES
+def padded(count):
+    """So many numbers, and as many more as fill the lanes."""
+    return (count + LANES - 1) // LANES * LANES
+
+
+@njit(nogil=True, cache=True)
+def weigh_ages(samples, recency, ages):
+    """How much the distance to each training sample counts: the older, the more."""
+    step = recency / max(samples, 1)
+    for s in range(samples):
+        ages[s] = np.float32(1.0 + step * (samples - 1 - s))
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -85,8 +93,8 @@ def distances(samples_at, samples, asked_at, width, weights_at, total_at, line, 
         sums, further, line = _sums(
             samples_at + a, samples_at + b, 4 * samples, asked_at, width, line, end
         )
-        lanes.store(total_at + a, lanes.times(sums, load(weights_at + a)))
-        lanes.store(total_at + b, lanes.times(further, load(weights_at + b)))
+        store(total_at + a, lanes.times(sums, load(weights_at + a)))
+        store(total_at + b, lanes.times(further, load(weights_at + b)))
     return line
 
 
@@ -105,7 +113,7 @@ def project(matrix_at, width, row_at):
         for k in range(min(width, begin + LANES)):
             factors = lanes.widened(load(matrix_at + 4 * (k * width + begin)))
             sums = add(sums, lanes.times(spread(load_double(row_at + 8 * k)), factors))
-        lanes.store(row_at + 8 * begin, sums)
+        store(row_at + 8 * begin, sums)
 
 
 @njit(nogil=True, cache=True, inline="always")

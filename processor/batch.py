@@ -82,10 +82,6 @@ class Batch(Sequence[Incoming]):
         )
         return Batch(*columns)
 
-    def of_topic(self, topic: str) -> NDArray[np.bool_]:
-        """Which of the records are of a topic."""
-        return np.fromiter(map(topic.__eq__, self.topics), np.bool_, len(self))
-
     def sources(self) -> Iterator[Source]:
         """Where each record comes from."""
         return zip(self.topics, self.partitions.tolist(), self.keys, strict=True)
@@ -96,16 +92,20 @@ class Batch(Sequence[Incoming]):
 
     def firsts(self) -> dict[TopicPartition, int]:
         """Offset of the first record of each partition."""
-        found = {}
-        topics = set(self.topics)
-        for topic in topics:
-            here = slice(None) if len(topics) == 1 else self.of_topic(topic)
-            offsets = self.offsets[here]
-            numbers, places = np.unique(self.partitions[here], return_index=True)
-            for number, offset in zip(numbers.tolist(), offsets[places].tolist(), strict=True):
-                found[topic, number] = offset
-        return found
+        return self._firsts(slice(None))
 
     def lasts(self) -> dict[TopicPartition, int]:
         """Offset of the last record of each partition."""
-        return self[::-1].firsts()
+        return self._firsts(slice(None, None, -1))
+
+    def _firsts(self, order: slice) -> dict[TopicPartition, int]:
+        found: dict[TopicPartition, int] = {}
+        topics = set(self.topics)
+        for topic in topics:
+            here: Any = slice(None)
+            if len(topics) > 1:
+                here = np.fromiter(map(topic.__eq__, self.topics), np.bool_, len(self))
+            numbers, places = np.unique(self.partitions[here][order], return_index=True)
+            offsets = self.offsets[here][order][places]
+            found |= zip(zip(repeat(topic), numbers.tolist()), offsets.tolist(), strict=True)
+        return found

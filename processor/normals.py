@@ -72,14 +72,13 @@ class Normals:
         stamps: list[int] = self._batch.timestamps[part.positions].tolist()
         return stamps
 
-    def write(self, numbers: Sequence[Texts], count: int) -> Sequence[Sequence[Outgoing]]:
-        """Verdict and accepted sample of each normal record, of others nothing.
+    def write(self, numbers: Sequence[Texts]) -> Sequence[Sequence[Outgoing]]:
+        """Verdict and accepted sample of each normal record of the batch, of others nothing.
 
         Args:
             numbers: score, decision, p-value and vector of each row that was judged.
-            count: records of the batch.
         """
-        answers: list[Sequence[Outgoing]] = [()] * count
+        answers: list[Sequence[Outgoing]] = [()] * len(self._batch)
         if not self._parts:
             return answers
         batch, part = self._batch, merged(self._parts)
@@ -266,10 +265,10 @@ def _blocks(skeleton: Skeleton, fillings: Sequence[Texts], count: int) -> Iterat
     ends = np.array([each.ends for each in needed]) + begins
     text = np.concatenate([*(each.text for each in needed), np.zeros(SLACK, np.uint8)])
     sizes = (ends - starts)[skeleton.holes].sum(axis=0) + skeleton.ends[-1]
-    constant, holes = (skeleton.text, skeleton.ends), skeleton.holes
+    pieces = skeleton.text, skeleton.ends, skeleton.holes
     for begin in range(0, count, BLOCK):
         at = [0, *np.cumsum(sizes[begin : begin + BLOCK]).tolist()]
         out = np.empty(at[-1] + SLACK, np.uint8)
-        compose(*constant, holes, text, starts, ends, out, begin, len(at) - 1)
+        compose(*pieces, text, starts, ends, out, begin, len(at) - 1)
         written = out.tobytes()
         yield [written[a:b] for a, b in pairwise(at)]

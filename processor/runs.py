@@ -19,7 +19,7 @@ from processor.batch import Batch
 from processor.decode import Decoded, profile_id
 from processor.draft import FIRST, Draft, Floats, Pending
 from processor.opened import open_models
-from processor.records import DeadLetter, Incoming, ProfileKey, Source
+from processor.records import DeadLetter, ProfileKey, Source
 from processor.rows import NO_ROW, Table, column
 from processor.standing import Names, Standing
 from processor.state import ROWS_KIND, Active, Profiles
@@ -97,10 +97,6 @@ class Runs(NamedTuple):
         """One profile before the batch, with what holds of all its records."""
         return self.profiles.at(int(self.rows[profile]))
 
-    def record(self, at: int) -> Incoming:
-        """One of the records."""
-        return self.batch[int(self.positions[at])]
-
     def pending(self, profile: int, at: int, begin: int) -> Pending:
         """The record ``at`` of one profile as any other that waits for its score.
 
@@ -111,7 +107,8 @@ class Runs(NamedTuple):
         row = self.values[begin : begin + len(columns)][np.newaxis]
         extracted = Extracted(columns, row, False, True)
         decoded = Decoded(ROWS_KIND, key[2], int(self.observed[at]), extracted)
-        return Pending(self.record(at), decoded, key, self.active(profile)[0], row, FIRST)
+        record = self.batch[int(self.positions[at])]
+        return Pending(record, decoded, key, self.active(profile)[0], row, FIRST)
 
 
 Missed = list[tuple[int, tuple[str, ...]]]

@@ -38,11 +38,11 @@ def score(draft: Draft, runs: Runs) -> Sequence[Sequence[Outgoing]]:
     if draft.waiting:
         parts.append(score_waiting(draft, normals, len(runs.positions)))
     if not parts:
-        return [()] * len(draft.answers)
+        return [()] * len(runs.batch)
     judged = Judged(*map(np.concatenate, zip(*(part for part, _ in parts), strict=True)))
     vectors = reduce(together, (texts for _, texts in parts))
     numbers = (*map(filling_of, (judged.unit, judged.decisions, judged.p_values)), vectors)
-    return normals.write(numbers, len(draft.answers))
+    return normals.write(numbers)
 
 
 Scored = tuple[Judged, Texts]
