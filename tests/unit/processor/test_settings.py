@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from models.features import KINDS
 from processor import kafka
 from processor.settings import PREFIX, Settings, SettingsError, load
+from processor.worker import POLL_SECONDS
 
 
 @pytest.fixture(autouse=True)
@@ -236,6 +237,11 @@ class TestKafkaClients:
         assert config["heartbeat.interval.ms"] == 2000
         assert config["queued.max.messages.kbytes"] > 0
         assert "group.instance.id" not in config
+
+    def test_the_group_consumer_is_answered_for_records_worth_it_but_within_a_turn(self):
+        config = kafka.group_consumer(load(), "telltale-scorer")
+        assert config["fetch.min.bytes"] > 1
+        assert config["fetch.wait.max.ms"] / 1000 <= POLL_SECONDS
 
     def test_a_reader_reads_committed_records_to_their_end(self):
         config = kafka.reader(load())
