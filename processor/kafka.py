@@ -94,8 +94,8 @@ def group_consumer(settings: Settings, group: str) -> Config:
         "enable.partition.eof": True,
         "fetch.queue.backoff.ms": 20,
         "queued.max.messages.kbytes": 32_768,
-        # librdkafka asks for every partition anew with each answer, and a broker would answer each
-        # single record: a thousand times a second, as much work as the transactions themselves.
+        # librdkafka names every partition again in each request, and a broker would answer for each
+        # single record: a thousand times a second at 2,000 records/s, a third of what it did.
         "fetch.min.bytes": 4096,
         "fetch.wait.max.ms": 20,
     }
