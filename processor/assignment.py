@@ -29,6 +29,8 @@ class Assignment:
 
     Attributes:
         partitions: partition numbers held, the same of every input; None outside the group.
+        group: the consumer's metadata of the membership that gave them, for the transactions of
+            what is computed under it; None before the first.
         positions: next offset to be answered of each input that is held; empty until restored.
         ends: offset at which each input was last seen to end.
         waiting: why no telemetry is read now, or None.
@@ -40,6 +42,7 @@ class Assignment:
 
     def __init__(self, consumer: Consumer, role: Role, settings: Settings, log: Any) -> None:
         self.partitions: tuple[int, ...] | None = None
+        self.group: object = None
         self.positions: dict[Place, int] = {}
         self.ends: dict[Place, int] = {}
         self.waiting: str | None = "joining the group"
@@ -154,6 +157,7 @@ class Assignment:
         if odd:
             self._log.error("partitions_apart", partitions=odd, topics=list(self._role.inputs))
         self.partitions = tuple(sorted(common))
+        self.group = self._consumer.consumer_group_metadata()
         self._log.info("assigned", partitions=self.partitions)
         self.restore()
         if odd:

@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import starmap
 from operator import length_hint
-from queue import Empty, Queue
+from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
 from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from processor.access import denied
 from processor.records import Outgoing
@@ -56,6 +56,7 @@ class Transactions:
         self._producer: Producer | None = None
         self._undelivered: KafkaError | None = None
         self._where = ""
+        self._offsets, self._ending = Beside(), Beside()
 
     def start(self) -> None:
         """Have a producer that has ended what an earlier life with the same id left open.
@@ -85,14 +86,15 @@ class Transactions:
         self,
         outputs: Sequence[Outgoing],
         offsets: Mapping[Place, int],
-        consumer: Consumer,
+        group: object,
         meanwhile: Callable[[], None] | None = None,
     ) -> None:
         """Write outputs and offsets in one transaction.
 
         Args:
-            meanwhile: called while the broker answers; it does not touch the consumer, and raises
-                nothing.
+            group: the consumer's metadata of the membership under which the outputs were computed;
+                the coordinator refuses them once there is a newer generation (KIP-447).
+            meanwhile: called while the broker answers; it raises nothing.
 
         Raises:
             Aborted: nothing of it will ever be seen.
@@ -112,19 +114,19 @@ class Transactions:
             if meanwhile is None:
                 # Right behind another transaction the coordinator refuses what comes first. Of
                 # offsets that is tried again at once, of records only after 20 ms.
-                self._send_offsets(producer, places, consumer)
+                self._send_offsets(producer, places, group)
                 self._produce(producer, outputs)
                 self._end(producer)
             else:
                 self._produce(producer, outputs)
 
                 def end() -> None:
-                    self._send_offsets(producer, places, consumer)
+                    self._send_offsets(producer, places, group)
                     self._end(producer)
 
-                ended = _started(end)
+                self._ending.call(end)
                 meanwhile()
-                _raise(ended.get())
+                self._ending.wait()
         except Aborted as error:
             self._abort(producer)
             reasons = (self._undelivered, *_reasons(error.__cause__))
@@ -137,14 +139,10 @@ class Transactions:
             raise Aborted(f"{error}{self._told()}") from error
 
     def _send_offsets(
-        self, producer: Producer, places: list[TopicPartition], consumer: Consumer
+        self, producer: Producer, places: list[TopicPartition], group: object
     ) -> None:
         self._call(
-            lambda: self._bounded(
-                lambda: producer.send_offsets_to_transaction(
-                    places, consumer.consumer_group_metadata()
-                )
-            )
+            lambda: self._bounded(lambda: producer.send_offsets_to_transaction(places, group))
         )
 
     def _end(self, producer: Producer) -> None:
@@ -185,20 +183,21 @@ class Transactions:
             raise Lost(f"the abort failed: {error}") from error
 
     def _bounded(self, function: Callable[[], object]) -> None:
-        """Call in a thread of its own that is left alone if it does not come back.
+        """Call beside this thread; what does not come back is left alone.
 
         Sending offsets ignores its time-out while the group's coordinator is away, and can hang for
         ever once librdkafka has let go of that broker (librdkafka issues 5456 and 5511). The
         transaction is over by then on the broker's side.
         """
-        outcome = _started(function)
+        self._offsets.call(function)
         deadline = monotonic() + self._seconds
         while True:
             try:
-                _raise(outcome.get(timeout=1.0))
+                self._offsets.wait(1.0)
             except Empty:
                 self._turned()
                 if monotonic() > deadline:
+                    self._offsets = Beside()
                     raise Lost("sending the offsets did not come back") from None
             else:
                 return
@@ -217,25 +216,46 @@ class Transactions:
                     raise Lost(f"no answer for {patience:.0f} s: {_text(error)}") from error
 
 
-def _started(function: Callable[[], object]) -> Queue[BaseException | None]:
-    """Call in a thread of its own; where to wait for what it raised, or None."""
-    outcome: Queue[BaseException | None] = Queue()
+class Beside:
+    """A thread that calls what it is given, one after another; to start one each time takes longer.
 
-    def run() -> None:
-        try:
-            function()
-        except BaseException as error:
-            outcome.put(error)
-        else:
-            outcome.put(None)
+    One that does not come back does not keep the process from ending.
+    """
 
-    Thread(target=run, daemon=True).start()
-    return outcome
+    def __init__(self) -> None:
+        self._given: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._ended: SimpleQueue[BaseException | None] = SimpleQueue()
+        Thread(target=self._run, daemon=True).start()
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Have a function called; ``wait`` is to follow."""
+        self._given.put(function)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Return once it has, and raise what it raised.
+
+        Args:
+            timeout: in seconds.
+
+        Raises:
+            Empty: not within this time.
+        """
+        error = self._ended.get(timeout=timeout)
+        if error is not None:
+            raise error
+
+    def _run(self) -> None:
+        while True:
+            # No name for it: a producer that it holds is to end when its owner lets go of it.
+            self._ended.put(_raised(self._given.get()))
 
 
-def _raise(error: BaseException | None) -> None:
-    if error is not None:
-        raise error
+def _raised(function: Callable[[], object]) -> BaseException | None:
+    try:
+        function()
+    except BaseException as error:
+        return error
+    return None
 
 
 def _reasons(error: BaseException | None) -> tuple[KafkaError, ...]:

@@ -297,7 +297,8 @@ class Worker:
         step = ready.step
         try:
             if step.outputs or step.offsets:
-                self._transactions.commit(step.outputs, step.offsets, self._consumer, meanwhile)
+                group = self._assignment.group
+                self._transactions.commit(step.outputs, step.offsets, group, meanwhile)
             elif meanwhile is not None:
                 meanwhile()
         except Aborted as error:
