@@ -1,11 +1,15 @@
-"""Latency: from a record's timestamp to its verdict in the hands of a read_committed reader."""
+"""Latency: from a record's timestamp to its verdict in the hands of a read_committed reader.
+
+Beside it that of a transactional pass-through, which scores nothing: what broker and client take.
+"""
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic, sleep, time
 
@@ -13,9 +17,22 @@ import numpy as np
 import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from benchmarks import prepared, report
-from benchmarks.bed import PARTITIONS, Bed, bed, broker, ends, fill, role, wait
-from benchmarks.measure import percentile
+from benchmarks import peer, prepared, report
+from benchmarks.bed import (
+    PARTITIONS,
+    Bed,
+    Running,
+    bed,
+    broker,
+    commit,
+    ends,
+    fill,
+    inputs,
+    role,
+    wait,
+)
+from benchmarks.measure import percentile, ratios
+from benchmarks.peer import Peer
 from benchmarks.report import Figure
 from processor import kafka
 from processor.settings import Settings
@@ -27,6 +44,12 @@ TARGETS = {(2_000, "p50"): ("≤ 25", "10"), (2_000, "p99"): ("≤ 60", "30")}
 TICK_SECONDS = 0.002
 QUIET_SECONDS = 3.0
 WARM_UP_RATE = 2_000
+OURS = "telltale score"
+PASSING = Peer(
+    "pass-through",
+    ("passthrough", "--at-once"),
+    int(Settings.model_fields["batch_records"].default),
+)
 
 
 @dataclass(frozen=True)
@@ -47,45 +70,94 @@ def main(arguments: Sequence[str] | None = None) -> int:
     length = 8.0 if options.quick else 20.0
     repeat = options.repeat or (1 if options.quick else 3)
     rates = options.rate or RATES
-    found: dict[int, list[list[float]]] = {rate: [] for rate in rates}
-    with broker() as bootstrap, bed(bootstrap, "latency") as made:
+    found: dict[tuple[str, int], list[list[float]]] = {
+        (name, rate): [] for rate in rates for name in (OURS, PASSING.name)
+    }
+    with broker() as bootstrap, bed(bootstrap, "latency") as made, peer.topics(made):
         prepared.active(made, PROFILES)
         prepared.begin(made)
-        with role(made, "score") as scorer:
-            wait([scorer], scorer.ready)
-            # Opens the models, and lets every cache see its first records.
-            everyone = prepared.telemetry(made, iter(list(range(PROFILES)) * 20))
-            fill(made.settings, everyone)
-            sleep(QUIET_SECONDS)
+        with ours(made) as scorer:
             # A broker's first transactions take five times as long: Java compiles what is hot.
-            measured(made, Load(WARM_UP_RATE, 15.0 if options.quick else 60.0))
-            for _ in range(repeat):
-                for rate in rates:
-                    found[rate].append(measured(made, Load(rate, length)))
-                    scorer.check()
-                    print(f"{rate}/s: {told(found[rate][-1])}", flush=True)
-    report.save("latency", [figure for rate in rates for figure in to_figures(rate, found[rate])])
+            measured(made, Load(WARM_UP_RATE, 15.0 if options.quick else 120.0), scorer)
+        for number in range(repeat):
+            order = (ours, passing) if number % 2 == 0 else (passing, ours)
+            for started in order:
+                with started(made) as one:
+                    for rate in rates:
+                        found[one.name, rate].append(measured(made, Load(rate, length), one))
+                        print(
+                            f"{one.name}, {rate}/s: {told(found[one.name, rate][-1])}", flush=True
+                        )
+    report.save("latency", [figure for rate in rates for figure in to_figures(rate, found)])
     return 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A process that answers telemetry, and the topic of its verdicts."""
+
+    name: str
+    process: Running
+    verdicts: str
+
+
+@contextmanager
+def ours(made: Bed) -> Iterator[Measured]:
+    """A scorer that has opened all models."""
+    names, group = made.names, f"{made.settings.application}-scorer"
+    commit(made.settings, group, ends(made.admin, inputs(names)))
+    with role(made, "score") as scorer:
+        wait([scorer], scorer.ready)
+        one = Measured(OURS, scorer, names.anomalies)
+        shown(made, one)
+        yield one
+
+
+@contextmanager
+def passing(made: Bed) -> Iterator[Measured]:
+    """A pass-through that has its partitions."""
+    group = f"{made.settings.application}-peer"
+    commit(made.settings, group, ends(made.admin, [made.names.telemetry(prepared.KIND)]))
+    with peer.started(made, PASSING, group, prepared.KIND, made.directory) as process:
+        one = Measured(PASSING.name, process, peer.outputs(made)[0])
+        shown(made, one)
+        yield one
+
+
+def shown(made: Bed, one: Measured) -> None:
+    """Have records of every profile answered, so that every cache has seen them."""
+
+    def answered() -> int:
+        return sum(ends(made.admin, [one.verdicts]).values())
+
+    before = answered()
+    sent = fill(made.settings, prepared.telemetry(made, iter(list(range(PROFILES)) * 20)))
+    # A topic's end counts the marks of transactions, too: some records may be left.
+    wait([one.process], lambda: answered() - before > sent)
+    sleep(QUIET_SECONDS)
 
 
 def told(latencies: Sequence[float]) -> str:
     return ", ".join(f"{name} {percentile(latencies, s):.1f} ms" for name, s in SHARES.items())
 
 
-def to_figures(rate: int, repetitions: Sequence[Sequence[float]]) -> list[Figure]:
-    """The percentiles of each repetition: their median and spread."""
-    return [
-        report.several(
-            f"latency at {rate:,} records/s, {name}",
-            "ms",
-            [percentile(latencies, share) for latencies in repetitions],
-            *TARGETS.get((rate, name), ("", "")),
+def to_figures(
+    rate: int, found: Mapping[tuple[str, int], Sequence[Sequence[float]]]
+) -> Iterator[Figure]:
+    """The percentiles of each repetition, ours beside the pass-through's: median and spread."""
+    for share_name, share in SHARES.items():
+        name = f"latency at {rate:,} records/s, {share_name}"
+        own, theirs = (
+            [percentile(latencies, share) for latencies in found[who, rate]]
+            for who in (OURS, PASSING.name)
         )
-        for name, share in SHARES.items()
-    ]
+        yield report.several(name, "ms", own, *TARGETS.get((rate, share_name), ("", "")))
+        yield report.several(f"{name}: {PASSING.name}", "ms", theirs)
+        ratio, least, most = ratios(own, theirs)
+        yield Figure(f"{name}: ours ÷ {PASSING.name}", ratio, "", least, most)
 
 
-def measured(made: Bed, load: Load) -> list[float]:
+def measured(made: Bed, load: Load, one: Measured) -> list[float]:
     """Milliseconds of each record of a load but those of its first second, ascending."""
     reader = Consumer(
         kafka.base(made.settings)
@@ -96,7 +168,7 @@ def measured(made: Bed, load: Load) -> list[float]:
             "fetch.queue.backoff.ms": 1,
         }
     )
-    from_here = ends(made.admin, [made.names.anomalies])
+    from_here = ends(made.admin, [one.verdicts])
     reader.assign([TopicPartition(topic, p, offset) for (topic, p), offset in from_here.items()])
     reader.consume(1, 0.5)
     process = multiprocessing.get_context("spawn").Process(
@@ -111,6 +183,7 @@ def measured(made: Bed, load: Load) -> list[float]:
             raise RuntimeError(f"{seen} of {expected} verdicts came")
         message = reader.poll(1.0)
         if message is None:
+            one.process.check()
             continue
         waiting = [message, *reader.consume(1000, 0)]
         now = time() * 1e3

@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from confluent_kafka.admin import NewTopic
-
-from benchmarks import measure, report, workload
+from benchmarks import measure, peer, report, workload
 from benchmarks.bed import (
     ROOT,
     Bed,
@@ -26,9 +24,9 @@ from benchmarks.bed import (
     fill,
     inputs,
     role,
-    running,
     wait,
 )
+from benchmarks.peer import Peer
 from benchmarks.progress import Progress
 from benchmarks.report import Figure
 from benchmarks.workload import Workload
@@ -44,26 +42,10 @@ QUIX, QUIX_SCORING = "Quix Streams, nothing", "Quix Streams, scikit-learn"
 QUIX_PYTHON = ROOT / "build" / "peers-venv" / "bin" / "python"
 
 
-@dataclass(frozen=True)
-class Peer:
-    """How a peer is started.
-
-    Attributes:
-        python: the interpreter that has its library.
-        arguments: its module and options beside those that all have.
-        batch: records that it polls at once.
-    """
-
-    name: str
-    arguments: tuple[str, ...]
-    python: Path = Path(sys.executable)
-    batch: int = BATCH
-
-
-PASSING = Peer(PASS, ("passthrough",))
-A_RECORD = Peer(SINGLE, ("scikit", "--each", "record"))
-A_BATCH = Peer(BATCHED, ("scikit", "--each", "batch"), batch=DESIGNED)
-OUR_BATCH = Peer(f"scikit-learn, once a batch of {BATCH:,}", ("scikit", "--each", "batch"))
+PASSING = Peer(PASS, ("passthrough",), BATCH)
+A_RECORD = Peer(SINGLE, ("scikit", "--each", "record"), BATCH)
+A_BATCH = Peer(BATCHED, ("scikit", "--each", "batch"), DESIGNED)
+OUR_BATCH = Peer(f"scikit-learn, once a batch of {BATCH:,}", ("scikit", "--each", "batch"), BATCH)
 
 
 @dataclass(frozen=True)
@@ -93,11 +75,11 @@ CASES = (
         1,
         (
             PASSING,
-            Peer(QUIX, ("quix", "--nothing"), QUIX_PYTHON),
+            Peer(QUIX, ("quix", "--nothing"), BATCH, QUIX_PYTHON),
             A_BATCH,
             OUR_BATCH,
             A_RECORD,
-            Peer(QUIX_SCORING, ("quix",), QUIX_PYTHON),
+            Peer(QUIX_SCORING, ("quix",), BATCH, QUIX_PYTHON),
         ),
         {
             PASS: ("≥ 0.28", "0.45"),
@@ -164,10 +146,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def present(peer: Peer) -> bool:
+def present(one: Peer) -> bool:
     """Whether a peer's library is installed."""
-    if not peer.python.exists():
-        print(f"{peer.name}: not installed in {peer.python.parent.parent.relative_to(ROOT)}")
+    if not one.python.exists():
+        print(f"{one.name}: not installed in {one.python.parent.parent.relative_to(ROOT)}")
         return False
     return True
 
@@ -198,17 +180,8 @@ def backlog(bootstrap: str, case: Case, quick: bool) -> Iterator[Backlog]:
         models = made.directory / "peers"
         sent.fit_peers(models, 10 if quick else len(sent.learning))
         fill(made.settings, sent.backlog(topic, case.partitions, count))
-        peer_topics = [
-            NewTopic(f"{made.settings.topic_prefix}peer-{name}", case.partitions, 1)
-            for name in ("verdicts", "accepted")
-        ]
-        for future in made.admin.create_topics(peer_topics).values():
-            future.result()
-        try:
+        with peer.topics(made):
             yield Backlog(made, case, sent, starts, count, models)
-        finally:
-            for future in made.admin.delete_topics([t.topic for t in peer_topics]).values():
-                future.result()
 
 
 def outputs(bed: Bed) -> tuple[str, ...]:
@@ -222,15 +195,15 @@ def repetitions(
 
     Each begins one repetition after another, for whoever follows a slow one finds the broker idle.
     """
-    speeds: dict[str, list[Speed]] = {name: [] for name in (OURS, *(peer.name for peer in peers))}
+    speeds: dict[str, list[Speed]] = {name: [] for name in (OURS, *(each.name for each in peers))}
     # A broker's first transactions take several times as long, and ours would come first.
     theirs(made, PASSING, seconds)
     for number in range(repeat):
         print(f"{made.case.name}, repetition {number + 1} of {repeat}", flush=True)
-        everyone = [(OURS, None), *((peer.name, peer) for peer in peers)]
+        everyone = [(OURS, None), *((each.name, each) for each in peers)]
         turn = number % len(everyone)
-        for name, peer in (*everyone[turn:], *everyone[:turn]):
-            speed = ours(made, seconds) if peer is None else theirs(made, peer, seconds)
+        for name, each in (*everyone[turn:], *everyone[:turn]):
+            speed = ours(made, seconds) if each is None else theirs(made, each, seconds)
             speeds[name].append(speed)
             print(f"  {name}: {speed.rate:,.0f}/s, {speed.cost:,.1f} µs a record", flush=True)
     return speeds
@@ -247,23 +220,13 @@ def ours(made: Backlog, seconds: float) -> Speed:
     return speed
 
 
-def theirs(made: Backlog, peer: Peer, seconds: float) -> Speed:
+def theirs(made: Backlog, whose: Peer, seconds: float) -> Speed:
     """The same of a peer."""
     group = f"peer-{uuid.uuid4().hex[:8]}"
-    prefix = made.bed.settings.topic_prefix
     commit(made.bed.settings, group, made.own_starts)
-    module, *own = peer.arguments
-    command = [
-        str(peer.python), "-m", f"benchmarks.peers.{module}", *own,
-        "--bootstrap", made.bed.settings.bootstrap_servers, "--group", group,
-        "--telemetry", made.topic, "--kind", made.case.kind, "--batch", str(peer.batch),
-        "--verdicts", f"{prefix}peer-verdicts", "--accepted", f"{prefix}peer-accepted",
-        "--models", str(made.models),
-    ]  # fmt: skip
-    with running(command, made.bed.directory) as process:
+    with peer.started(made.bed, whose, group, made.case.kind, made.models) as process:
         speed = followed(made, group, process, seconds)
-    written = (f"{prefix}peer-verdicts", f"{prefix}peer-accepted")
-    empty(made.bed.admin, written, made.case.partitions)
+    empty(made.bed.admin, peer.outputs(made.bed), made.case.partitions)
     return speed
 
 

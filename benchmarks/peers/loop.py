@@ -25,6 +25,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--accepted", required=True)
     parser.add_argument("--models", type=Path, required=True, help="<profile>.joblib for each")
     parser.add_argument("--batch", type=int, default=2000)
+    parser.add_argument("--at-once", action="store_true", help="never wait for a batch to fill")
     parser.add_argument("--each", choices=("record", "batch"), default="batch")
     parser.add_argument("--kind", choices=("features", "behavior"), default="features")
     parser.add_argument("--nothing", action="store_true", help="Quix Streams without a model")
@@ -49,7 +50,8 @@ def run(options: argparse.Namespace, answer: Callable[[Sequence[Message]], list[
             "isolation.level": "read_committed",
             "fetch.queue.backoff.ms": 20,
             "queued.max.messages.kbytes": 32_768,
-            "fetch.wait.max.ms": 100,
+            "fetch.min.bytes": 4096,
+            "fetch.wait.max.ms": 20,
         }
     )
     producer = Producer(
@@ -67,18 +69,23 @@ def run(options: argparse.Namespace, answer: Callable[[Sequence[Message]], list[
     consumer.subscribe([options.telemetry])
     produce, verdicts, accepted = producer.produce, options.verdicts, options.accepted
     while not stopped:
-        batch = [m for m in consumer.consume(options.batch, 0.02) if m.error() is None]
+        if options.at_once:
+            polled = consumer.consume(options.batch, 0.0) or consumer.consume(1, 0.02)
+        else:
+            polled = consumer.consume(options.batch, 0.02)
+        batch = [message for message in polled if message.error() is None]
         if not batch:
             continue
         answers = answer(batch)
         producer.begin_transaction()
+        # First: of offsets a refusal right behind another transaction is tried again at once.
+        producer.send_offsets_to_transaction(
+            consumer.position(consumer.assignment()), consumer.consumer_group_metadata()
+        )
         for message, (verdict, sample) in zip(batch, answers, strict=True):
             key, partition = message.key(), message.partition()
             produce(verdicts, verdict, key, partition)
             if sample is not None:
                 produce(accepted, sample, key, partition)
-        producer.send_offsets_to_transaction(
-            consumer.position(consumer.assignment()), consumer.consumer_group_metadata()
-        )
         producer.commit_transaction()
     consumer.close()

@@ -9,7 +9,8 @@ from confluent_kafka import Message
 
 from benchmarks.peers.loop import Answer, arguments, run
 
-VERDICT = orjson.dumps(
+_OBSERVED = 1_790_000_000_000
+_VERDICT = orjson.dumps(
     {
         "verdict_id": "benchmark.telemetry.features-0-1234567",
         "profile_id": "profile-123",
@@ -27,19 +28,20 @@ VERDICT = orjson.dumps(
         "reasons": [],
         "rule_severity": None,
         "suppressed": False,
-        "observed_at": 1_790_000_000_000,
-        "scored_at": 1_790_000_000_000,
+        "observed_at": _OBSERVED,
+        "scored_at": 1_780_000_000_000,
     }
 )
+_BEFORE, _BEHIND = _VERDICT.split(b"%d" % _OBSERVED)
 
 
 def answer(batch: Sequence[Message]) -> list[Answer]:
-    """A verdict that is always the same, and the record itself as the accepted sample."""
+    """A verdict that is the same but for its time, and the record itself as accepted sample."""
     answers = []
     for message in batch:
         value = message.value()
         orjson.loads(value)
-        answers.append((VERDICT, value))
+        answers.append((b"%b%d%b" % (_BEFORE, message.timestamp()[1], _BEHIND), value))
     return answers
 
 
