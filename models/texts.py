@@ -15,15 +15,15 @@ T = TypeVar("T")
 
 
 class Texts(NamedTuple):
-    """Some texts: where each begins and ends in one array."""
+    """Some texts, or rows of texts: where each begins and ends in one array."""
 
     text: NDArray[np.uint8]
     starts: Integers
     ends: Integers
 
     def at(self, places: Integers | NDArray[np.bool_]) -> Texts:
-        """Some of them, in this order."""
-        return Texts(self.text, self.starts[places], self.ends[places])
+        """Some of them, or some of each row, in this order."""
+        return Texts(self.text, self.starts[..., places], self.ends[..., places])
 
 
 def joined(texts: Sequence[bytes], slack: int = 0) -> tuple[NDArray[np.uint8], Integers]:
@@ -44,6 +44,18 @@ def together(some: Texts, others: Texts) -> Texts:
         np.concatenate([some.text, others.text]),
         np.concatenate([some.starts, others.starts + size]),
         np.concatenate([some.ends, others.ends + size]),
+    )
+
+
+def stacked(every: Sequence[Texts], slack: int = 0) -> Texts:
+    """Rows of as many texts each, under one another, with so many bytes behind the last."""
+    sizes = [len(each.text) for each in every]
+    begins = np.array([0, *accumulate(sizes[:-1])])
+    begins = np.repeat(begins, [len(np.atleast_2d(each.starts)) for each in every])[:, np.newaxis]
+    return Texts(
+        np.concatenate([*(each.text for each in every), np.zeros(slack, np.uint8)]),
+        np.vstack([each.starts for each in every]) + begins,
+        np.vstack([each.ends for each in every]) + begins,
     )
 
 

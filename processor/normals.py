@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from models._kernels_text import compose
 from models._memory import SLACK
 from models.drift import UNKNOWN
-from models.texts import Integers, Texts, joined, numbered, parted
+from models.texts import Integers, Texts, joined, numbered, parted, stacked
 from processor.batch import Batch
 from processor.names import Topics
 from processor.records import HeaderList, Outgoing, outgoing
@@ -76,7 +76,7 @@ class Normals:
         """Verdict and accepted sample of each normal record of the batch, of others nothing.
 
         Args:
-            numbers: score, decision, p-value and vector of each row that was judged.
+            numbers: score, decision and p-value, in one, and vector of each row that was judged.
         """
         answers: list[Sequence[Outgoing]] = [()] * len(self._batch)
         if not self._parts:
@@ -86,15 +86,18 @@ class Normals:
         order = np.argsort(part.positions)
         positions, rows = part.positions[order], part.rows[order]
         places = positions.tolist()
-        fillings = [
-            *shared(batch, part, order),
-            filling_of(batch.offsets[positions]),
-            filling_of_known(part.since[order]),
-            filling_of(part.observed[order]),
-            *(number.at(rows) for number in numbers),
-            filling([b"%d" % self._now]).at(np.zeros_like(rows)),
-        ]
-        said, taken = (composed(of, fillings, len(rows)) for of in _skeletons())
+        counted = np.array([batch.offsets[positions], part.since[order], part.observed[order]])
+        clock = filling([b"%d" % self._now]).at(np.zeros_like(rows))
+        fillings = stacked(
+            [
+                *shared(batch, part, order),
+                filling_of_known(counted),
+                *(number.at(rows) for number in numbers),
+                clock,
+            ],
+            SLACK,
+        )
+        said, taken = (composed(of, fillings) for of in _skeletons())
         anomalies, accepted = self._topics
         keys = list(map(batch.keys.__getitem__, places))
         partitions = batch.partitions[positions].tolist()
@@ -136,8 +139,8 @@ def shared(batch: Batch, part: Part, order: Integers) -> Iterable[Texts]:
     yield filling([b'"%b-%d-' % (topic.encode(), number) for topic, number in places]).at(
         place[profile]
     )
-    for starts, stops in pairwise((np.zeros_like(begins), *part.ends.T)):
-        yield Texts(text, begins + starts, begins + stops).at(profile)
+    stops = begins + part.ends.T
+    yield Texts(text, np.vstack([begins, stops[:-1]]), stops).at(profile)
     yield filling([found.text for found in names]).at(name[profile])
 
 
@@ -147,10 +150,12 @@ def filling(texts: Sequence[bytes]) -> Texts:
 
 
 def filling_of(numbers: Integers | Floats) -> Texts:
-    """Each number as JSON."""
-    text = np.frombuffer(orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY), np.uint8)
-    marks = np.flatnonzero(text == ord(","))
-    return Texts(text, np.concatenate([[1], marks + 1]), np.concatenate([marks, [len(text) - 1]]))
+    """Each number as JSON; of a table, in rows."""
+    text = orjson.dumps(np.ravel(numbers), option=orjson.OPT_SERIALIZE_NUMPY)
+    found = np.frombuffer(text, np.uint8)
+    marks = np.flatnonzero(found == ord(","))
+    starts, ends = np.concatenate([[1], marks + 1]), np.concatenate([marks, [len(found) - 1]])
+    return Texts(found, starts.reshape(numbers.shape), ends.reshape(numbers.shape))
 
 
 def filling_of_known(numbers: Integers) -> Texts:
@@ -231,44 +236,36 @@ class Skeleton(NamedTuple):
 
     Attributes:
         text, ends: the pieces between holes, and where each ends; ``SLACK`` behind the last.
-        used: the fillings that are needed.
-        holes: which of these each hole takes.
+        holes: which filling each hole takes.
     """
 
     text: NDArray[np.uint8]
     ends: Integers
-    used: tuple[int, ...]
     holes: Integers
 
 
 def skeleton_of(text: bytes) -> Skeleton:
     """The skeleton of a text that has, for a hole, a byte that JSON never holds and its number."""
     parts = _MARK.split(text)
-    holes = [part[0] - _FIRST for part in parts[1::2]]
-    used = sorted(set(holes))
-    return Skeleton(*joined(parts[::2], SLACK), tuple(used), np.searchsorted(used, holes))
+    holes = np.array([part[0] - _FIRST for part in parts[1::2]])
+    return Skeleton(*joined(parts[::2], SLACK), holes)
 
 
 BLOCK = 256
 """Texts put together at once: they are in the caches when they are parted and passed on."""
 
 
-def composed(skeleton: Skeleton, fillings: Sequence[Texts], count: int) -> Iterator[bytes]:
-    """So many texts by a skeleton, each with its fillings."""
-    return chain.from_iterable(_blocks(skeleton, fillings, count))
+def composed(skeleton: Skeleton, fillings: Texts) -> Iterator[bytes]:
+    """Texts by a skeleton, each with its column of the fillings' rows."""
+    return chain.from_iterable(_blocks(skeleton, fillings))
 
 
-def _blocks(skeleton: Skeleton, fillings: Sequence[Texts], count: int) -> Iterator[list[bytes]]:
-    needed = [fillings[hole] for hole in skeleton.used]
-    begins = np.cumsum([0, *(len(each.text) for each in needed[:-1])])[:, np.newaxis]
-    starts = np.array([each.starts for each in needed]) + begins
-    ends = np.array([each.ends for each in needed]) + begins
-    text = np.concatenate([*(each.text for each in needed), np.zeros(SLACK, np.uint8)])
-    sizes = (ends - starts)[skeleton.holes].sum(axis=0) + skeleton.ends[-1]
-    pieces = skeleton.text, skeleton.ends, skeleton.holes
-    for begin in range(0, count, BLOCK):
+def _blocks(skeleton: Skeleton, fillings: Texts) -> Iterator[list[bytes]]:
+    lengths = (fillings.ends - fillings.starts)[skeleton.holes]
+    sizes = lengths.sum(axis=0) + skeleton.ends[-1]
+    for begin in range(0, len(sizes), BLOCK):
         at = [0, *np.cumsum(sizes[begin : begin + BLOCK]).tolist()]
         out = np.empty(at[-1] + SLACK, np.uint8)
-        compose(*pieces, text, starts, ends, out, begin, len(at) - 1)
+        compose(*skeleton, *fillings, out, begin, len(at) - 1)
         written = out.tobytes()
         yield [written[a:b] for a, b in pairwise(at)]

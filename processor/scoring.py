@@ -41,8 +41,8 @@ def score(draft: Draft, runs: Runs) -> Sequence[Sequence[Outgoing]]:
         return [()] * len(runs.batch)
     judged = Judged(*map(np.concatenate, zip(*(part for part, _ in parts), strict=True)))
     vectors = reduce(together, (texts for _, texts in parts))
-    numbers = (*map(filling_of, (judged.unit, judged.decisions, judged.p_values)), vectors)
-    return normals.write(numbers)
+    numbers = filling_of(np.array([judged.unit, judged.decisions, judged.p_values]))
+    return normals.write((numbers, vectors))
 
 
 Scored = tuple[Judged, Texts]

@@ -6,9 +6,11 @@ import numpy as np
 
 import models
 from models import drift
+from models._memory import SLACK
 from models.drift import Drifts
 from models.drifting import follow_all
 from models.features.layout import Layouts
+from models.texts import stacked
 from processor.normals import composed, filling, skeleton_of
 
 NAMES = ("0",)
@@ -24,4 +26,4 @@ def warm_up() -> None:
     one = np.ones(1, dtype=np.int64)
     drifts = Drifts(*(np.array([float(number)]) for number in drift.NONE))
     follow_all(drifts, one, np.full(1, drift.MEAN), one, np.zeros(1), np.zeros(1))
-    list(composed(skeleton_of(b"\0A"), [filling([b"1"])], 1))
+    list(composed(skeleton_of(b"\0A"), stacked([filling([b"1"])], SLACK)))
