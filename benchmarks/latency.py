@@ -10,7 +10,7 @@ import multiprocessing
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic, sleep, time
 
 import numpy as np
@@ -32,7 +32,7 @@ from benchmarks.bed import (
     wait,
 )
 from benchmarks.measure import percentile, ratios
-from benchmarks.peer import Peer
+from benchmarks.peer import OURS, PASSING
 from benchmarks.report import Figure
 from processor import kafka
 from processor.settings import Settings
@@ -44,12 +44,7 @@ TARGETS = {(2_000, "p50"): ("≤ 25", "10"), (2_000, "p99"): ("≤ 60", "30")}
 TICK_SECONDS = 0.002
 QUIET_SECONDS = 3.0
 WARM_UP_RATE = 2_000
-OURS = "telltale score"
-PASSING = Peer(
-    "pass-through",
-    ("passthrough", "--at-once"),
-    int(Settings.model_fields["batch_records"].default),
-)
+AT_ONCE = replace(PASSING, arguments=(*PASSING.arguments, "--at-once"))
 
 
 @dataclass(frozen=True)
@@ -84,10 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for started in order:
                 with started(made) as one:
                     for rate in rates:
-                        found[one.name, rate].append(measured(made, Load(rate, length), one))
-                        print(
-                            f"{one.name}, {rate}/s: {told(found[one.name, rate][-1])}", flush=True
-                        )
+                        latencies = measured(made, Load(rate, length), one)
+                        found[one.name, rate].append(latencies)
+                        print(f"{one.name}, {rate}/s: {told(latencies)}", flush=True)
     report.save("latency", [figure for rate in rates for figure in to_figures(rate, found)])
     return 0
 
@@ -118,7 +112,7 @@ def passing(made: Bed) -> Iterator[Measured]:
     """A pass-through that has its partitions."""
     group = f"{made.settings.application}-peer"
     commit(made.settings, group, ends(made.admin, [made.names.telemetry(prepared.KIND)]))
-    with peer.started(made, PASSING, group, prepared.KIND, made.directory) as process:
+    with peer.started(made, AT_ONCE, group, prepared.KIND, made.directory) as process:
         one = Measured(PASSING.name, process, peer.outputs(made)[0])
         shown(made, one)
         yield one
@@ -187,8 +181,8 @@ def measured(made: Bed, load: Load, one: Measured) -> list[float]:
             continue
         waiting = [message, *reader.consume(1000, 0)]
         now = time() * 1e3
-        for one in waiting:
-            observed = int(orjson.loads(one.value())["observed_at"])
+        for verdict in waiting:
+            observed = int(orjson.loads(verdict.value())["observed_at"])
             first = observed if first is None else first
             seen += 1
             if observed - first >= 1000:

@@ -11,6 +11,12 @@ from pathlib import Path
 from confluent_kafka.admin import NewTopic
 
 from benchmarks.bed import Bed, Running, running
+from processor.settings import Settings
+
+OURS = "telltale score"
+"""What the peers stand beside."""
+
+BATCH = int(Settings.model_fields["batch_records"].default)
 
 
 @dataclass(frozen=True)
@@ -19,14 +25,17 @@ class Peer:
 
     Attributes:
         arguments: its module and options beside those that all have.
-        python: the interpreter that has its library.
         batch: records that it polls at once.
+        python: the interpreter that has its library.
     """
 
     name: str
     arguments: tuple[str, ...]
-    batch: int
+    batch: int = BATCH
     python: Path = Path(sys.executable)
+
+
+PASSING = Peer("pass-through", ("passthrough",))
 
 
 def outputs(bed: Bed) -> tuple[str, str]:

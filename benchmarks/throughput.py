@@ -26,26 +26,21 @@ from benchmarks.bed import (
     role,
     wait,
 )
-from benchmarks.peer import Peer
+from benchmarks.peer import BATCH, OURS, PASSING, Peer
 from benchmarks.progress import Progress
 from benchmarks.report import Figure
 from benchmarks.workload import Workload
-from processor.settings import Settings
 
-BATCH = int(Settings.model_fields["batch_records"].default)
-OURS = "telltale score"
-PASS, SINGLE = "pass-through", "scikit-learn, once a record"
+SINGLE = "scikit-learn, once a record"
 DESIGNED = 2_000
 """Records a batch where what is wanted of us beside scikit-learn was found (design, section 8)."""
 BATCHED = f"scikit-learn, once a batch of {DESIGNED:,}"
 QUIX, QUIX_SCORING = "Quix Streams, nothing", "Quix Streams, scikit-learn"
 QUIX_PYTHON = ROOT / "build" / "peers-venv" / "bin" / "python"
 
-
-PASSING = Peer(PASS, ("passthrough",), BATCH)
-A_RECORD = Peer(SINGLE, ("scikit", "--each", "record"), BATCH)
+A_RECORD = Peer(SINGLE, ("scikit", "--each", "record"))
 A_BATCH = Peer(BATCHED, ("scikit", "--each", "batch"), DESIGNED)
-OUR_BATCH = Peer(f"scikit-learn, once a batch of {BATCH:,}", ("scikit", "--each", "batch"), BATCH)
+OUR_BATCH = Peer(f"scikit-learn, once a batch of {BATCH:,}", ("scikit", "--each", "batch"))
 
 
 @dataclass(frozen=True)
@@ -75,14 +70,14 @@ CASES = (
         1,
         (
             PASSING,
-            Peer(QUIX, ("quix", "--nothing"), BATCH, QUIX_PYTHON),
+            Peer(QUIX, ("quix", "--nothing"), python=QUIX_PYTHON),
             A_BATCH,
             OUR_BATCH,
             A_RECORD,
-            Peer(QUIX_SCORING, ("quix",), BATCH, QUIX_PYTHON),
+            Peer(QUIX_SCORING, ("quix",), python=QUIX_PYTHON),
         ),
         {
-            PASS: ("≥ 0.28", "0.45"),
+            PASSING.name: ("≥ 0.28", "0.45"),
             BATCHED: ("≥ 40", "60"),
             SINGLE: ("≥ 300", "500"),
             QUIX_SCORING: ("≥ 300", "500"),

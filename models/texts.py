@@ -49,13 +49,12 @@ def together(some: Texts, others: Texts) -> Texts:
 
 def stacked(every: Sequence[Texts], slack: int = 0) -> Texts:
     """Rows of as many texts each, under one another, with so many bytes behind the last."""
-    sizes = [len(each.text) for each in every]
-    begins = np.array([0, *accumulate(sizes[:-1])])
-    begins = np.repeat(begins, [len(np.atleast_2d(each.starts)) for each in every])[:, np.newaxis]
+    texts = [*(each.text for each in every), np.zeros(slack, np.uint8)]
+    begins = [0, *accumulate(map(len, texts))]
     return Texts(
-        np.concatenate([*(each.text for each in every), np.zeros(slack, np.uint8)]),
-        np.vstack([each.starts for each in every]) + begins,
-        np.vstack([each.ends for each in every]) + begins,
+        np.concatenate(texts),
+        np.vstack([each.starts + begin for each, begin in zip(every, begins, strict=False)]),
+        np.vstack([each.ends + begin for each, begin in zip(every, begins, strict=False)]),
     )
 
 

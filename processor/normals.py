@@ -86,6 +86,7 @@ class Normals:
         order = np.argsort(part.positions)
         positions, rows = part.positions[order], part.rows[order]
         places = positions.tolist()
+        # Only the count since an anomaly can be unknown: the others are never below 0.
         counted = np.array([batch.offsets[positions], part.since[order], part.observed[order]])
         clock = filling([b"%d" % self._now]).at(np.zeros_like(rows))
         fillings = stacked(
