@@ -265,6 +265,23 @@ def warp_all(z, how):
     return warped
 
 
+@njit(nogil=True, cache=True)
+def scale_all(values, centre, inverse, limit, scaled):
+    """Samples, one after another, in scaled units (n, d): ``_standardise`` of each."""
+    at = 0
+    for sample in range(scaled.shape[0]):
+        for feature in range(scaled.shape[1]):
+            value = values[at]
+            value = min(max(value, -HUGE), HUGE) if value == value else value
+            value = (value - centre[feature]) * inverse[feature]
+            if value > limit[feature]:
+                value = limit[feature]
+            elif value < -limit[feature]:
+                value = -limit[feature]
+            scaled[sample, feature] = value
+            at += 1
+
+
 @njit(nogil=True, cache=True, inline="always")
 def _see(views, part, data, row, used, width, seen):
     """A row as a neighbours part compares it, into ``seen``.

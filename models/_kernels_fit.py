@@ -14,7 +14,16 @@ from numba import njit
 
 from models._lanes import LANES
 from models._memory import address
-from models._nearest import FIVE, distances, mean_of_five, padded, weigh_ages
+from models._nearest import (
+    FIVE,
+    distances,
+    mean_of_five,
+    means_among,
+    means_of_some,
+    padded,
+    rotate,
+    weigh_ages,
+)
 
 # A MAD times this estimates the standard deviation of normal samples.
 MAD_TO_DEVIATION = 1.482602218505602
@@ -210,7 +219,41 @@ def _leave_out_complete(columns, first, stride, wanted, recency, left_out):
         asked[:] = columns[:, s]
         weights_at = address(weights) + 4 * (samples - s)
         distances(samples_at, samples, asked_at, width, weights_at, total_at, 0, 0)
-        left_out[s] = _mean_of(total, wanted, nearest)
+        left_out[s] = _mean_nearest(total, wanted, nearest)
+
+
+@njit(nogil=True, cache=True)
+def _room(width, samples):
+    """Place for so many samples, feature after feature, as ``means_of_some`` takes them."""
+    return np.full((width, padded(samples) + 2 * LANES), np.float32(np.nan))
+
+
+@njit(nogil=True, cache=True)
+def _around(samples, recency, width):
+    """``_turned`` as ``means_of_some`` takes it."""
+    weights = np.full(samples + padded(samples) + 2 * LANES, np.float32(np.nan))
+    factor = np.float32(1.0) / np.float32(max(width, 1))
+    weights[: 2 * samples] = _turned(samples, recency, factor)
+    return weights
+
+
+@njit(nogil=True, cache=True)
+def _leave_out_five(columns, first, stride, recency, left_out):
+    """What ``_leave_out_complete`` gives of the five nearest."""
+    width, samples = columns.shape
+    seen, weights = _room(width, samples), _around(samples, recency, width)
+    seen[:, :samples] = columns
+    if stride > 1:
+        asked = np.empty(width, dtype=np.float32)
+        means_of_some(seen, samples, first, stride, weights, asked, left_out)
+        return
+    room = seen.shape[1]
+    forth, back = np.full((2, LANES + room), np.float32(np.nan))
+    forth[LANES + 1 : LANES + samples] = weights[1:samples]
+    back[LANES + 1 : LANES + samples] = weights[samples - 1 : 0 : -1]
+    infinite = np.float32(np.inf)
+    least, asked = np.full((FIVE, room), infinite), np.full(LANES + width, infinite)
+    means_among(seen, samples, forth, back, least, asked, left_out)
 
 
 @njit(nogil=True, cache=True)
@@ -278,6 +321,8 @@ def _leave_out(columns, gaps, first, stride, wanted, recency, left_out):
     """
     if gaps or columns.shape[1] < LANES:
         _leave_out_gaps(columns, first, stride, wanted, recency, left_out)
+    elif wanted == FIVE:
+        _leave_out_five(columns, first, stride, recency, left_out)
     else:
         _leave_out_complete(columns, first, stride, wanted, recency, left_out)
 
@@ -366,20 +411,6 @@ def _whiten(covariance, samples, shrinkage, least, axes):
 
 
 @njit(nogil=True, cache=True)
-def _rotate(features, axes, sums, columns):
-    """Samples, a row for each feature, along the axes: ``columns``; ``sums``: (n,) scratch."""
-    width, samples = features.shape
-    for axis in range(width):
-        sums[:] = 0.0
-        for k in range(axis + 1):
-            factor, feature = axes[axis, k], features[k]
-            for s in range(samples):
-                sums[s] += factor * feature[s]
-        for s in range(samples):
-            columns[axis, s] = np.float32(sums[s])
-
-
-@njit(nogil=True, cache=True)
 def decorrelate(samples, folds, wanted, recency, every, least, axes, columns, left_out):
     """Whitened samples and leave-one-out distances between them.
 
@@ -420,12 +451,19 @@ def decorrelate(samples, folds, wanted, recency, every, least, axes, columns, le
     shrinkage = 1.0
     if spread > 0.0:
         shrinkage = min(max((fourth / n - norm) / n / spread, 0.0), 1.0)
-    features, sums = samples.T.copy(), np.empty(n)
+    features = np.full((width, padded(n)), np.nan)
+    features[:, :n] = samples.T
+    seen, weights, asked = _room(width, n), _around(n, recency, width), np.empty(width, np.float32)
     left_out[:] = np.nan
     for fold in range(min(folds, n)):
         held = (n - fold + folds - 1) // folds
         _whiten(squares - fold_squares[fold], max(n - held, 1), shrinkage, least, axes)
-        _rotate(features, axes, sums, columns)
-        _leave_out(columns, False, fold, folds * every, wanted, recency, left_out)
+        rotate(features, axes, seen)
+        if wanted == FIVE and n >= LANES:
+            means_of_some(seen, n, fold, folds * every, weights, asked, left_out)
+        else:
+            columns[:] = seen[:, :n]
+            _leave_out(columns, False, fold, folds * every, wanted, recency, left_out)
     _whiten(squares, n, shrinkage, least, axes)
-    _rotate(features, axes, sums, columns)
+    rotate(features, axes, seen)
+    columns[:] = seen[:, :n]

@@ -46,6 +46,9 @@ _SINGLE, _DOUBLE = Lanes(types.float32), Lanes(types.float64)
 load = loads(_SINGLE)
 """The float32 that stand one after another at an address."""
 
+load_doubles = loads(_DOUBLE)
+"""The float64 that do."""
+
 
 @intrinsic
 def spread(typing, value):
@@ -69,6 +72,17 @@ def widened(typing, value):
         return builder.fpext(arguments[0], context.get_value_type(signature.return_type))
 
     return _DOUBLE(value), generate
+
+
+@intrinsic
+def narrowed(typing, value):
+    """The nearest float32 of float64."""
+    del typing
+
+    def generate(context, builder, signature, arguments):
+        return builder.fptrunc(arguments[0], context.get_value_type(signature.return_type))
+
+    return _SINGLE(value), generate
 
 
 @intrinsic

@@ -15,7 +15,7 @@ from numba import njit
 
 from models import _lanes as lanes
 from models._lanes import LANES, add, gap, less, load, more, spread
-from models._memory import load_double, load_single, prefetch, store
+from models._memory import address, load_double, load_single, prefetch, store
 
 FIVE: Final = 5
 """The usual number of neighbours, for which there is a shorter way."""
@@ -116,6 +116,27 @@ def project(matrix_at, width, row_at):
         store(row_at + 8 * begin, sums)
 
 
+@njit(nogil=True, cache=True)
+def rotate(features, axes, seen):
+    """Samples along the axes of a lower triangular matrix.
+
+    Args:
+        features: (d, ``padded``) float64: the samples, and behind them no numbers.
+        axes: (d, d) float64.
+        seen: (d, as many or more) float32, filled.
+    """
+    width, room = features.shape
+    features_at, axes_at, seen_at = address(features), address(axes), address(seen)
+    for sample in range(0, room, LANES):
+        for axis in range(width):
+            sums = spread(0.0)
+            for k in range(axis + 1):
+                factor = spread(load_double(axes_at + 8 * (axis * width + k)))
+                values = lanes.load_doubles(features_at + 8 * (k * room + sample))
+                sums = add(sums, lanes.times(factor, values))
+            store(seen_at + 4 * (axis * seen.shape[1] + sample), lanes.narrowed(sums))
+
+
 @njit(nogil=True, cache=True, inline="always")
 def _ordered(a, b):
     return less(a, b), more(a, b)
@@ -138,21 +159,19 @@ def _merged(a, b, c, d, e, f, g, h, i, j):
     return a, b, c, d, e
 
 
-@njit(nogil=True, cache=True)
-def mean_of_five(total_at, count):
-    """Mean of the five least finite ones, NaN without any.
+@njit(nogil=True, cache=True, inline="always")
+def _with(x, a, b, c, d, e):
+    """The five least of each lane, ascending, with one more; what is not a number is none."""
+    a, x = _ordered(x, a)
+    b, x = _ordered(x, b)
+    c, x = _ordered(x, c)
+    d, x = _ordered(x, d)
+    return a, b, c, d, less(x, e)
 
-    Args:
-        total_at, count: address of so many float32, ``padded`` with infinity.
-    """
-    a = b = c = d = e = spread(_INFINITE)
-    for begin in range(0, 4 * count, 4 * LANES):
-        x = load(total_at + begin)
-        a, x = _ordered(x, a)
-        b, x = _ordered(x, b)
-        c, x = _ordered(x, c)
-        d, x = _ordered(x, d)
-        e = less(x, e)
+
+@njit(nogil=True, cache=True, inline="always")
+def _mean_of_lanes(a, b, c, d, e):
+    """Mean of the five least finite ones of all lanes, each of which has its five ascending."""
     turn = lanes.turn_8
     a, b, c, d, e = _merged(a, b, c, d, e, turn(a), turn(b), turn(c), turn(d), turn(e))
     turn = lanes.turn_4
@@ -167,3 +186,103 @@ def mean_of_five(total_at, count):
             mean += np.float64(lanes.first(x))
             found += 1
     return mean / found if found > 0 else np.nan
+
+
+@njit(nogil=True, cache=True)
+def mean_of_five(total_at, count):
+    """Mean of the five least finite ones, NaN without any.
+
+    Args:
+        total_at, count: address of so many float32, ``padded`` with infinity.
+    """
+    a = b = c = d = e = spread(_INFINITE)
+    for begin in range(0, 4 * count, 4 * LANES):
+        a, b, c, d, e = _with(load(total_at + begin), a, b, c, d, e)
+    return _mean_of_lanes(a, b, c, d, e)
+
+
+@njit(nogil=True, cache=True)
+def means_of_some(seen, samples, first, step, weights, asked, means):
+    """Mean weighed distance of every ``step``-th sample from ``first`` on to its five nearest.
+
+    What is not a number is never among these.
+
+    Args:
+        seen: (d, ``padded`` + 2 ``LANES``) float32: the samples, and behind them no numbers.
+        samples: how many.
+        weights: how much the distance of sample i to sample j counts, at samples + j - i; none for
+            itself. (``samples`` + columns of ``seen``,) float32.
+        asked: (d,) float32, scratch.
+        means: (samples,), filled.
+    """
+    width, room = seen.shape
+    samples_at, asked_at = address(seen), address(asked)
+    for sample in range(first, samples, step):
+        asked[:] = seen[:, sample]
+        weights_at = address(weights) + 4 * (samples - sample)
+        a = b = c = d = e = spread(_INFINITE)
+        for at in range(0, 4 * samples, 8 * LANES):
+            other = at + 4 * LANES
+            sums, further, _ = _sums(
+                samples_at + at, samples_at + other, 4 * room, asked_at, width, 0, 0
+            )
+            a, b, c, d, e = _with(lanes.times(sums, load(weights_at + at)), a, b, c, d, e)
+            a, b, c, d, e = _with(lanes.times(further, load(weights_at + other)), a, b, c, d, e)
+        means[sample] = _mean_of_lanes(a, b, c, d, e)
+
+
+@njit(nogil=True, cache=True)
+def means_among(seen, samples, forth, back, least, asked, means):
+    """What ``means_of_some`` gives of every sample, with half of the work.
+
+    A distance is the same both ways, so it is summed up once: for the sample at hand, which keeps
+    its five least in registers, and for all those behind it, which keep theirs in memory.
+
+    Args:
+        seen, samples: as there.
+        forth: how much the distance to the sample so many places further on counts, at ``LANES`` +
+            places; none up to 0 places. (``LANES`` + columns of ``seen``,) float32.
+        back: the same of the distance from there.
+        least: (``FIVE``, columns of ``seen``) float32, scratch, all infinite.
+        asked: (``LANES`` + d,) float32, scratch, all infinite.
+        means: (samples,), filled.
+    """
+    width, room = seen.shape
+    samples_at, least_at, stride = address(seen), address(least), 4 * room
+    few_at = address(asked)
+    asked_at = few_at + 4 * LANES
+    for sample in range(samples):
+        asked[LANES:] = seen[:, sample]
+        forth_at = address(forth) + 4 * (LANES - sample)
+        back_at = address(back) + 4 * (LANES - sample)
+        a = b = c = d = e = spread(_INFINITE)
+        for at in range((sample + 1) // LANES * LANES * 4, 4 * samples, 8 * LANES):
+            other = at + 4 * LANES
+            sums, further, _ = _sums(
+                samples_at + at, samples_at + other, stride, asked_at, width, 0, 0
+            )
+            a, b, c, d, e = _with(lanes.times(sums, load(forth_at + at)), a, b, c, d, e)
+            a, b, c, d, e = _with(lanes.times(further, load(forth_at + other)), a, b, c, d, e)
+            _note(lanes.times(sums, load(back_at + at)), least_at + at, stride)
+            _note(lanes.times(further, load(back_at + other)), least_at + other, stride)
+        asked[:FIVE] = least[:, sample]
+        a, b, c, d, e = _with(load(few_at), a, b, c, d, e)
+        means[sample] = _mean_of_lanes(a, b, c, d, e)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _note(x, least_at, stride):
+    """The five least of sixteen samples, each rank in a row of its own, with one more of each."""
+    a, b, c, d, e = _with(
+        x,
+        load(least_at),
+        load(least_at + stride),
+        load(least_at + 2 * stride),
+        load(least_at + 3 * stride),
+        load(least_at + 4 * stride),
+    )
+    store(least_at, a)
+    store(least_at + stride, b)
+    store(least_at + 2 * stride, c)
+    store(least_at + 3 * stride, d)
+    store(least_at + 4 * stride, e)

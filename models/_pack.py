@@ -48,8 +48,9 @@ class Scaling:
 
     def apply(self, X: Floats) -> Floats:
         """Samples (n, d) in scaled units."""
-        scaled = (np.clip(X, -HUGE, HUGE) - self.centre) * self.inverse
-        return np.clip(scaled, -self.limit, self.limit)
+        scaled = np.empty(X.shape)
+        _kernels.scale_all(flat(X), self.centre, self.inverse, self.limit, scaled)
+        return scaled
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ def blend(
     weights = np.zeros_like(total)
     for part, mean, inverse, weight in standardised:
         there = ~np.isnan(part.out_of_sample)
-        total[there] += weight * ((part.out_of_sample[there] - mean) * inverse)
-        weights[there] += weight
+        np.add(total, weight * ((part.out_of_sample - mean) * inverse), out=total, where=there)
+        np.add(weights, weight, out=weights, where=there)
     scores = np.divide(total, weights, out=np.full_like(total, np.nan), where=weights > 0)
     return _assemble(width, scaling, standardised), scores
 

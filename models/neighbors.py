@@ -114,9 +114,11 @@ def _whitened_part(
     z: Floats, n_neighbors: int, how: float, recency: float, every: int
 ) -> _pack.Part:
     there = ~np.isnan(z)
-    known = np.flatnonzero(there.mean(axis=0) >= KNOWN)
-    complete = there[:, known].all(axis=1)
-    samples = z[np.ix_(complete, known)]
+    known, complete, samples = np.arange(z.shape[1]), np.arange(z.shape[0]), z
+    if not there.all():
+        known = np.flatnonzero(there.mean(axis=0) >= KNOWN)
+        complete = np.flatnonzero(there[:, known].all(axis=1))
+        samples = z[np.ix_(complete, known)]
     left_out = np.full(z.shape[0], np.nan)
     n, width = samples.shape
     # Mean absolute deviations: what is heavy-tailed by MAD would all lie beyond the bound.

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models._kernels_fit import leave_one_out_neighbors
 from models._lanes import LANES
-from models._nearest import distances, mean_of_five, padded, project
+from models._nearest import distances, mean_of_five, padded, project, rotate
 
 
 @given(st.integers(LANES, 100), st.integers(1, 40), st.integers(0, 2**32 - 1))
@@ -81,3 +82,63 @@ def test_a_row_is_projected_in_place(width, seed):
     project(matrix.ctypes.data, width, row.ctypes.data)
 
     np.testing.assert_allclose(row[:width], wanted, rtol=1e-9, atol=1e-12)
+
+
+@given(
+    st.integers(LANES, 90),
+    st.integers(1, 20),
+    st.integers(2, 7),
+    st.sampled_from([0.0, 1.0]),
+    st.integers(0, 2**32 - 1),
+)
+def test_a_sample_has_the_same_score_whether_all_are_asked_or_some(
+    samples, width, every, recency, seed
+):
+    columns = np.random.default_rng(seed).normal(size=(width, samples)).astype(np.float32)
+    each, some = np.empty(samples), np.empty(samples)
+
+    leave_one_out_neighbors(columns, 5, recency, 1, each)
+    leave_one_out_neighbors(columns, 5, recency, every, some)
+
+    asked = np.arange((samples - 1) % every, samples, every)
+    assert np.array_equal(some[asked], each[asked])
+    assert np.isnan(np.delete(some, asked)).all()
+
+
+@given(st.integers(LANES, 90), st.integers(1, 20), st.floats(0.0, 3.0), st.integers(0, 2**32 - 1))
+def test_five_nearest_others_are_those_of_numpy(samples, width, recency, seed):
+    columns = np.random.default_rng(seed).normal(size=(width, samples)).astype(np.float32)
+    found = np.empty(samples)
+
+    leave_one_out_neighbors(columns, 5, recency, 1, found)
+
+    gaps = np.abs(columns[:, :, np.newaxis] - columns[:, np.newaxis, :]).mean(0, dtype=np.float64)
+    # Each is scored as the next after the others, of which the one before it is the newest.
+    place = np.arange(samples)
+    older = (place[:, np.newaxis] - place - 1) % samples
+    gaps *= 1.0 + recency / samples * older
+    np.fill_diagonal(gaps, np.inf)
+    np.testing.assert_allclose(found, np.sort(gaps)[:, :5].mean(axis=1), rtol=1e-5)
+
+
+def test_samples_that_are_all_alike_have_no_distance():
+    found = np.empty(40)
+
+    leave_one_out_neighbors(np.ones((17, 40), np.float32), 5, 1.0, 1, found)
+
+    assert np.array_equal(found, np.zeros(40))
+
+
+@given(st.integers(1, 70), st.integers(1, 20), st.integers(0, 2**32 - 1))
+def test_samples_are_rotated_and_what_is_behind_them_stays_no_number(samples, width, seed):
+    rng = np.random.default_rng(seed)
+    axes = np.tril(rng.normal(size=(width, width)))
+    features = np.full((width, padded(samples)), np.nan)
+    features[:, :samples] = rng.normal(size=(width, samples))
+    seen = np.full((width, padded(samples) + 2 * LANES), np.float32(np.nan))
+
+    rotate(features, axes, seen)
+
+    wanted = axes @ features[:, :samples]
+    np.testing.assert_allclose(seen[:, :samples], wanted, rtol=1e-5, atol=1e-6)
+    assert np.isnan(seen[:, samples:]).all()
