@@ -265,20 +265,27 @@ def warp_all(z, how):
     return warped
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _scaled(value, centre, inverse, limit):
+    """A value in scaled units, bounded; NaN stays NaN."""
+    value = min(max(value, -HUGE), HUGE) if value == value else value
+    value = (value - centre) * inverse
+    if value > limit:
+        value = limit
+    elif value < -limit:
+        value = -limit
+    return value
+
+
 @njit(nogil=True, cache=True)
 def scale_all(values, centre, inverse, limit, scaled):
-    """Samples, one after another, in scaled units (n, d): ``_standardise`` of each."""
+    """Samples, one after another, in scaled units (n, d)."""
     at = 0
     for sample in range(scaled.shape[0]):
         for feature in range(scaled.shape[1]):
-            value = values[at]
-            value = min(max(value, -HUGE), HUGE) if value == value else value
-            value = (value - centre[feature]) * inverse[feature]
-            if value > limit[feature]:
-                value = limit[feature]
-            elif value < -limit[feature]:
-                value = -limit[feature]
-            scaled[sample, feature] = value
+            scaled[sample, feature] = _scaled(
+                values[at], centre[feature], inverse[feature], limit[feature]
+            )
             at += 1
 
 
@@ -453,13 +460,8 @@ def _standardise(i64, f64, values, at, width, row):
     for feature in range(width):
         value = values[at + feature]
         if scaled:
-            value = min(max(value, -HUGE), HUGE) if value == value else value
-            value = (value - f64[centre + feature]) * f64[centre + width + feature]
-            limit = f64[centre + 2 * width + feature]
-            if value > limit:
-                value = limit
-            elif value < -limit:
-                value = -limit
+            inverse, limit = f64[centre + width + feature], f64[centre + 2 * width + feature]
+            value = _scaled(value, f64[centre + feature], inverse, limit)
         else:
             value = np.float64(np.float32(value))
         row[feature] = value

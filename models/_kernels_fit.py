@@ -191,15 +191,16 @@ def leave_one_out_deviations(columns, order, noise, cap, constant, left_out):
 
 
 @njit(nogil=True, cache=True)
-def _turned(samples, recency, factor):
-    """How much distances count, the older the more, times ``factor``.
+def _turned(samples, recency, divisor):
+    """How much distances count, the older the more, divided by ``divisor``, or by 1 if that is 0.
 
     That of sample i to sample j at n + j − i; NaN for the sample itself, which is never among its
-    nearest. Ages run backwards in a circle from each sample, so that it is scored as if it were the
-    next after the others: what a new record will meet.
+    nearest, and behind all samples, see ``_room``. Ages run backwards in a circle from each sample,
+    so that it is scored as if it were the next after the others: what a new record will meet.
     """
-    weights = np.empty(2 * samples, dtype=np.float32)
+    weights = np.full(samples + padded(samples) + 2 * LANES, np.float32(np.nan))
     weigh_ages(samples, recency, weights)
+    factor = np.float32(1.0) / np.float32(max(divisor, 1))
     for s in range(samples):
         weights[s] *= factor
         weights[samples + s] = weights[s]
@@ -211,7 +212,7 @@ def _turned(samples, recency, factor):
 def _leave_out_complete(columns, first, stride, wanted, recency, left_out):
     """What ``_leave_out`` gives of ``LANES`` samples or more, without gaps."""
     width, samples = columns.shape
-    weights = _turned(samples, recency, np.float32(1.0) / np.float32(max(width, 1)))
+    weights = _turned(samples, recency, width)
     total = np.full(padded(samples), np.float32(np.inf))
     asked, nearest = np.empty(width, dtype=np.float32), np.empty(wanted, dtype=np.float32)
     samples_at, asked_at, total_at = address(columns), address(asked), address(total)
@@ -229,19 +230,10 @@ def _room(width, samples):
 
 
 @njit(nogil=True, cache=True)
-def _around(samples, recency, width):
-    """``_turned`` as ``means_of_some`` takes it."""
-    weights = np.full(samples + padded(samples) + 2 * LANES, np.float32(np.nan))
-    factor = np.float32(1.0) / np.float32(max(width, 1))
-    weights[: 2 * samples] = _turned(samples, recency, factor)
-    return weights
-
-
-@njit(nogil=True, cache=True)
 def _leave_out_five(columns, first, stride, recency, left_out):
     """What ``_leave_out_complete`` gives of the five nearest."""
     width, samples = columns.shape
-    seen, weights = _room(width, samples), _around(samples, recency, width)
+    seen, weights = _room(width, samples), _turned(samples, recency, width)
     seen[:, :samples] = columns
     if stride > 1:
         asked = np.empty(width, dtype=np.float32)
@@ -260,7 +252,7 @@ def _leave_out_five(columns, first, stride, recency, left_out):
 def _leave_out_gaps(columns, first, stride, wanted, recency, left_out):
     """The same over the features that both have, at least half of the sample's own; of any n."""
     width, samples = columns.shape
-    weights = _turned(samples, recency, np.float32(1.0))
+    weights = _turned(samples, recency, 1)
     total = np.full(padded(samples), np.float32(np.inf))
     shared, nearest = np.empty(samples, dtype=np.float32), np.empty(wanted, dtype=np.float32)
     for sample in range(first, samples, stride):
@@ -453,7 +445,7 @@ def decorrelate(samples, folds, wanted, recency, every, least, axes, columns, le
         shrinkage = min(max((fourth / n - norm) / n / spread, 0.0), 1.0)
     features = np.full((width, padded(n)), np.nan)
     features[:, :n] = samples.T
-    seen, weights, asked = _room(width, n), _around(n, recency, width), np.empty(width, np.float32)
+    seen, weights, asked = _room(width, n), _turned(n, recency, width), np.empty(width, np.float32)
     left_out[:] = np.nan
     for fold in range(min(folds, n)):
         held = (n - fold + folds - 1) // folds

@@ -63,26 +63,22 @@ def spread(typing, value):
     return Lanes(value)(value), generate
 
 
-@intrinsic
-def widened(typing, value):
-    """The same as float64."""
-    del typing
+def _cast(instruction: str, target: Lanes) -> Any:
+    @intrinsic
+    def cast(typing, value):
+        del typing
 
-    def generate(context, builder, signature, arguments):
-        return builder.fpext(arguments[0], context.get_value_type(signature.return_type))
+        def generate(context, builder, signature, arguments):
+            kind = context.get_value_type(signature.return_type)
+            return getattr(builder, instruction)(arguments[0], kind)
 
-    return _DOUBLE(value), generate
+        return target(value), generate
+
+    return cast
 
 
-@intrinsic
-def narrowed(typing, value):
-    """The nearest float32 of float64."""
-    del typing
-
-    def generate(context, builder, signature, arguments):
-        return builder.fptrunc(arguments[0], context.get_value_type(signature.return_type))
-
-    return _SINGLE(value), generate
+widened, narrowed = _cast("fpext", _DOUBLE), _cast("fptrunc", _SINGLE)
+"""The same as float64, and the nearest float32 of float64."""
 
 
 @intrinsic
