@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from time import monotonic
 from typing import Any
 
@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from processor import kafka
+from processor.fetching import Fetching
 from processor.offsets import starting_offsets
 from processor.records import TopicPartition as Place
 from processor.restore import Restore, ends, passes, uncollected
@@ -59,6 +60,7 @@ class Assignment:
         self._loaded = False
         self._began = 0.0
         self._urgent: dict[Place, int] = {}
+        self._fetching = Fetching(())
         self._broken: BaseException | None = None
 
     @property
@@ -103,6 +105,24 @@ class Assignment:
             self.waiting = None
         return bool(self.positions)
 
+    def read(self, places: Collection[Place]) -> None:
+        """Note which partitions had records in a poll; before the ends that came with them."""
+        if places:
+            self._fetching.read(places, monotonic())
+
+    def ended(self, place: Place, offset: int) -> None:
+        """Note that an input was read to its end."""
+        self.ends[place] = offset
+        self._fetching.ended(place)
+
+    def tend(self) -> None:
+        """Have idle inputs fetched only now and then while another is busy."""
+        pause, resume = self._fetching.change(monotonic())
+        if resume:
+            self._consumer.resume(topic_partitions(resume))
+        if pause:
+            self._consumer.pause(topic_partitions(pause))
+
     def answered(self, offsets: dict[Place, int]) -> None:
         """Note how far a committed Step went."""
         self.positions |= offsets
@@ -121,8 +141,7 @@ class Assignment:
     def fetch(self) -> None:
         """Fetch from the positions on; commands alone until they were read to their end."""
         wanted = self._urgent or self.positions
-        # What was polled and dropped is polled again: an end is one only behind it.
-        self.ends = {}
+        self._begin(wanted)
         self._consumer.assign([TopicPartition(t, p, self.positions[t, p]) for t, p in wanted])
         self.waiting = "reading commands" if self._urgent else None
 
@@ -172,6 +191,14 @@ class Assignment:
         self.lost = True
         self._leave()
 
+    def _begin(self, places: Iterable[Place]) -> None:
+        """Forget how far the assignment at hand was read: another is to be taken, or none."""
+        # librdkafka keeps a partition paused beyond its assignment.
+        self._consumer.resume(topic_partitions(self._fetching.paused))
+        self._fetching = Fetching(places)
+        # What was polled and dropped is polled again: an end is one only behind it.
+        self.ends = {}
+
     def _leave(self) -> None:
         self._clear()
         self.partitions = None
@@ -189,7 +216,7 @@ class Assignment:
         self.close()
         self.epoch += 1
         self.positions = {}
-        self.ends = {}
+        self._begin(())
         self._urgent = {}
         self._loaded = False
         self._role.drop()
@@ -237,3 +264,8 @@ class Assignment:
         gc.freeze()
         self._log.info("restored", records=read, seconds=round(self.restore_seconds, 3))
         self.fetch()
+
+
+def topic_partitions(places: Iterable[Place]) -> list[TopicPartition]:
+    """The same partitions as the client wants them."""
+    return [TopicPartition(*place) for place in places]

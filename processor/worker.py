@@ -174,6 +174,7 @@ class Worker:
         if self._assignment.advance():
             self._answer(records)
             self._assignment.urgent_read()
+            self._assignment.tend()
         self._say(self._assignment.waiting or self._unavailable)
         self._watch.look(self._unanswered())
         self._check_place()
@@ -241,17 +242,19 @@ class Worker:
     def _poll(self, timeout: float) -> Sequence[Incoming]:
         messages = self._messages(timeout)
         errors = list(map(Message.error, messages))
-        if any(errors):
-            for message, error in zip(messages, errors, strict=True):
-                if error is not None:
-                    self._note(message, error)
+        told = [one for one in zip(messages, errors, strict=True) if one[1]] if any(errors) else []
+        if told:
             messages = [message for message in messages if message.error() is None]
         found = polled(messages)
+        firsts = found.firsts()
+        self._assignment.read(firsts)
+        for message, error in told:
+            self._note(message, error)
         # What is computed and not committed is not to be answered again where it is read again.
         ready = {} if self._ready is None else self._ready.step.offsets
         until = self._assignment.positions | ready
         # The first record of each partition tells, for offsets go up.
-        if all(until.get(place, offset + 1) <= offset for place, offset in found.firsts().items()):
+        if all(until.get(place, offset + 1) <= offset for place, offset in firsts.items()):
             return found
         return [
             record
@@ -262,7 +265,7 @@ class Worker:
     def _note(self, message: Message, error: KafkaError) -> None:
         """Take note of what came instead of a record."""
         if error.code() == KafkaError._PARTITION_EOF:
-            self._assignment.ends[message.topic(), message.partition()] = message.offset()
+            self._assignment.ended((message.topic(), message.partition()), message.offset())
         elif access.denied(error):
             raise KafkaException(error)
         elif not passes(error) or error.code() == KafkaError._AUTO_OFFSET_RESET:
