@@ -18,7 +18,7 @@ BUSY_SECONDS = 1.0
 IDLE_SECONDS = 10.0
 """A topic is idle when none came for so long."""
 
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.2
 """Between two looks at what is idle; so long its next record may wait to be fetched."""
 
 

@@ -1,6 +1,7 @@
 """Idle topics are looked at now and then while another is busy; nothing of them is lost or doubled.
 
-The scorer runs in this process, and a topic counts as idle as soon as its ends were told.
+The scorer runs in this process; a topic counts as idle as soon as its ends were told, and looks at
+it are more frequent than elsewhere.
 """
 
 import json
@@ -56,6 +57,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
             return change
 
     monkeypatch.setattr(fetching, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(fetching, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(assignment, "Fetching", Noted)
     return found
 
