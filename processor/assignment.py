@@ -123,6 +123,14 @@ class Assignment:
         if pause:
             self._consumer.pause(topic_partitions(pause))
 
+    def passed(self) -> dict[Place, int]:
+        """Ends beyond the next offset to be answered, where all that was polled is answered.
+
+        Between the two are control records, and records of transactions that were aborted.
+        """
+        held = self.positions
+        return {place: end for place, end in self.ends.items() if end > held.get(place, end)}
+
     def answered(self, offsets: dict[Place, int]) -> None:
         """Note how far a committed Step went."""
         self.positions |= offsets

@@ -42,6 +42,8 @@ FILLED_FROM = 0.2
 WAIT_SECONDS = 1.0
 ABORTS_IN_A_ROW = 5
 JOIN_MARGIN_SECONDS = 30.0
+SETTLE_SECONDS = 5.0
+"""Between two looks for control records that the committed offsets have yet to pass."""
 
 
 @dataclass
@@ -91,6 +93,7 @@ class Worker:
         self._rest: Sequence[Incoming] = ()
         self._ready: Ready | None = None
         self._aborts = 0
+        self._settled = monotonic()
         self._outside = monotonic()
         # A member that is in the middle of a long batch may hold up a rebalance that long.
         self._patience = settings.max_poll_interval_ms / 1000 + JOIN_MARGIN_SECONDS
@@ -175,6 +178,7 @@ class Worker:
             self._answer(records)
             self._assignment.urgent_read()
             self._assignment.tend()
+            self._settle()
         self._say(self._assignment.waiting or self._unavailable)
         self._watch.look(self._unanswered())
         self._check_place()
@@ -207,6 +211,19 @@ class Worker:
                 self._ready = one
             elif self._commit(one):
                 self._rest = one.step.rest
+
+    def _settle(self) -> None:
+        """Now and then commit the ends that were told, where all that was polled is answered.
+
+        Behind the last record of a transaction are control records. Once retention has deleted
+        them, an offset before them would count as one of records that were never read.
+        """
+        if self._ready is not None or self._rest or monotonic() - self._settled < SETTLE_SECONDS:
+            return
+        self._settled = monotonic()
+        passed = self._assignment.passed()
+        if passed:
+            self._commit(Ready(Step(offsets=passed), self._settled, self._assignment.epoch))
 
     def _computed(self, records: Sequence[Incoming]) -> Iterator[Ready | ArtifactUnavailable]:
         """The Step of what was polled, if there is anything to do; or why it cannot be made."""

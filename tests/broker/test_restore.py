@@ -1,11 +1,12 @@
 """Restore on a real broker: its progress is seen, odd records do not stop it, policies hold."""
 
+import json
 import re
 import urllib.request
 from collections.abc import Callable
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from tests.broker.harness import Telltale, by_profile
@@ -128,3 +129,34 @@ def test_any_missing_topic_even_one_that_is_only_written_stops_the_start_by_its_
     assert stopped.returncode == 1
     assert f"topics missing: {gone}" in stopped.stderr
     assert "telltale topics create" in stopped.stderr
+
+
+def test_control_records_that_retention_deleted_are_no_lost_records(
+    telltale: Telltale, bootstrap: str, prefix: str
+) -> None:
+    telltale.create_topics(1)
+    topic = f"{prefix}telemetry.features"
+    upstream = Producer({"bootstrap.servers": bootstrap, "transactional.id": f"{prefix}upstream"})
+    upstream.init_transactions(30)
+    for number in range(3):
+        upstream.begin_transaction()
+        upstream.produce(topic, json.dumps({"values": [number, 1]}), "p")
+        upstream.commit_transaction(30)
+    scorer = telltale.start("score", **FEW)
+    telltale.wait_for(3)
+
+    # Behind the last record is the mark of its transaction.
+    group = Consumer({"bootstrap.servers": bootstrap, "group.id": f"{prefix.rstrip('.')}-scorer"})
+    place = TopicPartition(topic, 0)
+    telltale.wait_until(
+        lambda: group.committed([place], timeout=10)[0].offset == 6, "the end is committed"
+    )
+    group.close()
+    assert telltale.stop(scorer) == 0
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    deleted = admin.delete_records([TopicPartition(topic, 0, OFFSET_END)])[place].result()
+    assert deleted.low_watermark == 6
+
+    telltale.start("score", **FEW)
+    telltale.produce("telemetry.features", [("p", {"values": [4, 1]})])
+    assert telltale.wait_for(4)[3]["verdict_id"] == f"{topic}-0-6"
