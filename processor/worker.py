@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from time import monotonic, time_ns
 from typing import Any
 from uuid import uuid4
@@ -259,9 +260,12 @@ class Worker:
     def _poll(self, timeout: float) -> Sequence[Incoming]:
         messages = self._messages(timeout)
         errors = list(map(Message.error, messages))
-        told = [one for one in zip(messages, errors, strict=True) if one[1]] if any(errors) else []
-        if told:
-            messages = [message for message in messages if message.error() is None]
+        told = []
+        if any(errors):
+            told = [
+                (m, error) for m, error in zip(messages, errors, strict=True) if error is not None
+            ]
+            messages = list(compress(messages, [error is None for error in errors]))
         found = polled(messages)
         firsts = found.firsts()
         self._assignment.read(firsts)
