@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any
 
@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from processor import kafka
 from processor.fetching import Fetching
-from processor.offsets import starting_offsets
+from processor.offsets import starting_offsets, topic_partitions
 from processor.records import TopicPartition as Place
 from processor.restore import Restore, ends, passes, uncollected
 from processor.role import Role
@@ -105,10 +105,9 @@ class Assignment:
             self.waiting = None
         return bool(self.positions)
 
-    def read(self, places: Collection[Place]) -> None:
+    def read(self, places: Iterable[Place]) -> None:
         """Note which partitions had records in a poll; before the ends that came with them."""
-        if places:
-            self._fetching.read(places, monotonic())
+        self._fetching.read(places, monotonic())
 
     def ended(self, place: Place, offset: int) -> None:
         """Note that an input was read to its end."""
@@ -272,8 +271,3 @@ class Assignment:
         gc.freeze()
         self._log.info("restored", records=read, seconds=round(self.restore_seconds, 3))
         self.fetch()
-
-
-def topic_partitions(places: Iterable[Place]) -> list[TopicPartition]:
-    """The same partitions as the client wants them."""
-    return [TopicPartition(*place) for place in places]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
@@ -34,7 +34,7 @@ def starting_offsets(
         LostOffsets: something is lost and the policy is ``stop``; the message says how to go on.
         KafkaException: the broker did not answer.
     """
-    asked = [TopicPartition(topic, partition) for topic, partition in places]
+    asked = topic_partitions(places)
     committed = {
         (found.topic, found.partition): found.offset
         for found in consumer.committed(asked, timeout=REQUEST_TIMEOUT)
@@ -78,3 +78,8 @@ def _goes_on(policy: str, first: int, last: int, newest: int | None) -> int:
     if policy == "latest":
         return last
     return min(max(first, 0 if newest is None else newest + 1), last)
+
+
+def topic_partitions(places: Iterable[Place]) -> list[TopicPartition]:
+    """The same partitions as the client wants them."""
+    return [TopicPartition(*place) for place in places]

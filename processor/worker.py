@@ -219,7 +219,7 @@ class Worker:
         Behind the last record of a transaction are control records. Once retention has deleted
         them, an offset before them would count as one of records that were never read.
         """
-        if self._ready is not None or self._rest or monotonic() - self._settled < SETTLE_SECONDS:
+        if monotonic() - self._settled < SETTLE_SECONDS or self._unanswered():
             return
         self._settled = monotonic()
         passed = self._assignment.passed()
