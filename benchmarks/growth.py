@@ -6,7 +6,7 @@ import argparse
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from time import monotonic, sleep
 
@@ -27,7 +27,7 @@ from benchmarks.bed import (
     wait,
 )
 from benchmarks.progress import Progress
-from benchmarks.report import Figure
+from benchmarks.report import Figure, several
 
 LEARNT = 100
 PLENTY = 2**36
@@ -39,13 +39,14 @@ class Cost:
     """What a number of profiles cost.
 
     Attributes:
-        cpu: microseconds of processor time a record, all threads, once all models are open.
+        cpu: microseconds of processor time a record, all threads, once all models are open; of
+            each repetition.
         resident: bytes resident with all models open.
         models: bytes that the models say they take.
     """
 
     profiles: int
-    cpu: float
+    cpu: list[float]
     resident: int
     models: int
 
@@ -55,21 +56,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.growth", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a short look: at most 10,000")
     parser.add_argument("--records", type=int, help="of each measurement")
+    parser.add_argument("--repeat", type=int, help="measurements in memory, turn about")
+    parser.add_argument("--only-memory", action="store_true", help="what is in memory, no more")
     options = parser.parse_args(arguments)
     sizes = (1_000, 10_000) if options.quick else (1_000, 10_000, 100_000)
     records = options.records or (40_000 if options.quick else 200_000)
-    figures: list[Figure] = []
+    repeat = options.repeat or (1 if options.quick else 5)
     with broker() as bootstrap:
-        costs = []
-        for size in sizes:
-            with bed(bootstrap, "growth", model_memory=PLENTY) as made:
-                prepared.active(made, size)
-                prepared.begin(made)
-                costs.append(in_memory(made, size, records))
-                print(costs[-1], flush=True)
-                if size == 10_000:
-                    figures += within_budget(made, costs[-1], records)
-        figures = [*of_costs(costs), *figures]
+        costs = in_memory(bootstrap, sizes, records, repeat)
+        figures = of_costs(costs)
+        if options.only_memory:
+            print("\n".join(report.table(figures)))
+            return 0
+        with bed(bootstrap, "growth", model_memory=PLENTY) as made:
+            prepared.active(made, costs[1].profiles)
+            prepared.begin(made)
+            figures += within_budget(made, costs[1], records)
         figures.append(learning(bootstrap, 1_000 if options.quick else 10_000))
         figures += processes(bootstrap, records * 3)
     report.save("growth", figures)
@@ -78,16 +80,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def of_costs(costs: Sequence[Cost]) -> list[Figure]:
     figures = [
-        Figure(f"{cost.profiles:,} active profiles: processor time", cost.cpu, "µs a record")
+        several(f"{cost.profiles:,} active profiles: processor time", "µs a record", cost.cpu)
         for cost in costs
     ]
     first, last = costs[0], costs[-1]
     grown = (last.resident - first.resident) / (last.profiles - first.profiles) / 1e3
     whole = last.profiles == 100_000
     figures.append(
-        Figure(
-            f"cost a record, {last.profiles:,} ÷ {first.profiles:,} active profiles in memory",
-            last.cpu / first.cpu, "", must="≤ 1.5" if whole else "", aim="1.2" if whole else "",
+        several(
+            f"cost a record, {last.profiles:,} ÷ {first.profiles:,} active profiles in memory", "",
+            [many / few for many, few in zip(last.cpu, first.cpu, strict=True)],
+            must="≤ 1.5" if whole else "", aim="1.2" if whole else "",
         )
     )  # fmt: skip
     figures.append(Figure("bytes a profile, active, all told (RSS growth)", grown, "kB",
@@ -97,21 +100,40 @@ def of_costs(costs: Sequence[Cost]) -> list[Figure]:
     return figures
 
 
-def in_memory(made: Bed, size: int, records: int) -> Cost:
-    """Cost with all models open: each was needed once before, and the load is uniform."""
-    settings = made.settings
-    group, topic = f"{settings.application}-scorer", made.names.telemetry(prepared.KIND)
-    starts = {(topic, p): 1 for p in range(PARTITIONS)}
-    progress = Progress(settings, group, starts)
-    fill(settings, prepared.telemetry(made, iter(range(size))))
-    uniform = np.random.default_rng(1).integers(size, size=records).tolist()
-    with role(made, "score") as scorer:
-        wait([scorer], lambda: progress.answered() == size)
-        wait([scorer], lambda: scorer.metric(MEMORY) > 0, every=0.5)
-        cpu = cost(made, scorer, progress, uniform, size)
-        resident, models = scorer.resident(), int(scorer.metric(MEMORY))
-    progress.close()
-    return Cost(size, cpu, resident, models)
+def in_memory(bootstrap: str, sizes: Sequence[int], records: int, repeat: int) -> list[Cost]:
+    """Costs with all models open: each was needed once before, and the load is uniform.
+
+    There is a scorer for each number of profiles, and they are measured turn about.
+    """
+    with ExitStack() as stack:
+        scorers = [stack.enter_context(opened(bootstrap, size)) for size in sizes]
+        costs = [
+            Cost(size, [], scorer.resident(), int(scorer.metric(MEMORY)))
+            for size, (_, scorer, _) in zip(sizes, scorers, strict=True)
+        ]
+        for repetition in range(repeat):
+            for of_size, (made, scorer, progress) in zip(costs, scorers, strict=True):
+                uniform = np.random.default_rng(repetition).integers(of_size.profiles, size=records)
+                before = of_size.profiles + repetition * records
+                of_size.cpu.append(cost(made, scorer, progress, uniform.tolist(), before))
+                print(f"{of_size.profiles:,} profiles: {of_size.cpu[-1]:.2f} µs", flush=True)
+    return costs
+
+
+@contextmanager
+def opened(bootstrap: str, size: int) -> Iterator[tuple[Bed, Running, Progress]]:
+    """A scorer with so many active profiles, all of their models open, and how far it is."""
+    with bed(bootstrap, "growth", model_memory=PLENTY) as made:
+        prepared.active(made, size)
+        prepared.begin(made)
+        group, topic = f"{made.settings.application}-scorer", made.names.telemetry(prepared.KIND)
+        progress = Progress(made.settings, group, {(topic, p): 1 for p in range(PARTITIONS)})
+        fill(made.settings, prepared.telemetry(made, iter(range(size))))
+        with role(made, "score") as scorer:
+            wait([scorer], lambda: progress.answered() == size)
+            wait([scorer], lambda: scorer.metric(MEMORY) > 0, every=0.5)
+            yield made, scorer, progress
+        progress.close()
 
 
 def cost(
@@ -127,6 +149,8 @@ def cost(
 def within_budget(made: Bed, unbounded: Cost, records: int) -> list[Figure]:
     """Cost under a Zipf load, with all models in memory and with room for a tenth of them."""
     found = []
+    # Opens the models, with what each measurement leaves there.
+    fill(made.settings, prepared.telemetry(made, iter(range(unbounded.profiles))))
     for budget in (PLENTY, unbounded.models // 10):
         application = f"growth-{uuid.uuid4().hex[:8]}"
         group = f"{application}-scorer"
@@ -137,7 +161,6 @@ def within_budget(made: Bed, unbounded: Cost, records: int) -> list[Figure]:
         commit(made.settings, group, here)
         progress = Progress(made.settings, group, {(topic, p): 1 for p in range(PARTITIONS)})
         with role(made, "score", application, model_memory=budget) as scorer:
-            # What the measurements before have left there opens the models.
             left = ends(made.admin, [topic], PARTITIONS)
             end = sum(left.values()) - PARTITIONS
             wait([scorer], lambda seen=progress, end=end: seen.answered() == end, every=0.5)

@@ -24,7 +24,14 @@ import numpy as np
 from numba import njit
 
 from models._lanes import LANES
-from models._memory import address, at_address
+from models._memory import (
+    address,
+    at_address,
+    doubles_at,
+    integers_at,
+    singles_at,
+    table_at,
+)
 from models._nearest import FIVE, distances, mean_of_five, padded, project, weigh_ages
 
 FOREST, GAUSSIAN, DEVIATION, NEIGHBORS, EXTREMES = 0, 1, 2, 3, 4
@@ -387,12 +394,12 @@ def _mean_nearest(nearest, found):
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _neighbors(views, part, data, z, used, rows, width, scores, room, ahead):
-    seen, asked, total, shared, ages, weights = room
+def _neighbors(
+    views, part, data, z, used, rows, width, scores, ahead,
+    seen, asked, total, shared, ages, weights, nearest, which,
+):  # fmt: skip
     f32, _, _, _, i64, f64 = views
     samples, wanted, gaps = i64[part + 5], i64[part + 6] >> 1, (i64[part + 6] & 1) == 1
-    nearest = np.empty(wanted, dtype=np.float32)
-    which = np.empty(wanted, dtype=np.int64)
     weigh_ages(samples, f64[part + 8], ages)
     known = i64[part + 9] if i64[part + 9] != 0 else width
     inverse = np.float32(1.0) / np.float32(known)
@@ -495,104 +502,106 @@ def _scratch(i64):
 
 
 @njit(nogil=True, cache=True)
-def _room(widest, samples):
-    """Scratch space for a chunk of rows."""
-    most = padded(samples)
-    return (
-        np.empty((CHUNK, widest)),
-        np.empty(CHUNK, dtype=np.int64),
-        np.empty(CHUNK),
-        np.empty(CHUNK),
-        np.empty(CHUNK),
-        (
-            np.empty(padded(widest)),
-            np.empty(widest, dtype=np.float32),
-            np.empty(most, dtype=np.float32),
-            np.empty(most, dtype=np.float32),
-            np.empty(most, dtype=np.float32),
-            np.empty(most, dtype=np.float32),
-        ),
-    )
+def _space(widest, samples):
+    """Words of scratch space for models with so many features and neighbours."""
+    return CHUNK * (widest + 4) + 2 * padded(widest) + 4 * padded(samples) + 2
 
 
 @njit(nogil=True, cache=True)
-def _score_rows(words, count, values, at, out, done, room, ahead):
-    """Score ``count`` rows that begin at ``values[at]`` by one model, into ``out[done:]``.
+def _score_fitting(addresses, sizes, counts, values, out, group, at, done, widest, samples, space):
+    """Score from one model on all that have at most so many features and neighbours.
 
-    Meanwhile the memory from ``ahead[0]`` to ``ahead[1]`` is fetched.
+    The first that has more, and how much was done before it. ``space`` is the address of as many
+    words as ``_space`` says: arrays that are made of it are not counted. To count those of each
+    part of each model had taken as long as half a row takes.
     """
-    z, used, scores, total, weights, space = room
-    views = _views(words)
-    i64, f64 = views[4], views[5]
-    width = i64[0]
-    scaled = i64[2] == 1
-    parts = HEADER_WORDS + (3 * width if scaled else 0)
-    left = count
-    while left > 0:
-        rows = min(left, CHUNK)
-        for r in range(rows):
-            used[r] = _standardise(i64, f64, values, at, width, z[r])
-            at += width
-            total[r] = 0.0
-            weights[r] = 0.0
-        for p in range(i64[1]):
-            part = parts + p * PART_WORDS
-            kind, data = i64[part], i64[part + 1]
-            if kind == FOREST:
-                _forest(views, part, data, z, used, rows, width, scores)
-            elif kind == NEIGHBORS:
-                _neighbors(views, part, data, z, used, rows, width, scores, space, ahead)
-            elif kind == EXTREMES:
-                for r in range(rows):
-                    scores[r] = _extremes(f64, data, z[r], width)
-            else:
-                for r in range(rows):
-                    scores[r] = _deviations(z[r], width, f64[part + 5], kind == GAUSSIAN)
-            mean, inverse, weight = f64[part + 2], f64[part + 3], f64[part + 4]
+    chunk, most = 8 * CHUNK, padded(samples)
+    z = table_at(space, CHUNK, widest)
+    space += chunk * widest
+    used, scores = integers_at(space, CHUNK), doubles_at(space + chunk, CHUNK)
+    total, weights = doubles_at(space + 2 * chunk, CHUNK), doubles_at(space + 3 * chunk, CHUNK)
+    space += 4 * chunk
+    seen, asked = doubles_at(space, padded(widest)), singles_at(space + 8 * padded(widest), widest)
+    space += 16 * padded(widest)
+    sums, shared = singles_at(space, most), singles_at(space + 4 * most, most)
+    ages, weighed = singles_at(space + 8 * most, most), singles_at(space + 12 * most, most)
+    nearest, which = singles_at(space + 16 * most, most), integers_at(space + 20 * most, most)
+    ahead = integers_at(space + 28 * most, 2)
+    while group < addresses.size:
+        views = _views(at_address(addresses[group], sizes[group]))
+        i64, f64 = views[4], views[5]
+        width, needed = _scratch(i64)
+        if width > widest or needed > samples:
+            break
+        ahead[0] = ahead[1] = 0
+        if group + 1 < addresses.size:
+            ahead[0] = addresses[group + 1]
+            ahead[1] = ahead[0] + min(8 * sizes[group + 1], AHEAD)
+        scaled = i64[2] == 1
+        parts = HEADER_WORDS + (3 * width if scaled else 0)
+        left = counts[group]
+        while left > 0:
+            rows = min(left, CHUNK)
             for r in range(rows):
-                if scores[r] == scores[r]:
-                    total[r] += weight * ((scores[r] - mean) * inverse)
-                    weights[r] += weight
-        for r in range(rows):
-            evidence = weights[r] > 0.0 and (used[r] > 0 or not scaled)
-            out[done + r] = total[r] / weights[r] if evidence else np.nan
-        done += rows
-        left -= rows
-
-
-@njit(nogil=True, cache=True)
-def score_block(words, values, rows, out):
-    """Score rows by the model that a block holds: one after another in ``values``, one score each.
-
-    A row's score never depends on the other rows of the call.
-    """
-    width, samples = _scratch(words.view(np.int64))
-    nothing = np.zeros(2, dtype=np.int64)
-    _score_rows(words, rows, values, 0, out, 0, _room(width, samples), nothing)
+                used[r] = _standardise(i64, f64, values, at, width, z[r])
+                at += width
+                total[r] = 0.0
+                weights[r] = 0.0
+            for p in range(i64[1]):
+                part = parts + p * PART_WORDS
+                kind, data = i64[part], i64[part + 1]
+                if kind == FOREST:
+                    _forest(views, part, data, z, used, rows, width, scores)
+                elif kind == NEIGHBORS:
+                    _neighbors(
+                        views, part, data, z, used, rows, width, scores, ahead,
+                        seen, asked, sums, shared, ages, weighed, nearest, which,
+                    )  # fmt: skip
+                elif kind == EXTREMES:
+                    for r in range(rows):
+                        scores[r] = _extremes(f64, data, z[r], width)
+                else:
+                    for r in range(rows):
+                        scores[r] = _deviations(z[r], width, f64[part + 5], kind == GAUSSIAN)
+                mean, inverse, weight = f64[part + 2], f64[part + 3], f64[part + 4]
+                for r in range(rows):
+                    if scores[r] == scores[r]:
+                        total[r] += weight * ((scores[r] - mean) * inverse)
+                        weights[r] += weight
+            for r in range(rows):
+                evidence = weights[r] > 0.0 and (used[r] > 0 or not scaled)
+                out[done + r] = total[r] / weights[r] if evidence else np.nan
+            done += rows
+            left -= rows
+        group += 1
+    return group, at, done
 
 
 @njit(nogil=True, cache=True)
 def score_models(addresses, sizes, counts, values, out):
-    """The same for many models: ``counts[g]`` rows by the block at ``addresses[g]``.
+    """Score rows by many models: ``counts[g]`` by the block at ``addresses[g]``, one score each.
 
-    Addresses and not one array of all models, so that none is ever copied or moved.
+    Rows stand one after another in ``values``. A row's score never depends on the other rows of the
+    call. Addresses and not one array of all models, so that none is ever copied or moved.
     """
+    group = at = done = np.int64(0)
     widest = samples = np.int64(1)
-    for g in range(addresses.size):
-        width, most = _scratch(at_address(addresses[g], sizes[g]).view(np.int64))
-        widest, samples = max(widest, width), max(samples, most)
-    room = _room(widest, samples)
-    ahead = np.zeros(2, dtype=np.int64)
-    at = done = 0
-    for g in range(addresses.size):
-        ahead[0] = ahead[1] = 0
-        if g + 1 < addresses.size:
-            ahead[0] = addresses[g + 1]
-            ahead[1] = ahead[0] + min(8 * sizes[g + 1], AHEAD)
-        words = at_address(addresses[g], sizes[g])
-        _score_rows(words, counts[g], values, at, out, done, room, ahead)
-        at += counts[g] * np.int64(words[0])
-        done += counts[g]
+    while group < addresses.size:
+        width, needed = _scratch(at_address(addresses[group], sizes[group]).view(np.int64))
+        widest, samples = max(widest, width), max(samples, needed)
+        space = np.empty(_space(widest, samples), dtype=np.uint64)
+        group, at, done = _score_fitting(
+            addresses, sizes, counts, values, out, group, at, done, widest, samples, address(space)
+        )
+        # Held until here.
+        space[0] = 0
+
+
+@njit(nogil=True, cache=True)
+def score_block(words, values, rows, out):
+    """The same by the model that a block holds, which the caller keeps."""
+    alone = np.array([address(words), words.size, rows])
+    score_models(alone[:1], alone[1:2], alone[2:], values, out)
 
 
 @njit(nogil=True, cache=True)

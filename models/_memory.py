@@ -38,6 +38,33 @@ def at_address(address, size):
     return carray(_as_pointer(address), (size,), np.uint64)
 
 
+# Arrays made of an address belong to nobody: giving them away is free, see ``address``.
+
+
+@njit(nogil=True, cache=True, inline="always")
+def table_at(address, rows, columns):
+    """So many rows of float64 elsewhere in this process; whoever calls keeps them alive."""
+    return carray(_as_pointer(address), (rows, columns), np.float64)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def doubles_at(address, size):
+    """The same of float64 in one row."""
+    return carray(_as_pointer(address), (size,), np.float64)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def singles_at(address, size):
+    """The same of float32."""
+    return carray(_as_pointer(address), (size,), np.float32)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def integers_at(address, size):
+    """The same of int64."""
+    return carray(_as_pointer(address), (size,), np.int64)
+
+
 @njit(nogil=True, cache=True, inline="always")
 def address(array):
     """Where an array begins. Signed: an unsigned number and a signed one are added as floats.
