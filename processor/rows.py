@@ -7,7 +7,6 @@ is taken for all of them at once; as objects, it would stand in fifty.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -16,6 +15,8 @@ from numpy.typing import NDArray
 from models.drift import UNKNOWN, Drift, Drifts, drifting
 from models.place import NOWHERE, PLACE_NUMBERS
 from models.texts import Integers
+from processor.batch import Batch
+from processor.finder import Finder
 from processor.records import ProfileKey, Source
 from processor.standing import SHARED, Names, Standing
 
@@ -73,12 +74,16 @@ class Rows:
         self._sources: list[Source] = []
         self._from: dict[Source, int] = {}
         self._of: dict[ProfileKey, int] = {}
+        self._finder = Finder()
         self._free: list[int] = []
         self._have(np.zeros(LEAST, _ROW))
 
-    def find(self, sources: Iterable[Source], count: int) -> Integers:
-        """The row of what comes from each of so many sources, or ``NO_ROW``."""
-        return np.fromiter(map(self._from.get, sources, repeat(NO_ROW)), np.int64, count)
+    def find(self, batch: Batch) -> Integers:
+        """The row of what each record comes from, or ``NO_ROW``."""
+        found = self._finder.find(batch)
+        for at in np.flatnonzero(found < 0).tolist():
+            found[at] = self._from.get(batch.source(at), NO_ROW)
+        return found
 
     def row(self, key: ProfileKey) -> int:
         """The row of a profile, or ``NO_ROW``."""
@@ -102,12 +107,14 @@ class Rows:
         held["mean"], held["ends"] = standing.mean, np.frombuffer(standing.ends, np.int64)
         held["slot"] = held["serial"] = NOWHERE
         self.set(row, drift, since_anomaly)
+        self._finder.enter(row, source)
         return row
 
     def remove(self, key: ProfileKey) -> None:
         """Take the row of a profile away, if it has one."""
         row = self._of.pop(key, NO_ROW)
         if row != NO_ROW:
+            self._finder.leave(row, self._sources[row])
             del self._from[self._sources[row]]
             self._free.append(row)
 

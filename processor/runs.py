@@ -182,7 +182,7 @@ def read_runs(draft: Draft, telemetry: Batch) -> tuple[Runs, list[int], Missed]:
 def _rows_of(draft: Draft, telemetry: Batch) -> Integers:
     """The row of each record's profile; a row is given to active ones that have none yet."""
     profiles, topic = draft.state.profiles, draft.rules.topics.telemetry(ROWS_KIND)
-    found = profiles.rows.find(telemetry.sources(), len(telemetry))
+    found = profiles.rows.find(telemetry)
     seated: dict[Source, int] = {}
     for at in np.flatnonzero(found == NO_ROW).tolist():
         source = telemetry.source(at)

@@ -11,7 +11,10 @@ from models.drift import Drifts
 from models.drifting import follow_all
 from models.features.layout import Layouts
 from models.texts import stacked
+from processor.batch import Batch
+from processor.finder import Finder
 from processor.normals import composed, filling, skeleton_of
+from processor.records import Incoming
 
 NAMES = ("0",)
 RECORD = b'{"values":[1]}'
@@ -26,4 +29,8 @@ def warm_up() -> None:
     one = np.ones(1, dtype=np.int64)
     drifts = Drifts(*(np.array([float(number)]) for number in drift.NONE))
     follow_all(drifts, one, np.full(1, drift.MEAN), one, np.zeros(1), np.zeros(1))
+    finder, record = Finder(), Incoming("", 0, 0, b"p", None, (), 0)
+    finder.enter(0, (record.topic, record.partition, record.key))
+    finder.find(Batch.of([record]))
+    finder.leave(0, (record.topic, record.partition, record.key))
     list(composed(skeleton_of(b"\0A"), stacked([filling([b"1"])], SLACK)))

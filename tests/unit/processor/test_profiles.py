@@ -5,13 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.drift import UNKNOWN, Drift, Drifts
+from processor.batch import Batch
 from processor.ring import Ring
 from processor.rows import NO_ROW, Changes
 from processor.state import Active, Learning, Profiles
-from tests.unit.processor.build import Scorer, normal, stream
+from tests.unit.processor.build import Scorer, normal, record, stream
 
 KEYS = [(0, "features", name) for name in "pqr"]
 SOURCES = {key: ("telemetry", 0, key[2].encode()) for key in KEYS}
+RECORD_FROM = {key: record(b"", topic="telemetry", key=key[2]) for key in KEYS}
 
 
 def announcements() -> list[list]:
@@ -53,7 +55,8 @@ def test_profiles_are_a_mapping_whether_they_have_a_row_or_not(done):
         elif what == "seated":
             row = profiles.seated(SOURCES[key], key)
             assert (row != NO_ROW) == isinstance(expected.get(key), Active)
-            assert profiles.rows.find([SOURCES[key]], 1).tolist() == [row]
+            found = profiles.rows.find(Batch.of([RECORD_FROM[key]]))
+            assert found.tolist() == [row]
         else:
             change(profiles, expected, key)
         assert {key: bare(profile) for key, profile in profiles.items()} == expected
@@ -94,5 +97,6 @@ def test_a_row_is_given_again_and_is_the_next_profiles_alone():
 
     assert profiles.rows.row(KEYS[0]) == NO_ROW
     assert profiles.seated(SOURCES[KEYS[1]], KEYS[1]) == first
-    assert profiles.rows.find([SOURCES[key] for key in KEYS[:2]], 2).tolist() == [NO_ROW, first]
+    found = profiles.rows.find(Batch.of([RECORD_FROM[key] for key in KEYS[:2]]))
+    assert found.tolist() == [NO_ROW, first]
     assert (bare(profiles[KEYS[0]]).since_anomaly, profiles[KEYS[1]].since_anomaly) == (7, None)
