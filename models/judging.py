@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from models.blend import Blend
 from models.detector import Detector
 from models.features import KINDS
 from models.place import PLACE, PLACE_NUMBERS
+from models.texts import numbered
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -71,15 +71,15 @@ def judge(benches: Sequence[Bench], counts: Integers, values: Floats, budgets: F
         ValueError: ``values`` or ``budgets`` has not as many numbers as the groups' rows.
     """
     places = np.frombuffer(b"".join([bench.place for bench in benches]), np.int64)
-    sorts = [bench.sort for bench in benches]
-    return judge_at(
-        places.reshape(-1, PLACE_NUMBERS), sorts, counts, values, budgets, benches.__getitem__
-    )
+    sorts, sort = numbered([bench.sort for bench in benches])
+    places = places.reshape(-1, PLACE_NUMBERS)
+    return judge_at(places, sorts, sort, counts, values, budgets, benches.__getitem__)
 
 
 def judge_at(
     places: Integers,
     sorts: Sequence[type[Detector]],
+    sort: Integers,
     counts: Integers,
     values: Floats,
     budgets: Floats,
@@ -89,7 +89,8 @@ def judge_at(
 
     Args:
         places: ``Bench.place`` of each group, (g, 5); whoever calls keeps what lies there.
-        sorts: ``Bench.sort`` of each group.
+        sorts: every ``Bench.sort`` that there is.
+        sort: which of these that of each group is, (g,).
         bench: gives that of a group.
     """
     rows, numbers = int(counts.sum()), int(counts @ places[:, 4])
@@ -104,13 +105,11 @@ def judge_at(
     _kernels.score_models(*blocks, counts, values, scores)
     _kernels_calibration.judge_models(*tables, counts, budgets, scores, offsets, p_values)
     unit = np.empty(rows)
+    of_row = np.repeat(sort, counts)
+    for number, kind in enumerate(sorts):
+        those = of_row == number
+        unit[those] = kind.unit(scores[those])
     begin = np.concatenate([[0], np.cumsum(counts)])
-    at = 0
-    for kind, group in groupby(sorts):
-        until = at + len(list(group))
-        part = slice(begin[at], begin[until])
-        unit[part] = kind.unit(scores[part])
-        at = until
     for g in np.flatnonzero(places[:, 3] == 0).tolist():
         _judge_few(bench(g), slice(begin[g], begin[g + 1]), budgets, scores, offsets, p_values)
     return Judged(scores - offsets, p_values, unit)

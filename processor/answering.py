@@ -99,7 +99,8 @@ def answer(draft: Draft, group: Group, judged: Judged, normals: Normals, begin: 
         standing = group.standing
         ends = np.frombuffer(standing.ends, np.int64)[np.newaxis]
         columns = np.array(taken, dtype=np.int64).T
-        part = Part([standing.names], [standing.text], ends, np.array([len(taken)]), *columns)
+        names = [standing.names], np.zeros(1, np.int64)
+        part = Part(*names, [standing.text], ends, np.array([len(taken)]), *columns)
         leave(draft, normals, key[1], part)
         draft.step.heard.add(key)
     if taken or (since, wealth) != (known.since_anomaly, known.drift):

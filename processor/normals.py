@@ -6,7 +6,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from itertools import chain, pairwise, repeat
+from itertools import accumulate, chain, pairwise, repeat
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from models.texts import Integers, Texts, joined, numbered, parted, stacked
 from processor.batch import Batch
 from processor.names import Topics
 from processor.records import HeaderList, Outgoing, outgoing
+from processor.rows import distinct
 from processor.standing import SHARED, Names
 from processor.tracing import traceparent
 from processor.verdicts import accepted_fields, headers_of, scored_fields
@@ -32,7 +33,9 @@ class Part(NamedTuple):
     """Some normal records of a batch, profile by profile.
 
     Attributes:
-        names, texts: of each profile's ``Standing``.
+        names: of the profiles' ``Standing``.
+        name: which of them each profile has.
+        texts: of each profile's ``Standing``.
         ends: the same, in one row for each profile.
         counts: records of each profile.
         positions: places of the records in the batch.
@@ -42,6 +45,7 @@ class Part(NamedTuple):
     """
 
     names: Sequence[Names]
+    name: Integers
     texts: Sequence[bytes]
     ends: Integers
     counts: Integers
@@ -119,9 +123,12 @@ class Normals:
 
 def merged(parts: Sequence[Part]) -> Part:
     """Some parts as one."""
-    names, texts, *numbers = zip(*parts, strict=True)
+    names, name, texts, *numbers = zip(*parts, strict=True)
     flat = chain.from_iterable
-    return Part(list(flat(names)), list(flat(texts)), *map(np.concatenate, numbers))
+    found, which = numbered(list(flat(names)))
+    begins = accumulate(map(len, names[:-1]), initial=0)
+    of_each = np.concatenate([of + begin for of, begin in zip(name, begins, strict=True)])
+    return Part(found, which[of_each], list(flat(texts)), *map(np.concatenate, numbers))
 
 
 def shared(batch: Batch, part: Part, order: Integers) -> Iterable[Texts]:
@@ -132,9 +139,11 @@ def shared(batch: Batch, part: Part, order: Integers) -> Iterable[Texts]:
     """
     profile = np.repeat(np.arange(len(part.counts)), part.counts)[order]
     firsts = part.positions[np.cumsum(part.counts) - part.counts]
-    topics = list(map(batch.topics.__getitem__, firsts.tolist()))
-    places, place = numbered(list(zip(topics, batch.partitions[firsts].tolist(), strict=True)))
-    names, name = numbered(part.names)
+    topics = {topic: number for number, topic in enumerate(dict.fromkeys(batch.topics))}
+    number = map(topics.__getitem__, map(batch.topics.__getitem__, firsts.tolist()))
+    numbers = np.fromiter(number, np.int64, len(firsts)) * 2**32 + batch.partitions[firsts]
+    of_first, place = distinct(numbers)
+    places = [(batch.topics[at], int(batch.partitions[at])) for at in firsts[of_first].tolist()]
     text, ends = joined(part.texts)
     begins = ends - part.ends[:, -1]
     yield filling([b'"%b-%d-' % (topic.encode(), number) for topic, number in places]).at(
@@ -142,7 +151,7 @@ def shared(batch: Batch, part: Part, order: Integers) -> Iterable[Texts]:
     )
     stops = begins + part.ends.T
     yield Texts(text, np.vstack([begins, stops[:-1]]), stops).at(profile)
-    yield filling([found.text for found in names]).at(name[profile])
+    yield filling([found.text for found in part.names]).at(part.name[profile])
 
 
 def filling(texts: Sequence[bytes]) -> Texts:

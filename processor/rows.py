@@ -16,7 +16,6 @@ from models.drift import UNKNOWN, Drift, Drifts, drifting
 from models.place import NOWHERE, PLACE_NUMBERS
 from models.texts import Integers
 from processor.batch import Batch
-from processor.finder import Finder
 from processor.records import ProfileKey, Source
 from processor.standing import SHARED, Names, Standing
 
@@ -33,6 +32,9 @@ _ROW = np.dtype(
         ("since_anomaly", np.int64),
         ("slot", np.int64),
         ("serial", np.int64),
+        # Which objects these are, so that equal ones are told without a look at them.
+        ("names", np.int64),
+        ("sort", np.int64),
         ("place", np.int64, PLACE_NUMBERS),
         ("ends", np.int32, len(SHARED)),
     ],
@@ -66,6 +68,9 @@ class Rows:
     """
 
     def __init__(self) -> None:
+        # The command line knows rows, too, and has no use for compiled code.
+        from processor.finder import Finder
+
         self.keys: list[ProfileKey] = []
         self.standings: list[Standing] = []
         self.names: list[Names] = []
@@ -106,6 +111,7 @@ class Rows:
         held = self._table[row]
         held["mean"], held["ends"] = standing.mean, np.frombuffer(standing.ends, np.int64)
         held["slot"] = held["serial"] = NOWHERE
+        held["names"] = id(standing.names)
         self.set(row, drift, since_anomaly)
         self._finder.enter(row, source)
         return row
@@ -154,7 +160,7 @@ class Rows:
         """Note where the model of a profile lies."""
         self.sorts[row] = model.bench.sort
         held = self._table[row]
-        held["slot"], held["serial"] = slot, serial
+        held["slot"], held["serial"], held["sort"] = slot, serial, id(model.bench.sort)
         held["place"] = np.frombuffer(model.bench.place, np.int64)
 
     def _have(self, table: Table) -> None:
@@ -177,6 +183,14 @@ class Rows:
 def column(table: Table, name: str) -> NDArray[Any]:
     """A column of some rows, one number behind the other."""
     return np.ascontiguousarray(table[name])
+
+
+def distinct(numbers: Integers) -> tuple[Integers, Integers]:
+    """Where each distinct number stands first, and which of these each number is."""
+    if len(numbers) and (numbers == numbers[0]).all():
+        return np.zeros(1, np.int64), np.zeros(len(numbers), np.int64)
+    _, firsts, which = np.unique(numbers, return_index=True, return_inverse=True)
+    return firsts, which
 
 
 def drifts_of(table: Table) -> Drifts:

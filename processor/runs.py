@@ -6,7 +6,6 @@ What cannot be read so is left to ``decode``, which gives the same for all that 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -14,13 +13,13 @@ from numpy.typing import NDArray
 
 from models.detector import Detector
 from models.features.extracted import Extracted
-from models.texts import Integers, Texts, numbered
+from models.texts import Integers, Texts
 from processor.batch import Batch
 from processor.decode import Decoded, profile_id
 from processor.draft import FIRST, Draft, Floats, Pending
 from processor.opened import open_models
 from processor.records import DeadLetter, ProfileKey, Source
-from processor.rows import NO_ROW, Table, column
+from processor.rows import NO_ROW, Table, column, distinct
 from processor.standing import Names, Standing
 from processor.state import ROWS_KIND, Active, Profiles
 from schemas.base import MAX_EPOCH_MS
@@ -37,8 +36,8 @@ class Runs(NamedTuple):
         profiles: all that are known.
         rows: number of each profile's row.
         table: the rows themselves, those of profiles of one width together.
-        names: columns of each profile.
-        sorts: class of each profile's detector.
+        names, sorts: columns and detectors' classes that they have.
+        name, sort: which of these each profile has.
         widths: columns of each.
         counts: records of each profile, 1 or more.
         positions: place of each record in the batch, ascending for each profile.
@@ -53,6 +52,8 @@ class Runs(NamedTuple):
     table: Table
     names: list[Names]
     sorts: list[type[Detector]]
+    name: Integers
+    sort: Integers
     widths: Integers
     counts: Integers
     positions: Integers
@@ -79,8 +80,10 @@ class Runs(NamedTuple):
             self.profiles,
             self.rows[held],
             self.table[held],
-            list(compress(self.names, held)),
-            list(compress(self.sorts, held)),
+            self.names,
+            self.sorts,
+            self.name[held],
+            self.sort[held],
             self.widths[held],
             counts[held],
             self.positions[wanted],
@@ -93,6 +96,10 @@ class Runs(NamedTuple):
         """The key of one profile."""
         return self.profiles.rows.keys[int(self.rows[profile])]
 
+    def columns(self, profile: int) -> tuple[str, ...]:
+        """The names of one profile's columns."""
+        return self.names[int(self.name[profile])].columns
+
     def active(self, profile: int) -> tuple[Active, Standing]:
         """One profile before the batch, with what holds of all its records."""
         return self.profiles.at(int(self.rows[profile]))
@@ -103,7 +110,7 @@ class Runs(NamedTuple):
         Args:
             begin: where its sample begins in ``values``.
         """
-        key, columns = self.key(profile), self.names[profile].columns
+        key, columns = self.key(profile), self.columns(profile)
         row = self.values[begin : begin + len(columns)][np.newaxis]
         extracted = Extracted(columns, row, False, True)
         decoded = Decoded(ROWS_KIND, key[2], int(self.observed[at]), extracted)
@@ -125,14 +132,14 @@ def read_runs(draft: Draft, telemetry: Batch) -> tuple[Runs, list[int], Missed]:
         rows, firsts, profile, counts = rows[1:], firsts[1:], profile - 1, counts[1:]
     table = profiles.rows.take(rows)
     opened = _opened(draft, rows, table)
-    names = list(map(profiles.rows.names.__getitem__, rows.tolist()))
-    distinct, which = numbered(names)
-    columns = [each.columns for each in distinct]
-    widths = np.array(list(map(len, columns)), dtype=np.int64)[which]
-    ranges = np.array(list(map(layouts.range, columns)), dtype=np.int64).reshape(-1, 2)[which]
+    of_first, name = distinct(column(table, "names"))
+    names = [profiles.rows.names[row] for row in rows[of_first].tolist()]
+    columns = [each.columns for each in names]
+    widths = np.array(list(map(len, columns)), dtype=np.int64)[name]
+    ranges = np.array(list(map(layouts.range, columns)), dtype=np.int64).reshape(-1, 2)[name]
     known = ranges[:, 0] < ranges[:, 1]
     missed = [
-        (int(firsts[at]), names[at].columns) for at in np.flatnonzero(opened & ~known).tolist()
+        (int(firsts[at]), columns[name[at]]) for at in np.flatnonzero(opened & ~known).tolist()
     ]
     chosen = np.flatnonzero(opened & known)
     chosen = chosen[np.lexsort((firsts[chosen], widths[chosen]))]
@@ -145,6 +152,8 @@ def read_runs(draft: Draft, telemetry: Batch) -> tuple[Runs, list[int], Missed]:
     left, positions = positions[:skipped].tolist(), positions[skipped:]
     texts = [telemetry.values[at] or b"" for at in positions.tolist()]
     chosen_rows, widths, counts = rows[chosen], widths[chosen], counts[chosen]
+    of_first, sort = distinct(column(table, "sort")[chosen])
+    sorts = [profiles.rows.sorts[row] for row in chosen_rows[of_first].tolist()]
     batch = layouts.read(
         ranges[chosen],
         widths,
@@ -159,8 +168,10 @@ def read_runs(draft: Draft, telemetry: Batch) -> tuple[Runs, list[int], Missed]:
         profiles,
         chosen_rows,
         table[chosen],
-        [names[at] for at in chosen.tolist()],
-        list(map(profiles.rows.sorts.__getitem__, chosen_rows.tolist())),
+        names,
+        sorts,
+        name[chosen],
+        sort,
         widths,
         counts,
         positions,
@@ -172,7 +183,7 @@ def read_runs(draft: Draft, telemetry: Batch) -> tuple[Runs, list[int], Missed]:
         wrong = np.repeat(~batch.good, counts)
         left += positions[wrong].tolist()
         missed += [
-            (int(firsts[chosen[at]]), runs.names[at].columns)
+            (int(firsts[chosen[at]]), runs.columns(at))
             for at in np.flatnonzero(~batch.good).tolist()
         ]
         runs = runs.only(~wrong)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import reduce
-from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +59,7 @@ def score_runs(draft: Draft, runs: Runs, normals: Normals) -> Scored:
     judged = judge_at(
         column(runs.table, "place"),
         runs.sorts,
+        runs.sort,
         counts,
         runs.values,
         np.full(rows, budget),
@@ -111,11 +111,12 @@ def score_runs(draft: Draft, runs: Runs, normals: Normals) -> Scored:
 
 def fitting(draft: Draft, runs: Runs) -> NDArray[np.bool_]:
     """Of which profiles normal records may be answered together."""
-    names = np.array([each.answer_bytes <= SMALL for each in runs.names], dtype=np.bool_)
+    small = np.array([each.answer_bytes <= SMALL for each in runs.names], dtype=np.bool_)
+    fit: NDArray[np.bool_] = small[runs.name]
     if not draft.windows:
-        return names
-    keys = map(runs.key, range(len(names)))
-    return names & ~np.fromiter(map(draft.suppressed, keys), np.bool_, len(names))
+        return fit
+    keys = map(runs.key, range(len(fit)))
+    return fit & ~np.fromiter(map(draft.suppressed, keys), np.bool_, len(fit))
 
 
 def model_of(draft: Draft, runs: Runs, at: int) -> Model:
@@ -220,7 +221,8 @@ def answer_normal(
     counts = np.bincount(profile[wanted], minlength=len(runs.rows))
     held = counts > 0
     part = Part(
-        list(compress(runs.names, held.tolist())),
+        runs.names,
+        runs.name[held],
         list(map(runs.profiles.rows.texts.__getitem__, runs.rows[held].tolist())),
         runs.table["ends"][held],
         counts[held],
