@@ -13,10 +13,11 @@ import math
 import numpy as np
 from numba import njit
 
-from models._memory import at_address
+from models._memory import at_address, prefetch
 
 TINY = float(np.finfo(np.float64).tiny)
 HEADER = 4
+AHEAD, PARTS = 4, 8
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -68,6 +69,10 @@ def judge_models(addresses, sizes, counts, budgets, asked, offsets, shares):
     """
     done = 0
     for g in range(addresses.size):
+        if g + AHEAD < addresses.size and sizes[g + AHEAD] > 0:
+            # What a search among the scores looks at first, and what stands before them.
+            for part in range(PARTS):
+                prefetch(addresses[g + AHEAD] + 8 * (sizes[g + AHEAD] * part // PARTS))
         if sizes[g] == 0:
             done += counts[g]
             continue

@@ -35,6 +35,8 @@ _ROW = np.dtype(
         # Which objects these are, so that equal ones are told without a look at them.
         ("names", np.int64),
         ("sort", np.int64),
+        # Where ``Silence`` has the profile, once it was heard.
+        ("heard", np.int64),
         ("place", np.int64, PLACE_NUMBERS),
         ("ends", np.int32, len(SHARED)),
     ],
@@ -110,7 +112,7 @@ class Rows:
         self.names[row], self.texts[row] = standing.names, standing.text
         held = self._table[row]
         held["mean"], held["ends"] = standing.mean, np.frombuffer(standing.ends, np.int64)
-        held["slot"] = held["serial"] = NOWHERE
+        held["slot"] = held["serial"] = held["heard"] = NOWHERE
         held["names"] = id(standing.names)
         self.set(row, drift, since_anomaly)
         self._finder.enter(row, source)
@@ -155,6 +157,15 @@ class Rows:
         for numbers, those in zip(self._judged, after, strict=True):
             numbers[changes.rows] = those
         return int(drifting(changes.drifts).sum()) - int(before.sum())
+
+    def heard(self, rows: Integers) -> Integers:
+        """Where some profiles were noted to be in ``Silence``, or ``NOWHERE``."""
+        places: Integers = self._table["heard"][rows]
+        return places
+
+    def hear(self, rows: Integers, places: Integers) -> None:
+        """Note where they are there."""
+        self._table["heard"][rows] = places
 
     def opened(self, row: int, model: Model, slot: int, serial: int) -> None:
         """Note where the model of a profile lies."""

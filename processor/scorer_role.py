@@ -169,8 +169,10 @@ class ScorerRole:
             self._take_over(step)
         self._ahead = None
         if step.timestamps:
-            active = [*filter(self._state.profiles.is_active, step.heard), *self._scored(step)]
-            self._silence.hear(active, min(max(step.timestamps), self._now))
+            profiles, at = self._state.profiles, min(max(step.timestamps), self._now)
+            self._silence.hear([*filter(profiles.is_active, step.heard)], at)
+            if step.changes is not None:
+                self._silence.hear_rows(profiles.rows, step.changes.rows, at)
         gone = [key for key, profile in step.profiles.items() if profile is None]
         for key in gone:
             self._silence.forget(key)

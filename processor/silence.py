@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import repeat
 
 import numpy as np
 
+from models.place import NOWHERE
+from models.texts import Integers
 from processor.records import ProfileKey
+from processor.rows import Rows
 
 LEAST_MS = 60_000
 """A silence below this is none, however quick the profile usually is."""
@@ -54,16 +56,28 @@ class Silence:
             at: newest timestamp of the batch, epoch milliseconds. Time goes by that, so a backlog
                 that is worked off is no silence.
         """
+        self._hear(self._places(keys, at), at)
+
+    def hear_rows(self, rows: Rows, which: Integers, at: int) -> None:
+        """The same of profiles that have a row, in which their place here is noted."""
+        places = rows.heard(which)
+        new = places == NOWHERE
+        if new.any():
+            places[new] = self._places([rows.keys[row] for row in which[new].tolist()], at)
+            rows.hear(which[new], places[new])
+        self._hear(places, at)
+
+    def _hear(self, places: Integers, at: int) -> None:
         self.passed(at)
-        rows = np.fromiter(map(self._rows.get, keys, repeat(_NONE)), np.int64, len(keys))
-        for place in np.flatnonzero(rows == _NONE).tolist():
-            self._add(keys[place], at)
-        known = rows[rows != _NONE]
-        last, gap, gaps = self._rhythms[:, known]
+        last, gap, gaps = self._rhythms[:, places]
         later = at > last
         since, gaps = at - last, np.minimum(gaps + 1, GAPS)
         heard = np.stack([np.full_like(last, at), gap + (since - gap) / gaps, gaps])
-        self._rhythms[:, known[later]] = heard[:, later]
+        self._rhythms[:, places[later]] = heard[:, later]
+
+    def _places(self, keys: Sequence[ProfileKey], at: int) -> Integers:
+        """Where some profiles are, those that were never heard as if it had been now."""
+        return np.fromiter((self._place(key, at) for key in keys), np.int64, len(keys))
 
     def passed(self, now: int) -> None:
         """Note that nothing older than this is still to come."""
@@ -93,9 +107,10 @@ class Silence:
         if self._swept >= len(self._keys):
             self.silent, self._found, self._swept = self._found, Counter(), 0
 
-    def _add(self, key: ProfileKey, at: int) -> None:
-        if key in self._rows:
-            return
+    def _place(self, key: ProfileKey, at: int) -> int:
+        known = self._rows.get(key)
+        if known is not None:
+            return known
         if self._free:
             row = self._free.pop()
             self._keys[row] = key
@@ -106,3 +121,4 @@ class Silence:
                 self._rhythms = np.hstack([self._rhythms, np.zeros_like(self._rhythms)])
         self._rows[key] = row
         self._rhythms[:, row] = at, 0.0, 0
+        return row
