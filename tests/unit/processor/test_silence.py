@@ -1,9 +1,13 @@
 """Silence is told by each profile's own rhythm, in records' time, a slice of profiles at a time."""
 
+import numpy as np
 import pytest
 
+from models.drift import NONE
 from processor import silence
+from processor.rows import Rows
 from processor.silence import FACTOR, GAPS, LEAST_MS, SLICE, Silence
+from processor.standing import SHARED, Standing, names_of
 
 START = 1_700_000_000_000
 MINUTE = 60_000
@@ -23,6 +27,45 @@ def heard_every(gap: int, times: int = GAPS + 1) -> tuple[Silence, int]:
     for number in range(times):
         silences.hear([KEY], START + number * gap)
     return silences, START + (times - 1) * gap
+
+
+def seated(rows: Rows) -> np.ndarray:
+    """The profile's row, given anew."""
+    ends = np.zeros(len(SHARED), np.int64).tobytes()
+    standing = Standing("0" * 64, "a", names_of(("x",)), b"", ends, 0.5)
+    return np.array([rows.add(("telemetry", 0, b"p"), KEY, standing, NONE, None)])
+
+
+def test_who_has_a_row_is_heard_by_it_as_by_the_key():
+    rows, by_row = Rows(), Silence()
+    row = seated(rows)
+    for number in range(GAPS + 1):
+        by_row.hear_rows(rows, row, START + number * MINUTE)
+    by_key, last = heard_every(MINUTE)
+
+    for silences in (by_row, by_key):
+        silences.passed(last + FACTOR * MINUTE)
+        assert swept(silences) == 0
+        silences.passed(last + FACTOR * MINUTE + 1)
+        assert swept(silences) == 1
+    by_row.hear([KEY], last + 20 * MINUTE)
+    assert swept(by_row) == 0
+
+
+def test_who_was_forgotten_and_has_a_row_again_begins_anew():
+    rows, silences = Rows(), Silence()
+    row = seated(rows)
+    for number in range(GAPS + 1):
+        silences.hear_rows(rows, row, START + number * MINUTE)
+    silences.forget(KEY)
+    rows.remove(KEY)
+    other = (0, "features", "q")
+    silences.hear([other], START)
+
+    silences.hear_rows(rows, seated(rows), START + 20 * MINUTE)
+
+    silences.passed(START + 1000 * MINUTE)
+    assert swept(silences) == 0
 
 
 @pytest.mark.parametrize("gap", [MINUTE, 60 * MINUTE])
