@@ -19,7 +19,7 @@ EMPTY, LEFT = -1, -2
 """A slot that never had a row, and one whose row is gone."""
 
 SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
-"""2^64 by the golden ratio (Knuth, 1973): its product's high bits depend on all bits."""
+"""2^64 by the golden ratio (Knuth, 1973): bit 32 and above of a product depend on many bits."""
 
 AT_ONCE = 16
 LINE = 64
@@ -27,11 +27,8 @@ LINE = 64
 
 @njit(nogil=True, cache=True)
 def slot_of(key, size):
-    """Where the search for a hash begins in a table of so many slots, a power of two."""
-    bits = 0
-    while size >> bits > 1:
-        bits += 1
-    return np.int64((np.uint64(key) * SPREAD) >> np.uint64(64 - bits))
+    """Where the search for a hash begins in a table of so many slots, a power of two to 2^32."""
+    return np.int64((np.uint64(key) * SPREAD) >> np.uint64(32)) & (size - 1)
 
 
 @njit(nogil=True, cache=True)

@@ -79,18 +79,14 @@ class Rows:
         self.texts: list[bytes] = []
         self.sorts: list[type] = []
         self._sources: list[Source] = []
-        self._from: dict[Source, int] = {}
         self._of: dict[ProfileKey, int] = {}
         self._finder = Finder()
         self._free: list[int] = []
         self._have(np.zeros(LEAST, _ROW))
 
     def find(self, batch: Batch) -> Integers:
-        """The row of what each record comes from, or ``NO_ROW``."""
-        found = self._finder.find(batch)
-        for at in np.flatnonzero(found < 0).tolist():
-            found[at] = self._from.get(batch.source(at), NO_ROW)
-        return found
+        """The row of what each record comes from; ``NO_ROW`` also where its key is too long."""
+        return self._finder.find(batch)
 
     def row(self, key: ProfileKey) -> int:
         """The row of a profile, or ``NO_ROW``."""
@@ -106,7 +102,7 @@ class Rows:
     ) -> int:
         """Give a profile a row."""
         row = self._free.pop() if self._free else self._append()
-        self._from[source] = self._of[key] = row
+        self._of[key] = row
         self._sources[row], self.keys[row] = source, key
         self.standings[row] = standing
         self.names[row], self.texts[row] = standing.names, standing.text
@@ -123,7 +119,6 @@ class Rows:
         row = self._of.pop(key, NO_ROW)
         if row != NO_ROW:
             self._finder.leave(row, self._sources[row])
-            del self._from[self._sources[row]]
             self._free.append(row)
 
     def get(self, row: int) -> tuple[Drift, int | None]:

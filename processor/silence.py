@@ -29,7 +29,6 @@ SLICE = 2000
 """Profiles looked at in one go, twice a second: about a millisecond."""
 
 LEAST_ROWS = 64
-_NONE = -1
 _COLUMNS = 3
 """When a profile was last heard, its exponentially weighted mean gap (both in milliseconds), and
 how many gaps there were, up to ``GAPS``."""
@@ -85,8 +84,8 @@ class Silence:
 
     def forget(self, key: ProfileKey) -> None:
         """Let go of a profile."""
-        row = self._rows.pop(key, _NONE)
-        if row != _NONE:
+        row = self._rows.pop(key, NOWHERE)
+        if row != NOWHERE:
             self._keys[row] = None
             self._free.append(row)
 
