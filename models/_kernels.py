@@ -9,10 +9,12 @@ offsets in it are relative to its first word. Floats and small integers share th
     …  parts, PART_WORDS each: kind, offset, mean, inverse deviation, weight, p0 … p4
     …  the parts' data
 
-A score is the weighted mean of the parts' scores, each standardised. numba's cache knows only a
-kernel's own file, so kernels of different files never call one another, but for ``_memory.py`` and
-``_nearest.py``. What is called for every row stands in its caller, or is given addresses: arrays
-that are given away are counted, see ``address``.
+Neighbours keep their samples behind all else, feature after feature, in half precision and in units
+of ``KEPT_UNIT``. A score is the weighted mean of the parts' scores, each standardised.
+
+numba's cache knows only a kernel's own file, so kernels of different files never call one another,
+but for ``_memory.py`` and ``_nearest.py``. What is called for every row stands in its caller, or is
+given addresses: arrays that are given away are counted, see ``address``.
 """
 
 # numba types a kernel by what it is called with.
@@ -29,12 +31,25 @@ from models._memory import (
     at_address,
     doubles_at,
     integers_at,
+    load_binary16,
     singles_at,
     table_at,
 )
-from models._nearest import FIVE, distances, mean_of_five, padded, project, weigh_ages
+from models._nearest import (
+    FIVE,
+    KEPT_UNIT,
+    as_kept,
+    distances,
+    mean_of_five,
+    padded,
+    project,
+    shared_distances,
+    weigh_ages,
+)
 
-FOREST, GAUSSIAN, DEVIATION, NEIGHBORS, EXTREMES = 0, 1, 2, 3, 4
+FOREST, GAUSSIAN, DEVIATION, EXTREMES, NEIGHBORS = 0, 1, 2, 4, 5
+# What NEIGHBORS was when samples were kept in single precision; see ``_pack.renewed``.
+SINGLE_NEIGHBORS = 3
 HEADER_WORDS = 4
 PART_WORDS = 10
 CHUNK = 256
@@ -298,10 +313,11 @@ def scale_all(values, centre, inverse, limit, scaled):
 
 @njit(nogil=True, cache=True, inline="always")
 def _see(views, part, data, row, used, width, seen):
-    """A row as a neighbours part compares it, into ``seen``.
+    """A row as a neighbours part sees it, into ``seen``.
 
-    Gives where the samples begin, how many features they have, how many of them the row has.
-    Whitened parts see all the features that they know of, or nothing. ``seen`` has ``padded`` room.
+    Gives at which byte the samples begin, how many features they have, how many of them the row
+    has. Whitened parts see all the features that they know of, or nothing. ``seen`` has ``padded``
+    room.
     """
     f32, _, _, _, i64, f64 = views
     how = f64[part + 7]
@@ -310,14 +326,15 @@ def _see(views, part, data, row, used, width, seen):
         for feature in range(width):
             value = row[feature]
             seen[feature] = warp(value, how) if value == value else value
-        return 2 * data, width, used
+        return 8 * data, width, used
     for k in range(known):
         value = row[i64[data + k]]
         if value != value:
             return 0, 0, 0
         seen[k] = warp(value * f64[data + known + k], how)
     matrix = 2 * (data + 2 * known)
-    if i64[part + 5] >= LANES:
+    # The samples behind the matrix are as much as may be read there.
+    if i64[part + 5] >= 2 * LANES:
         project(address(f32) + 4 * matrix, known, address(seen))
     else:
         for axis in range(known - 1, -1, -1):
@@ -325,42 +342,32 @@ def _see(views, part, data, row, used, width, seen):
             for k in range(axis + 1):
                 total += seen[k] * f32[matrix + k * known + axis]
             seen[axis] = total
-    return matrix + 2 * ((known * known + 1) // 2), known, known
+    return 4 * matrix + 8 * ((known * known + 1) // 2), known, known
 
 
 @njit(nogil=True, cache=True)
-def _column(f32, first, samples, feature):
-    return f32[first + feature * samples : first + (feature + 1) * samples]
-
-
-@njit(nogil=True, cache=True)
-def _distances(f32, first, samples, gaps, ages, seen, used, width, total, shared):
+def _distances(samples_at, samples, ages, asked, used, width, total, shared):
     """Mean over the shared features of |row − sample| for each training sample, by age.
 
     Infinite where less than half of the row's features are shared.
     """
-    total[:samples] = np.float32(0.0)
-    shared[:samples] = np.float32(0.0)
-    for feature in range(width):
-        if seen[feature] != seen[feature]:
-            continue
-        value, column = np.float32(seen[feature]), _column(f32, first, samples, feature)
-        if gaps:
-            for s in range(samples):
-                if column[s] == column[s]:
-                    total[s] += abs(value - column[s])
-                    shared[s] += np.float32(1.0)
-        else:
-            for s in range(samples):
-                total[s] += abs(value - column[s])
-    if gaps:
-        for s in range(samples):
-            enough = shared[s] > 0 and 2.0 * shared[s] >= used
-            total[s] = total[s] * ages[s] / shared[s] if enough else np.float32(np.inf)
+    if samples >= LANES:
+        shared_distances(
+            samples_at, samples, address(asked), width, address(total), address(shared)
+        )
     else:
-        inverse = np.float32(1.0) / np.float32(used)
-        for s in range(samples):
-            total[s] *= ages[s] * inverse
+        total[:samples] = np.float32(0.0)
+        shared[:samples] = np.float32(0.0)
+        for feature in range(width):
+            for s in range(samples):
+                gap = abs(asked[feature] - load_binary16(samples_at + 2 * (feature * samples + s)))
+                if gap == gap:
+                    total[s] += gap
+                    shared[s] += np.float32(1.0)
+    for s in range(samples):
+        enough = shared[s] > 0 and 2.0 * shared[s] >= used
+        weight = ages[s] * np.float32(KEPT_UNIT)
+        total[s] = total[s] * weight / shared[s] if enough else np.float32(np.inf)
 
 
 @njit(nogil=True, cache=True)
@@ -402,26 +409,25 @@ def _neighbors(
     samples, wanted, gaps = i64[part + 5], i64[part + 6] >> 1, (i64[part + 6] & 1) == 1
     weigh_ages(samples, f64[part + 8], ages)
     known = i64[part + 9] if i64[part + 9] != 0 else width
-    inverse = np.float32(1.0) / np.float32(known)
+    inverse = np.float32(KEPT_UNIT) / np.float32(known)
     for s in range(samples):
         weights[s] = ages[s] * inverse
     total[samples : padded(samples)] = np.float32(np.inf)
-    samples_at, asked_at = address(f32), address(asked)
+    block_at, seen_at, asked_at = address(f32), address(seen), address(asked)
     weights_at, total_at = address(weights), address(total)
     for r in range(rows):
         first, features, there = _see(views, part, data, z[r], used[r], width, seen)
         if there <= 0:
             scores[r] = np.nan
             continue
+        as_kept(seen_at, features, asked_at)
         if there == known and not gaps and samples >= LANES:
-            for feature in range(features):
-                asked[feature] = seen[feature]
             ahead[0] = distances(
-                samples_at + 4 * first, samples, asked_at, features, weights_at, total_at,
+                block_at + first, samples, asked_at, features, weights_at, total_at,
                 ahead[0], ahead[1],
             )  # fmt: skip
         else:
-            _distances(f32, first, samples, gaps, ages, seen, there, features, total, shared)
+            _distances(block_at + first, samples, ages, asked, there, features, total, shared)
         if wanted == FIVE:
             scores[r] = -mean_of_five(total_at, samples)
         else:
@@ -521,8 +527,9 @@ def _score_fitting(addresses, sizes, counts, values, out, group, at, done, wides
     used, scores = integers_at(space, CHUNK), doubles_at(space + chunk, CHUNK)
     total, weights = doubles_at(space + 2 * chunk, CHUNK), doubles_at(space + 3 * chunk, CHUNK)
     space += 4 * chunk
-    seen, asked = doubles_at(space, padded(widest)), singles_at(space + 8 * padded(widest), widest)
-    space += 16 * padded(widest)
+    room = padded(widest)
+    seen, asked = doubles_at(space, room), singles_at(space + 8 * room, room)
+    space += 16 * room
     sums, shared = singles_at(space, most), singles_at(space + 4 * most, most)
     ages, weighed = singles_at(space + 8 * most, most), singles_at(space + 12 * most, most)
     nearest, which = singles_at(space + 16 * most, most), integers_at(space + 20 * most, most)
@@ -687,10 +694,10 @@ def _explain_forest(views, part, data, row, shares):
 
 
 @njit(nogil=True, cache=True)
-def _explain_neighbors(views, part, data, row, used, width, shares, seen, total, shared):
+def _explain_neighbors(views, part, data, row, used, width, shares, seen, asked, total, shared):
     """The terms of the mean distance; of a whitened one what each feature adds to it."""
     f32, _, _, _, i64, f64 = views
-    samples, wanted, gaps = i64[part + 5], i64[part + 6] >> 1, (i64[part + 6] & 1) == 1
+    samples, wanted = i64[part + 5], i64[part + 6] >> 1
     nearest = np.empty(wanted, dtype=np.float32)
     which = np.empty(wanted, dtype=np.int64)
     first, features, there = _see(views, part, data, row, used, width, seen)
@@ -698,13 +705,15 @@ def _explain_neighbors(views, part, data, row, used, width, shares, seen, total,
         return np.nan
     ages = np.empty(samples, dtype=np.float32)
     weigh_ages(samples, f64[part + 8], ages)
-    _distances(f32, first, samples, gaps, ages, seen, there, features, total, shared)
+    as_kept(address(seen), features, address(asked))
+    samples_at = address(f32) + first
+    _distances(samples_at, samples, ages, asked, there, features, total, shared)
     found = _nearest(total, samples, wanted, nearest, which)
     known = i64[part + 9]
     for axis in range(features):
         side = 0.0
         for at in range(found):
-            gap = seen[axis] - f32[first + axis * samples + which[at]]
+            gap = asked[axis] - load_binary16(samples_at + 2 * (axis * samples + which[at]))
             if known == 0:
                 shares[axis] += abs(gap) if gap == gap else 0.0
             else:
@@ -731,6 +740,7 @@ def explain_block(words, values, rows, out):
     i64, f64 = views[4], views[5]
     width, samples = _scratch(i64)
     row, shares, seen = np.empty(width), np.empty(width), np.empty(padded(width))
+    asked = np.empty(padded(width), dtype=np.float32)
     distances = np.empty(samples, dtype=np.float32)
     shared = np.empty(samples, dtype=np.float32)
     parts = HEADER_WORDS + (3 * width if i64[2] == 1 else 0)
@@ -746,7 +756,7 @@ def explain_block(words, values, rows, out):
                 score = _explain_forest(views, part, data, row, shares)
             elif kind == NEIGHBORS:
                 score = _explain_neighbors(
-                    views, part, data, row, used, width, shares, seen, distances, shared
+                    views, part, data, row, used, width, shares, seen, asked, distances, shared
                 )
             elif kind == EXTREMES:
                 score = _extremes(f64, data, row, width)

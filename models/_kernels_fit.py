@@ -16,7 +16,6 @@ from models._lanes import LANES
 from models._memory import address
 from models._nearest import (
     FIVE,
-    distances,
     mean_of_five,
     means_among,
     means_of_some,
@@ -213,14 +212,18 @@ def _leave_out_complete(columns, first, stride, wanted, recency, left_out):
     """What ``_leave_out`` gives of ``LANES`` samples or more, without gaps."""
     width, samples = columns.shape
     weights = _turned(samples, recency, width)
-    total = np.full(padded(samples), np.float32(np.inf))
-    asked, nearest = np.empty(width, dtype=np.float32), np.empty(wanted, dtype=np.float32)
-    samples_at, asked_at, total_at = address(columns), address(asked), address(total)
-    for s in range(first, samples, stride):
-        asked[:] = columns[:, s]
-        weights_at = address(weights) + 4 * (samples - s)
-        distances(samples_at, samples, asked_at, width, weights_at, total_at, 0, 0)
-        left_out[s] = _mean_nearest(total, wanted, nearest)
+    total, nearest = np.empty(samples, dtype=np.float32), np.empty(wanted, dtype=np.float32)
+    for sample in range(first, samples, stride):
+        total[:] = np.float32(0.0)
+        for feature in range(width):
+            column = columns[feature]
+            value = column[sample]
+            for s in range(samples):
+                total[s] += abs(value - column[s])
+        counted = weights[samples - sample :]
+        for s in range(samples):
+            total[s] *= counted[s]
+        left_out[sample] = _mean_nearest(total, wanted, nearest)
 
 
 @njit(nogil=True, cache=True)

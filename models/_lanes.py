@@ -50,6 +50,34 @@ load_doubles = loads(_DOUBLE)
 """The float64 that do."""
 
 
+_HALVES: Final = ir.VectorType(ir.HalfType(), LANES)
+
+
+@intrinsic
+def load_binary16s(typing, address):
+    """As float32, the numbers in half precision that stand one after another at an address."""
+    del typing
+
+    def generate(context, builder, signature, arguments):
+        found = builder.load(builder.inttoptr(arguments[0], _HALVES.as_pointer()))
+        found.align = 1
+        return builder.fpext(found, context.get_value_type(signature.return_type))
+
+    return _SINGLE(address), generate
+
+
+@intrinsic
+def as_binary16s(typing, value):
+    """Of float32, the nearest numbers of half precision, as float32."""
+    del typing
+
+    def generate(context, builder, signature, arguments):
+        kind = context.get_value_type(signature.return_type)
+        return builder.fpext(builder.fptrunc(arguments[0], _HALVES), kind)
+
+    return value(value), generate
+
+
 @intrinsic
 def spread(typing, value):
     """One number in all lanes."""
@@ -125,6 +153,13 @@ gap = _of_two(_gap)
 less = _of_two(lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), a, b))
 more = _of_two(lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), b, a))
 """The one that ``less`` does not give; that gives b where either is not a number."""
+
+known = _of_two(
+    lambda builder, a, b: builder.select(
+        builder.fcmp_ordered("ord", a, a), b, ir.Constant(b.type, [0.0] * LANES)
+    )
+)
+"""b where a is a number, elsewhere 0."""
 
 
 def _turned(by: int) -> Any:

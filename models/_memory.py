@@ -99,6 +99,20 @@ load_integer, load_single, load_double = map(loads, (types.int64, types.float32,
 
 
 @intrinsic
+def load_binary16(typing, address):
+    """The number whose form in half precision (IEEE 754's binary16) stands at an address."""
+    del typing
+
+    def generate(context, builder, signature, arguments):
+        del signature
+        found = builder.load(_pointer(context, builder, arguments[0], types.uint16))
+        found.align = 1
+        return builder.fpext(builder.bitcast(found, ir.HalfType()), ir.FloatType())
+
+    return types.float32(address), generate
+
+
+@intrinsic
 def store(typing, address, value):
     """Have a value of any kind stand at an address, aligned or not."""
     del typing

@@ -14,11 +14,17 @@ import numpy as np
 from numba import njit
 
 from models import _lanes as lanes
-from models._lanes import LANES, add, gap, less, load, more, spread
+from models._lanes import LANES, add, gap, known, less, load, load_binary16s, more, spread
 from models._memory import address, load_double, load_single, prefetch, store
 
 FIVE: Final = 5
 """The usual number of neighbours, for which there is a shorter way."""
+
+KEPT_UNIT: Final = 16.0
+"""Samples are kept in half precision, in units of so many robust ones: up to a million of these."""
+
+KEPT_LIMIT: Final = 65_504.0
+"""The largest number in half precision."""
 
 LINE: Final = 64
 _ZERO, _INFINITE = np.float32(0.0), np.float32(np.inf)
@@ -39,9 +45,30 @@ def weigh_ages(samples, recency, ages):
         ages[s] = np.float32(1.0 + step * (samples - 1 - s))
 
 
+@njit(nogil=True, cache=True)
+def as_kept(row_at, width, asked_at):
+    """A row as samples are kept, so that there is no distance between what is equal.
+
+    Args:
+        row_at: address of the row, float64 in robust units, of ``padded`` room.
+        width: how many features it has.
+        asked_at: out, address of the row, float32 in kept units, of ``padded`` room.
+    """
+    unit, most = spread(np.float32(1.0 / KEPT_UNIT)), spread(np.float32(KEPT_LIMIT))
+    least = spread(np.float32(-KEPT_LIMIT))
+    for feature in range(0, width, LANES):
+        row = lanes.times(lanes.narrowed(lanes.load_doubles(row_at + 8 * feature)), unit)
+        # What is not a number stays none.
+        row = lanes.as_binary16s(less(most, more(row, least)))
+        store(asked_at + 4 * feature, row)
+
+
 @njit(nogil=True, cache=True, inline="always")
-def _sums(at, other, stride, asked, width, line, end):
-    """Sums of |difference| of a row to two times sixteen samples; how far memory was fetched."""
+def _sums(load, at, other, stride, asked, width, line, end):
+    """Sums of |difference| of a row to two times sixteen samples; how far memory was fetched.
+
+    ``load`` takes sixteen samples' values from an address.
+    """
     sums = further = spread(_ZERO)
     feature = 0
     while feature + 4 <= width:
@@ -79,23 +106,44 @@ def distances(samples_at, samples, asked_at, width, weights_at, total_at, line, 
     are would have to wait for one another.
 
     Args:
-        samples_at: address of the samples, feature after feature, float32.
+        samples_at: address of the samples as they are kept, feature after feature, half precision.
         samples: how many, ``LANES`` at least.
-        asked_at, width: address of the row, float32, and how many features it has.
+        asked_at, width: address of the row as it is kept, float32, and how many features it has.
         weights_at: address of a weight of each sample, float32.
         total_at: out, address of the distances, float32.
         line, end: what to fetch.
     """
-    last = 4 * (samples - LANES)
-    for begin in range(0, 4 * samples, 8 * LANES):
+    last = samples - LANES
+    for begin in range(0, samples, 2 * LANES):
         # The last of them are summed up twice where that fills the lanes.
-        a, b = min(begin, last), min(begin + 4 * LANES, last)
+        a, b = min(begin, last), min(begin + LANES, last)
         sums, further, line = _sums(
-            samples_at + a, samples_at + b, 4 * samples, asked_at, width, line, end
-        )
-        store(total_at + a, lanes.times(sums, load(weights_at + a)))
-        store(total_at + b, lanes.times(further, load(weights_at + b)))
+            load_binary16s, samples_at + 2 * a, samples_at + 2 * b, 2 * samples, asked_at, width,
+            line, end,
+        )  # fmt: skip
+        store(total_at + 4 * a, lanes.times(sums, load(weights_at + 4 * a)))
+        store(total_at + 4 * b, lanes.times(further, load(weights_at + 4 * b)))
     return line
+
+
+@njit(nogil=True, cache=True)
+def shared_distances(samples_at, samples, asked_at, width, total_at, shared_at):
+    """Sums of |difference| over the features that a row and each sample have, and how many.
+
+    Args:
+        samples_at, samples, asked_at, width: as for ``distances``; NaN is what one has not.
+        total_at, shared_at: out, addresses of the sums and the numbers of features, float32.
+    """
+    ones = spread(np.float32(1.0))
+    for begin in range(0, samples, LANES):
+        at = min(begin, samples - LANES)
+        sums = shared = spread(_ZERO)
+        for feature in range(width):
+            asked = spread(load_single(asked_at + 4 * feature))
+            apart = gap(asked, load_binary16s(samples_at + 2 * (feature * samples + at)))
+            sums, shared = add(sums, known(apart, apart)), add(shared, known(apart, ones))
+        store(total_at + 4 * at, sums)
+        store(shared_at + 4 * at, shared)
 
 
 @njit(nogil=True, cache=True)
@@ -224,7 +272,7 @@ def means_of_some(seen, samples, first, step, weights, asked, means):
         for at in range(0, 4 * samples, 8 * LANES):
             other = at + 4 * LANES
             sums, further, _ = _sums(
-                samples_at + at, samples_at + other, 4 * room, asked_at, width, 0, 0
+                load, samples_at + at, samples_at + other, 4 * room, asked_at, width, 0, 0
             )
             a, b, c, d, e = _with(lanes.times(sums, load(weights_at + at)), a, b, c, d, e)
             a, b, c, d, e = _with(lanes.times(further, load(weights_at + other)), a, b, c, d, e)
@@ -259,7 +307,7 @@ def means_among(seen, samples, forth, back, least, asked, means):
         for at in range((sample + 1) // LANES * LANES * 4, 4 * samples, 8 * LANES):
             other = at + 4 * LANES
             sums, further, _ = _sums(
-                samples_at + at, samples_at + other, stride, asked_at, width, 0, 0
+                load, samples_at + at, samples_at + other, stride, asked_at, width, 0, 0
             )
             a, b, c, d, e = _with(lanes.times(sums, load(forth_at + at)), a, b, c, d, e)
             a, b, c, d, e = _with(lanes.times(further, load(forth_at + other)), a, b, c, d, e)

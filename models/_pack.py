@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import _kernels
+from models._nearest import KEPT_LIMIT, KEPT_UNIT
 
 Floats = NDArray[np.float64]
 Words = NDArray[np.uint64]
@@ -135,6 +136,46 @@ def to_words(array: NDArray[Any]) -> Words:
     padded = np.zeros(-(-flat.size // 8) * 8, dtype=np.uint8)
     padded[: flat.size] = flat
     return padded.view(np.uint64)
+
+
+def kept(samples: NDArray[Any]) -> NDArray[np.float16]:
+    """Samples in robust units as a block keeps them, of the same shape: NaN stays NaN."""
+    in_units = np.ascontiguousarray(samples, np.float32) * np.float32(1.0 / KEPT_UNIT)
+    np.clip(in_units, -KEPT_LIMIT, KEPT_LIMIT, out=in_units)
+    return in_units.astype(np.float16)
+
+
+def of_kept(samples: NDArray[np.float16]) -> NDArray[np.float32]:
+    """The samples that are kept, in robust units."""
+    return samples.astype(np.float32) * np.float32(KEPT_UNIT)
+
+
+def renewed(block: Words) -> Words:
+    """The block of any version as the kernels read it now: once, samples had single precision."""
+    integers = block.view(np.int64)
+    width, count = int(integers[0]), int(integers[1])
+    begin = _kernels.HEADER_WORDS + (3 * width if integers[2] == 1 else 0)
+    end = begin + count * _kernels.PART_WORDS
+    parts = block[begin:end].reshape(count, _kernels.PART_WORDS).copy()
+    if not (parts[:, 0] == _kernels.SINGLE_NEIGHBORS).any():
+        return block
+    head, rows = block[:begin].copy(), parts.view(np.int64)
+    ends = [*rows[1:, 1].tolist(), block.size]
+    data, offset = [], end
+    for row, last in zip(rows, ends, strict=True):
+        own = block[row[1] : last]
+        row[1] = offset
+        if row[0] == _kernels.SINGLE_NEIGHBORS:
+            row[0] = _kernels.NEIGHBORS
+            # Whitening's features, scales and axes stand before the samples.
+            samples, known = int(row[5]), max(int(row[9]), 0)
+            first = 2 * known + (known * known + 1) // 2
+            values = own[first:].view(np.float32)[: (known or width) * samples]
+            own = np.concatenate([own[:first], to_words(kept(values))])
+        data.append(own)
+        offset += own.size
+    head.view(np.int64)[3] = offset
+    return np.concatenate([head, parts.ravel(), *data])
 
 
 def flat(X: Floats) -> Floats:

@@ -24,7 +24,10 @@ from models.judging import Bench
 
 PROTOCOL = 5
 _JOBLIB = b"joblib.numpy_pickle"
-FORMAT = 1
+FORMAT = 2
+READ = (1, FORMAT)
+"""Formats that are read: of 1, a detector's neighbours are renewed as it is unpickled."""
+
 GATE = "gate"
 """Where an artefact's provenance keeps what the gate measured on the candidate."""
 
@@ -161,8 +164,8 @@ def unpack(payload: bytes, sha256: str) -> Model:
     # Plain pickles open ten times as fast; those of earlier versions hold joblib's own arrays.
     old = _JOBLIB in payload
     content = joblib.load(io.BytesIO(payload)) if old else pickle.loads(payload)  # noqa: S301
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ArtifactError(f"not an artefact of format {FORMAT}")
+    if not isinstance(content, dict) or content.get("format") not in READ:
+        raise ArtifactError(f"not an artefact of format {' or '.join(map(str, READ))}")
     return Model(
         content["detector"], tuple(content["features"]), content["samples"], content["provenance"]
     )

@@ -74,6 +74,12 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.typical_ = typical_ranges(samples)
         return self
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what was pickled, by an earlier version too."""
+        super().__setstate__(state)
+        if hasattr(self, "block_"):
+            self.block_ = _pack.renewed(self.block_)
+
     def score_samples(self, X: ArrayLike) -> Floats:
         """Score of each row, shape (n,): the higher, the more normal; NaN without evidence."""
         check_is_fitted(self, "offset_")

@@ -97,7 +97,8 @@ def neighbors_part(
     if whitened:
         return _whitened_part(scaled.z, n_neighbors, how, recency, every)
     seen = _kernels.warp_all(scaled.z, how)
-    columns = np.ascontiguousarray(seen.T, dtype=np.float32)
+    kept = _pack.kept(seen.T)
+    columns = _pack.of_kept(kept)
     samples = columns.shape[1]
     left_out = np.empty(samples)
     _kernels_fit.leave_one_out_neighbors(columns, n_neighbors, float(recency), every, left_out)
@@ -105,7 +106,7 @@ def neighbors_part(
     return _pack.Part(
         _kernels.NEIGHBORS,
         (samples, 2 * n_neighbors + gaps, how, float(recency), 0),
-        _pack.to_words(columns),
+        _pack.to_words(kept),
         -left_out,
     )
 
@@ -147,7 +148,7 @@ def _whitened_part(
                 known.astype(np.int64).view(np.uint64),
                 inverse.view(np.uint64),
                 _pack.to_words(axes.T.astype(np.float32)),
-                _pack.to_words(columns),
+                _pack.to_words(_pack.kept(columns)),
             ]
         ),
         left_out,

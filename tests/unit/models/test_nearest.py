@@ -7,15 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models import _pack
 from models._kernels_fit import leave_one_out_neighbors
 from models._lanes import LANES
-from models._nearest import distances, mean_of_five, padded, project, rotate
+from models._nearest import (
+    as_kept,
+    distances,
+    mean_of_five,
+    padded,
+    project,
+    rotate,
+    shared_distances,
+)
 
 
 @given(st.integers(LANES, 100), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_distances_are_those_of_numpy_and_nothing_else_is_written(samples, width, seed):
     rng = np.random.default_rng(seed)
-    columns = rng.normal(size=(width, samples)).astype(np.float32)
+    columns = rng.normal(size=(width, samples)).astype(np.float16)
     row, weights = (rng.normal(size=n).astype(np.float32) for n in (width, samples))
     found = np.full(padded(samples), np.float32(np.inf))
 
@@ -30,17 +39,46 @@ def test_distances_are_those_of_numpy_and_nothing_else_is_written(samples, width
         0,
     )
 
-    wanted = np.abs(columns - row[:, np.newaxis]).sum(axis=0, dtype=np.float64) * weights
+    wanted = abs(columns.astype(np.float64) - row[:, np.newaxis]).sum(axis=0) * weights
     np.testing.assert_allclose(found[:samples], wanted, rtol=1e-5)
     assert np.isinf(found[samples:]).all()
+
+
+@given(
+    st.integers(LANES, 100),
+    st.integers(1, 40),
+    st.floats(0, 0.9),
+    st.integers(0, 2**32 - 1),
+)
+def test_shared_distances_are_over_what_both_have(samples, width, absent, seed):
+    rng = np.random.default_rng(seed)
+    columns = rng.normal(size=(width, samples)).astype(np.float16)
+    row = rng.normal(size=width).astype(np.float32)
+    for values in (columns, row):
+        values[rng.random(values.shape) < absent] = np.nan
+    found, shared = np.full((2, padded(samples)), np.float32(np.inf))
+
+    shared_distances(
+        columns.ctypes.data,
+        samples,
+        row.ctypes.data,
+        width,
+        found.ctypes.data,
+        shared.ctypes.data,
+    )
+
+    gaps = abs(columns.astype(np.float64) - row[:, np.newaxis])
+    np.testing.assert_allclose(found[:samples], np.nansum(gaps, axis=0), rtol=1e-5)
+    assert np.array_equal(shared[:samples], (~np.isnan(gaps)).sum(axis=0))
+    assert np.isinf([found[samples:], shared[samples:]]).all()
 
 
 @pytest.mark.parametrize("bytes_left", [0, 1, 700, 100_000])
 def test_memory_is_fetched_ahead_without_an_effect(bytes_left):
     rng = np.random.default_rng(0)
-    columns, weights = rng.normal(size=(17, 200)).astype(np.float32), np.ones(200, np.float32)
+    columns, weights = rng.normal(size=(17, 200)).astype(np.float16), np.ones(200, np.float32)
     found, alone = np.empty((2, padded(200)), np.float32)
-    row = columns[:, 0].copy()
+    row = columns[:, 0].astype(np.float32)
     at = columns.ctypes.data
 
     def ask(end: int, out: np.ndarray) -> int:
@@ -67,6 +105,28 @@ def test_five_least_are_those_that_sorting_finds(values):
         assert found == np.float64(sum(finite)) / len(finite)
     else:
         assert np.isnan(found)
+
+
+in_robust_units = st.one_of(
+    st.floats(-20, 20), st.floats(-1e7, 1e7), st.sampled_from([0.0, np.nan, -1e150, 1e150])
+)
+
+
+@given(st.lists(in_robust_units, min_size=1, max_size=40))
+def test_a_row_is_seen_as_the_same_sample_is_kept(values):
+    row = np.zeros(padded(len(values)))
+    row[: len(values)] = values
+    asked = np.empty(row.size, np.float32)
+
+    as_kept(row.ctypes.data, len(values), asked.ctypes.data)
+
+    with np.errstate(over="ignore"):
+        samples = _pack.kept(np.array(values))
+    assert np.array_equal(asked[: len(values)], samples.astype(np.float32), equal_nan=True)
+    inside = abs(np.array(values)) < 1e6
+    np.testing.assert_allclose(
+        _pack.of_kept(samples)[inside], np.array(values)[inside], rtol=2**-11, atol=2**-21
+    )
 
 
 @given(st.integers(1, 50), st.integers(0, 2**32 - 1))
