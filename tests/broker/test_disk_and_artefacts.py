@@ -38,7 +38,7 @@ def assigned(telltale: Telltale, times: int = 1) -> Callable[[], bool]:
 
 def full(pid: int, _: Path) -> Callable[[], None]:
     """A disk that takes only the first bytes of a file: writing breaks off in the middle."""
-    before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (2048, resource.RLIM_INFINITY))
 
     def mend() -> None:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
