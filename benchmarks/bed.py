@@ -32,6 +32,18 @@ Record = tuple[str, int, bytes, bytes]
 """Topic, partition, key, value."""
 Offsets = dict[tuple[str, int], int]
 
+HEAP = "1g"
+JAVA = (
+    "-XX:+IgnoreUnrecognizedVMOptions",  # large pages for the asking are Linux's
+    f"-Xms{HEAP}",
+    "-XX:+UseTransparentHugePages",
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+)
+FEW_CORES = {"num.network.threads": "1", "num.io.threads": "2"}
+"""For a broker that shares two cores with its clients; Kafka's own numbers are for a machine's."""
+
 
 @dataclass(frozen=True)
 class Bed:
@@ -61,7 +73,7 @@ def broker() -> Iterator[str]:
         return
     with (
         tempfile.TemporaryDirectory() as directory,
-        JvmBroker(Path(directory), heap="1g") as started,
+        JvmBroker(Path(directory), FEW_CORES, heap=HEAP, java=JAVA) as started,
     ):
         yield started.bootstrap
 

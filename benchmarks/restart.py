@@ -17,7 +17,6 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -29,6 +28,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from benchmarks import report
+from benchmarks.bed import broker
 from benchmarks.report import Figure
 from models import artifacts
 from models.artifacts import Artifact
@@ -39,7 +39,7 @@ from processor.settings import Settings
 from processor.slots import Slot
 from processor.storage import Directory
 from schemas import HistoryEntry, ModelRecord
-from tests.kafka.broker import JvmBroker, free_ports
+from tests.kafka.broker import free_ports
 
 PARTITIONS = 8
 FEATURES = tuple(f"feature_{number:02d}" for number in range(17))
@@ -94,12 +94,7 @@ def main(arguments: Sequence[str]) -> int:
     if given.quick:
         cases, given.repeat = cases[:1], 1
     late = False
-    with ExitStack() as stack:
-        bootstrap = os.environ.get("KAFKA_BOOTSTRAP")
-        if not bootstrap:
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            broker = stack.enter_context(JvmBroker(directory, heap="1g"))
-            bootstrap = broker.bootstrap
+    with broker() as bootstrap:
         figures = []
         print("| case | ready s | first verdict s | restore s | resident MB |")
         print("|---|---|---|---|---|", flush=True)

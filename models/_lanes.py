@@ -67,6 +67,21 @@ def load_binary16s(typing, address):
 
 
 @intrinsic
+def store_binary16s(typing, address, value):
+    """Have the nearest numbers of half precision stand one after another at an address."""
+    del typing
+
+    def generate(context, builder, signature, arguments):
+        del signature
+        halves = builder.fptrunc(arguments[1], _HALVES)
+        stored = builder.store(halves, builder.inttoptr(arguments[0], _HALVES.as_pointer()))
+        stored.align = 1
+        return context.get_dummy_value()
+
+    return types.void(address, value), generate
+
+
+@intrinsic
 def as_binary16s(typing, value):
     """Of float32, the nearest numbers of half precision, as float32."""
     del typing

@@ -63,6 +63,23 @@ def as_kept(row_at, width, asked_at):
         store(asked_at + 4 * feature, row)
 
 
+@njit(nogil=True, cache=True)
+def keep(samples_at, count, kept_at):
+    """Round samples to what is kept of them, in place, and write that.
+
+    Args:
+        samples_at: address of so many numbers, float32 in robust units, of ``padded`` room.
+        kept_at: out, address of them as they are kept, half precision, of ``padded`` room.
+    """
+    unit, most = spread(np.float32(1.0 / KEPT_UNIT)), spread(np.float32(KEPT_LIMIT))
+    least, back = spread(np.float32(-KEPT_LIMIT)), spread(np.float32(KEPT_UNIT))
+    for at in range(0, count, LANES):
+        # What is not a number stays none.
+        units = less(most, more(lanes.times(load(samples_at + 4 * at), unit), least))
+        lanes.store_binary16s(kept_at + 2 * at, units)
+        store(samples_at + 4 * at, lanes.times(lanes.as_binary16s(units), back))
+
+
 @njit(nogil=True, cache=True, inline="always")
 def _sums(load, at, other, stride, asked, width, line, end):
     """Sums of |difference| of a row to two times sixteen samples; how far memory was fetched.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import _kernels
-from models._nearest import KEPT_LIMIT, KEPT_UNIT
+from models._nearest import padded
 
 Floats = NDArray[np.float64]
 Words = NDArray[np.uint64]
@@ -138,16 +138,16 @@ def to_words(array: NDArray[Any]) -> Words:
     return padded.view(np.uint64)
 
 
-def kept(samples: NDArray[Any]) -> NDArray[np.float16]:
-    """Samples in robust units as a block keeps them, of the same shape: NaN stays NaN."""
-    in_units = np.ascontiguousarray(samples, np.float32) * np.float32(1.0 / KEPT_UNIT)
-    np.clip(in_units, -KEPT_LIMIT, KEPT_LIMIT, out=in_units)
-    return in_units.astype(np.float16)
+def kept(samples: NDArray[Any]) -> tuple[Words, NDArray[np.float32]]:
+    """Samples (d, n) in robust units as a block keeps them, and what is kept of them, (d, n).
 
-
-def of_kept(samples: NDArray[np.float16]) -> NDArray[np.float32]:
-    """The samples that are kept, in robust units."""
-    return samples.astype(np.float32) * np.float32(KEPT_UNIT)
+    Half precision, NaN stays NaN.
+    """
+    rounded = np.zeros(padded(samples.size), dtype=np.float32)
+    rounded[: samples.size].reshape(samples.shape)[...] = samples
+    halves = np.empty(rounded.size, dtype=np.uint16)
+    _kernels.keep_all(rounded, halves)
+    return to_words(halves[: samples.size]), rounded[: samples.size].reshape(samples.shape)
 
 
 def renewed(block: Words) -> Words:
@@ -171,7 +171,7 @@ def renewed(block: Words) -> Words:
             samples, known = int(row[5]), max(int(row[9]), 0)
             first = 2 * known + (known * known + 1) // 2
             values = own[first:].view(np.float32)[: (known or width) * samples]
-            own = np.concatenate([own[:first], to_words(kept(values))])
+            own = np.concatenate([own[:first], kept(values[None])[0]])
         data.append(own)
         offset += own.size
     head.view(np.int64)[3] = offset

@@ -97,8 +97,7 @@ def neighbors_part(
     if whitened:
         return _whitened_part(scaled.z, n_neighbors, how, recency, every)
     seen = _kernels.warp_all(scaled.z, how)
-    kept = _pack.kept(seen.T)
-    columns = _pack.of_kept(kept)
+    kept, columns = _pack.kept(seen.T)
     samples = columns.shape[1]
     left_out = np.empty(samples)
     _kernels_fit.leave_one_out_neighbors(columns, n_neighbors, float(recency), every, left_out)
@@ -106,7 +105,7 @@ def neighbors_part(
     return _pack.Part(
         _kernels.NEIGHBORS,
         (samples, 2 * n_neighbors + gaps, how, float(recency), 0),
-        _pack.to_words(kept),
+        kept,
         -left_out,
     )
 
@@ -148,7 +147,7 @@ def _whitened_part(
                 known.astype(np.int64).view(np.uint64),
                 inverse.view(np.uint64),
                 _pack.to_words(axes.T.astype(np.float32)),
-                _pack.to_words(_pack.kept(columns)),
+                _pack.kept(columns)[0],
             ]
         ),
         left_out,

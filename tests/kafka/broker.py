@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -79,9 +79,10 @@ class JvmBroker:
 
     The ports are chosen at construction and kept, and so is the data: `start` after `stop` or
     `kill` is a restart of the same broker. `overrides` are settings of `server.properties` above
-    those of `tests.kafka.settings`; `heap` is the JVM's -Xmx. With `security` clients come in by
-    TLS and SCRAM alone, and ACLs say what they may. On Linux the kernel ends the broker
-    with the thread that started it: start it from a thread that lives as long as it should.
+    those of `tests.kafka.settings`; `heap` is the JVM's -Xmx, `java` are more of its options. With
+    `security` clients come in by TLS and SCRAM alone, and ACLs say what they may. On Linux the
+    kernel ends the broker with the thread that started it: start it from a thread that lives as
+    long as it should.
     """
 
     def __init__(
@@ -90,12 +91,14 @@ class JvmBroker:
         overrides: Mapping[str, str] | None = None,
         heap: str = "512m",
         security: Security | None = None,
+        java: Sequence[str] = (),
     ) -> None:
         self.directory = directory
         self.port, self.controller_port = free_ports(2)
         self.overrides = dict(overrides or {})
         self.heap = heap
         self.security = security
+        self.java = java
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -204,6 +207,7 @@ class JvmBroker:
         return [
             jars.java(),
             f"-Xmx{self.heap}",
+            *self.java,
             "-XX:+ExitOnOutOfMemoryError",
             "-Djava.awt.headless=true",
             f"-Dlog4j2.configurationFile={LOG4J}",

@@ -11,6 +11,8 @@ from models import _pack
 from models._kernels_fit import leave_one_out_neighbors
 from models._lanes import LANES
 from models._nearest import (
+    KEPT_LIMIT,
+    KEPT_UNIT,
     as_kept,
     distances,
     mean_of_five,
@@ -121,12 +123,24 @@ def test_a_row_is_seen_as_the_same_sample_is_kept(values):
     as_kept(row.ctypes.data, len(values), asked.ctypes.data)
 
     with np.errstate(over="ignore"):
-        samples = _pack.kept(np.array(values))
-    assert np.array_equal(asked[: len(values)], samples.astype(np.float32), equal_nan=True)
+        words, rounded = _pack.kept(np.array([values]))
+    samples = words.view(np.float16)[: len(values)].astype(np.float32)
+    assert np.array_equal(asked[: len(values)], samples, equal_nan=True)
+    assert np.array_equal(rounded[0], samples * np.float32(KEPT_UNIT), equal_nan=True)
     inside = abs(np.array(values)) < 1e6
     np.testing.assert_allclose(
-        _pack.of_kept(samples)[inside], np.array(values)[inside], rtol=2**-11, atol=2**-21
+        rounded[0][inside], np.array(values)[inside], rtol=2**-11, atol=2**-21
     )
+
+
+@given(st.lists(in_robust_units, min_size=1, max_size=40))
+def test_samples_are_kept_as_numpy_rounds_them(values):
+    with np.errstate(over="ignore"):
+        in_units = np.array(values, np.float32) * np.float32(1.0 / KEPT_UNIT)
+        kept = _pack.kept(np.array([values]))[0].view(np.float16)[: len(values)]
+
+    wanted = np.clip(in_units, -KEPT_LIMIT, KEPT_LIMIT).astype(np.float16)
+    assert np.array_equal(kept, wanted, equal_nan=True)
 
 
 @given(st.integers(1, 50), st.integers(0, 2**32 - 1))
