@@ -26,6 +26,8 @@ PREFACE = """\
 Written by `make bench`. Every process, the broker included, shares the cores of one machine, and
 peers run in turn with ours in each repetition: ratios tell more than rates. A figure is the median
 of its repetitions. Rates count from the first commit that the broker shows, so no start is in them.
+Unless `KAFKA_BOOTSTRAP` names one, the broker has large pages, a heap of a fixed size, Kafka's own
+settings of G1, and one network and two I/O threads; docs/performance.md says what each gives.
 """
 
 
