@@ -133,9 +133,9 @@ def _words(*numbers: float) -> Words:
 def to_words(array: NDArray[Any]) -> Words:
     """Any flat numeric array as words, padded with zeros to a whole one."""
     flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    padded = np.zeros(-(-flat.size // 8) * 8, dtype=np.uint8)
-    padded[: flat.size] = flat
-    return padded.view(np.uint64)
+    whole = np.zeros(-(-flat.size // 8) * 8, dtype=np.uint8)
+    whole[: flat.size] = flat
+    return whole.view(np.uint64)
 
 
 def kept(samples: NDArray[Any]) -> tuple[Words, NDArray[np.float32]]:
@@ -143,7 +143,8 @@ def kept(samples: NDArray[Any]) -> tuple[Words, NDArray[np.float32]]:
 
     Half precision, NaN stays NaN.
     """
-    rounded = np.zeros(padded(samples.size), dtype=np.float32)
+    # The kernel holds its arrays by their first number: there is one even of no samples.
+    rounded = np.zeros(padded(max(samples.size, 1)), dtype=np.float32)
     rounded[: samples.size].reshape(samples.shape)[...] = samples
     halves = np.empty(rounded.size, dtype=np.uint16)
     _kernels.keep_all(rounded, halves)
