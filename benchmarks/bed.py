@@ -32,6 +32,7 @@ Record = tuple[str, int, bytes, bytes]
 """Topic, partition, key, value."""
 Offsets = dict[tuple[str, int], int]
 
+# For a broker that shares two cores with its clients; Kafka's own numbers are for a machine's.
 HEAP = "1g"
 JAVA = (
     "-XX:+IgnoreUnrecognizedVMOptions",  # large pages for the asking are Linux's
@@ -42,7 +43,6 @@ JAVA = (
     "-XX:InitiatingHeapOccupancyPercent=35",
 )
 FEW_CORES = {"num.network.threads": "1", "num.io.threads": "2"}
-"""For a broker that shares two cores with its clients; Kafka's own numbers are for a machine's."""
 
 
 @dataclass(frozen=True)

@@ -9,44 +9,44 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
-import tempfile
-import urllib.error
-import urllib.request
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from statistics import median
-from time import monotonic, sleep
+from time import monotonic
 
 import numpy as np
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from benchmarks import report
-from benchmarks.bed import broker
+from benchmarks.bed import (
+    PARTITIONS,
+    Bed,
+    Record,
+    bed,
+    broker,
+    commit,
+    ends,
+    fill,
+    inputs,
+    role,
+    wait,
+)
 from benchmarks.report import Figure
 from models import artifacts
 from models.artifacts import Artifact
 from models.training import train
-from processor import kafka, slots, topics
+from processor import slots
 from processor.names import Topics
-from processor.settings import Settings
 from processor.slots import Slot
 from processor.storage import Directory
 from schemas import HistoryEntry, ModelRecord
-from tests.kafka.broker import free_ports
 
-PARTITIONS = 8
 FEATURES = tuple(f"feature_{number:02d}" for number in range(17))
 ARTEFACTS = 8
 NOW = 1_790_000_000_000
 LIMIT_SECONDS = 15.0
-Record = tuple[str, int, bytes, bytes]
 
 
 @dataclass(frozen=True)
@@ -124,24 +124,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def restarts(case: Case, bootstrap: str, times: int) -> list[Restart]:
     """Fill the topics of a case, and restart a scorer on them some times."""
-    with tempfile.TemporaryDirectory() as directory:
-        name = f"restart-{uuid.uuid4().hex[:8]}"
-        settings = Settings(
-            _env_file=None,
-            bootstrap_servers=bootstrap,
-            topic_prefix=f"{name}.",
-            application=name,
-            slot="0",
-            model_dir=directory,
-            cold_start_samples=case.samples + 100 if case.samples else 200,
-        )
-        names = Topics(settings.topic_prefix)
-        admin = AdminClient(kafka.base(settings))
-        topics.create(admin, names, PARTITIONS, 1)
-        made = [artefact(number) for number in range(ARTEFACTS)]
-        for one in made:
-            Directory(Path(directory)).write(one)
-        fill(settings, announcements(case, names, made))
+    needed = case.samples + 100 if case.samples else 200
+    with bed(bootstrap, "restart", PARTITIONS, cold_start_samples=needed) as made:
+        settings, names = made.settings, made.names
+        models = [artefact(number) for number in range(ARTEFACTS)]
+        for one in models:
+            Directory(Path(settings.model_dir)).write(one)
+        fill(settings, announcements(case, names, models))
         fill(settings, samples(case, names))
         telemetry = names.telemetry("features")
         # Offsets behind all that the state came from, as a scorer commits them.
@@ -150,12 +139,8 @@ def restarts(case: Case, bootstrap: str, times: int) -> list[Restart]:
             settings,
             ((telemetry, p, b"x", b"x") for p in range(PARTITIONS) for _ in range(waiting)),
         )
-        commit(settings, admin, names)
-        try:
-            return [restart(settings, admin, case, names) for _ in range(times)]
-        finally:
-            for future in admin.delete_topics(list(names.configs())).values():
-                future.result()
+        commit(settings, f"{settings.application}-scorer", ends(made.admin, inputs(names)))
+        return [restart(made, case) for _ in range(times)]
 
 
 def artefact(number: int) -> Artifact:
@@ -222,97 +207,26 @@ def samples(case: Case, names: Topics) -> Iterator[Record]:
             yield names.cold_start, partition, key, slots.encode(slot)
 
 
-def fill(settings: Settings, records: Iterable[Record]) -> None:
-    producer = Producer(
-        kafka.plain_producer(settings) | {"queue.buffering.max.messages": 1_000_000}
-    )
-    for topic, partition, key, value in records:
-        while True:
-            try:
-                producer.produce(topic, key=key, value=value, partition=partition)
-                break
-            except BufferError:
-                producer.poll(0.1)
-    assert producer.flush(120) == 0
-
-
-def commit(settings: Settings, admin: AdminClient, names: Topics) -> None:
-    """Commit the ends of all inputs for the scorer's group."""
-    inputs = [*names.kinds(), names.commands, names.candidates]
-    places = [TopicPartition(topic, p) for topic in inputs for p in range(PARTITIONS)]
-    found = admin.list_offsets({place: OffsetSpec.latest() for place in places})
-    consumer = Consumer(kafka.group_consumer(settings, f"{settings.application}-scorer"))
-    ends = [TopicPartition(p.topic, p.partition, f.result().offset) for p, f in found.items()]
-    consumer.commit(offsets=ends, asynchronous=False)
-    consumer.close()
-
-
-def restart(settings: Settings, admin: AdminClient, case: Case, names: Topics) -> Restart:
+def restart(made: Bed, case: Case) -> Restart:
     """Start a scorer with a record waiting, and stop it once that is answered."""
     value = json.dumps({"values": dict.fromkeys(FEATURES, 50.0)}).encode()
-    profile = b"profile-0"
-    fill(settings, [(names.telemetry("features"), 0, profile, value)])
-    (port,) = free_ports(1)
-    variables = {
-        f"TELLTALE_{name.upper()}": str(getattr(settings, name))
-        for name in (
-            "bootstrap_servers",
-            "topic_prefix",
-            "application",
-            "slot",
-            "model_dir",
-            "cold_start_samples",
-        )
-    }
-    before = end_of(admin, names.anomalies)
-    began = monotonic()
-    process = subprocess.Popen(
-        [str(Path(sys.executable).with_name("telltale")), "score", "--http-port", str(port)],
-        env=os.environ | variables | {"TELLTALE_LOG_FORMAT": "json"},
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    try:
-        wait(process, lambda: ready(port))
+    fill(made.settings, [(made.names.telemetry("features"), 0, b"profile-0", value)])
+
+    def answered() -> int:
+        return sum(ends(made.admin, [made.names.anomalies], 1).values())
+
+    before, began = answered(), monotonic()
+    with role(made, "score") as scorer:
+        wait([scorer], scorer.ready)
         until_ready = monotonic() - began
-        wait(process, lambda: end_of(admin, names.anomalies) > before)
+        wait([scorer], lambda: answered() > before)
         until_answered = monotonic() - began
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        memory = next(line for line in status.splitlines() if line.startswith("VmRSS"))
-    finally:
-        process.terminate()
-        output = b"".join(process.communicate(timeout=30))
-    lines = [json.loads(line) for line in output.splitlines() if line.startswith(b"{")]
+        memory = scorer.resident()
+    lines = [json.loads(line) for line in scorer.said().splitlines() if line.startswith("{")]
     restored = next(line for line in lines if line["event"] == "restored")
     state = next(line for line in lines if line["event"] == "state")
     assert (state["active"], state["learning"]) == (case.active, case.learning), state
-    return Restart(
-        until_ready, until_answered, float(restored["seconds"]), int(memory.split()[1]) * 1024
-    )
-
-
-def wait(process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
-    """Return once a condition holds, looked at 50 times a second."""
-    deadline = monotonic() + 300
-    while not condition():
-        assert process.poll() is None, b"".join(process.communicate()).decode()
-        assert monotonic() < deadline, "not within 300 s"
-        sleep(0.02)
-
-
-def ready(port: int) -> bool:
-    try:
-        url = f"http://127.0.0.1:{port}/health/ready"
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def end_of(admin: AdminClient, topic: str) -> int:
-    """End of partition 0."""
-    place = TopicPartition(topic, 0)
-    return int(admin.list_offsets({place: OffsetSpec.latest()})[place].result().offset)
+    return Restart(until_ready, until_answered, float(restored["seconds"]), memory)
 
 
 if __name__ == "__main__":

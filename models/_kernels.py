@@ -40,7 +40,6 @@ from models._nearest import (
     KEPT_UNIT,
     as_kept,
     distances,
-    keep,
     mean_of_five,
     padded,
     project,
@@ -286,19 +285,6 @@ def warp_all(z, how):
             value = z[sample, feature]
             warped[sample, feature] = warp(value, how) if value == value else value
     return warped
-
-
-@njit(nogil=True, cache=True)
-def keep_all(samples, kept):
-    """Round samples, flat and of ``padded`` size, to what is kept of them, and write that.
-
-    Args:
-        samples: float32 in robust units, rounded in place.
-        kept: as many uint16, filled: the numbers of half precision in units of ``KEPT_UNIT``.
-    """
-    keep(address(samples), samples.size, address(kept))
-    # Held until here.
-    samples[0], kept[0] = samples[0], kept[0]
 
 
 @njit(nogil=True, cache=True, inline="always")

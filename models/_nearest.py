@@ -45,6 +45,13 @@ def weigh_ages(samples, recency, ages):
         ages[s] = np.float32(1.0 + step * (samples - 1 - s))
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _in_kept_units(values):
+    """Robust units as half precision can hold them; what is not a number stays none."""
+    values = lanes.times(values, spread(np.float32(1.0 / KEPT_UNIT)))
+    return less(spread(np.float32(KEPT_LIMIT)), more(values, spread(np.float32(-KEPT_LIMIT))))
+
+
 @njit(nogil=True, cache=True)
 def as_kept(row_at, width, asked_at):
     """A row as samples are kept, so that there is no distance between what is equal.
@@ -54,13 +61,9 @@ def as_kept(row_at, width, asked_at):
         width: how many features it has.
         asked_at: out, address of the row, float32 in kept units, of ``padded`` room.
     """
-    unit, most = spread(np.float32(1.0 / KEPT_UNIT)), spread(np.float32(KEPT_LIMIT))
-    least = spread(np.float32(-KEPT_LIMIT))
     for feature in range(0, width, LANES):
-        row = lanes.times(lanes.narrowed(lanes.load_doubles(row_at + 8 * feature)), unit)
-        # What is not a number stays none.
-        row = lanes.as_binary16s(less(most, more(row, least)))
-        store(asked_at + 4 * feature, row)
+        row = lanes.narrowed(lanes.load_doubles(row_at + 8 * feature))
+        store(asked_at + 4 * feature, lanes.as_binary16s(_in_kept_units(row)))
 
 
 @njit(nogil=True, cache=True)
@@ -71,13 +74,11 @@ def keep(samples_at, count, kept_at):
         samples_at: address of so many numbers, float32 in robust units, of ``padded`` room.
         kept_at: out, address of them as they are kept, half precision, of ``padded`` room.
     """
-    unit, most = spread(np.float32(1.0 / KEPT_UNIT)), spread(np.float32(KEPT_LIMIT))
-    least, back = spread(np.float32(-KEPT_LIMIT)), spread(np.float32(KEPT_UNIT))
     for at in range(0, count, LANES):
-        # What is not a number stays none.
-        units = less(most, more(lanes.times(load(samples_at + 4 * at), unit), least))
+        units = _in_kept_units(load(samples_at + 4 * at))
         lanes.store_binary16s(kept_at + 2 * at, units)
-        store(samples_at + 4 * at, lanes.times(lanes.as_binary16s(units), back))
+        rounded = lanes.times(lanes.as_binary16s(units), spread(np.float32(KEPT_UNIT)))
+        store(samples_at + 4 * at, rounded)
 
 
 @njit(nogil=True, cache=True, inline="always")

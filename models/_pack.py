@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import _kernels
-from models._nearest import padded
+from models._nearest import keep, padded
 
 Floats = NDArray[np.float64]
 Words = NDArray[np.uint64]
@@ -143,11 +143,10 @@ def kept(samples: NDArray[Any]) -> tuple[Words, NDArray[np.float32]]:
 
     Half precision, NaN stays NaN.
     """
-    # The kernel holds its arrays by their first number: there is one even of no samples.
-    rounded = np.zeros(padded(max(samples.size, 1)), dtype=np.float32)
+    rounded = np.zeros(padded(samples.size), dtype=np.float32)
     rounded[: samples.size].reshape(samples.shape)[...] = samples
     halves = np.empty(rounded.size, dtype=np.uint16)
-    _kernels.keep_all(rounded, halves)
+    keep(rounded.ctypes.data, samples.size, halves.ctypes.data)
     return to_words(halves[: samples.size]), rounded[: samples.size].reshape(samples.shape)
 
 
