@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 from pydantic import ValidationError
 
-from models.features import KINDS, Extracted, Kind, extract_plain, extract_window, plain
+from models.features import KINDS, Extracted, Kind, extract_plain, plain, read_windows
+from models.features.behavior import NAMES as WINDOW
 from processor.names import DEAD_LETTER_LIMIT
 from processor.records import DeadLetter, Incoming, Outgoing
 from schemas import InvalidJson, explain, parse_object
 from schemas.base import MAX_EPOCH_MS
-from schemas.window import plain_window
 
 MAX_KEY_BYTES = 256
 TRUNCATED_BYTES = 64 * 1024
@@ -77,28 +78,57 @@ def decode_all(
     """
     found: list[Decoded | DeadLetter | None] = []
     vectors: dict[int, list[tuple[int, Vector]]] = {}
+    windows: list[tuple[int, Incoming, str]] = []
     identities: dict[bytes | None, str | DeadLetter] = {}
     for position, record in enumerate(records):
         kind = kinds[record.topic]
         identity = identities.get(record.key)
         if identity is None:
             identity = identities[record.key] = profile_id(record.key)
-        vector = window = None
-        if type(identity) is str:
+        vector = None
+        if type(identity) is str and len(record.value or b"") <= limits.record_bytes:
             if kind == "features":
                 vector = _vector(record, identity, limits)
             elif kind == "behavior":
-                window = _window(record, identity, limits)
+                windows.append((position, record, identity))
+                found.append(None)
+                continue
         if vector is not None:
             found.append(None)
             vectors.setdefault(len(vector[3]), []).append((position, vector))
         else:
-            found.append(window or decode(record, kind, limits))
+            found.append(decode(record, kind, limits))
     for alike in vectors.values():
         extracted = extract_plain([vector[2] for _, vector in alike], [v[3] for _, v in alike])
         for (position, vector), rows in zip(alike, extracted, strict=True):
             found[position] = Decoded("features", vector[0], vector[1], rows)
+    if windows:
+        _read_windows(windows, limits, found)
     return [value for value in found if value is not None]
+
+
+def _read_windows(
+    windows: Sequence[tuple[int, Incoming, str]],
+    limits: Limits,
+    found: list[Decoded | DeadLetter | None],
+) -> None:
+    """Decode windows: those that are plainly valid at once, all others one by one.
+
+    Args:
+        windows: place, record and profile of each, none longer than the limit.
+        found: out, what each comes to at its place.
+    """
+    read = read_windows(
+        [record.value or b"" for _, record, _ in windows],
+        [record.key or b"" for _, record, _ in windows],
+    )
+    columns = read.good.tolist(), read.times.tolist(), read.rows[:, np.newaxis]
+    for (position, record, identity), good, time, row in zip(windows, *columns, strict=True):
+        if good:
+            observed_at = min(max(0, record.timestamp), MAX_EPOCH_MS) if time < 0 else time
+            found[position] = Decoded("behavior", identity, observed_at, Extracted(WINDOW, row))
+        else:
+            found[position] = decode(record, "behavior", limits)
 
 
 Vector = tuple[str, int, Any, list[float | None]]
@@ -109,11 +139,8 @@ A plain tuple, as one is made for every record."""
 
 def _vector(record: Incoming, identity: str, limits: Limits) -> Vector | None:
     """A record that is plainly a valid vector; None where ``decode`` has to look closer."""
-    value = record.value
-    if value is None or len(value) > limits.record_bytes:
-        return None
     try:
-        parsed = parse_object(value)
+        parsed = parse_object(record.value or b"")
     except InvalidJson:
         return None
     values = parsed.get("values")
@@ -131,22 +158,6 @@ def _vector(record: Incoming, identity: str, limits: Limits) -> Vector | None:
         if told != (identity, "features"):
             return None
     return identity, observed_at, values, numbers
-
-
-def _window(record: Incoming, identity: str, limits: Limits) -> Decoded | None:
-    """A record that is plainly a valid window; None where ``decode`` has to look closer."""
-    value = record.value
-    if value is None or len(value) > limits.record_bytes:
-        return None
-    window = plain_window(value)
-    if window is None:
-        return None
-    if window.profile_id not in (None, identity) or window.kind not in (None, "behavior"):
-        return None
-    observed_at = window.observed_at
-    if observed_at is None:
-        observed_at = min(max(0, record.timestamp), MAX_EPOCH_MS)
-    return Decoded("behavior", identity, observed_at, extract_window(window))
 
 
 def decode(record: Incoming, kind: str, limits: Limits) -> Decoded | DeadLetter:

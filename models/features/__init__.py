@@ -1,6 +1,6 @@
 """Telemetry → vectors: one module a kind, and the list of kinds."""
 
-from models.features.behavior import extract_window
+from models.features.behavior import read_windows
 from models.features.drowsiness import rule_severity
 from models.features.extracted import Extracted, Feature
 from models.features.kinds import KINDS, Kind
@@ -15,7 +15,7 @@ __all__ = [
     "Mismatch",
     "align",
     "extract_plain",
-    "extract_window",
     "plain",
+    "read_windows",
     "rule_severity",
 ]

@@ -8,17 +8,17 @@ count of zero is evidence as soon as the window holds any event.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
-from operator import attrgetter, itemgetter
 from string import ascii_uppercase
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.features.extracted import Extracted, Feature, Floats, bounded
+from models.texts import joined
 from schemas.behavior import BehaviorTelemetry
-from schemas.window import Window
 
 FEATURES: Final = (
     Feature("mouse_speed_avg", "px/s", "Mean speed between consecutive points of a path."),
@@ -57,102 +57,84 @@ _COMMON: Final = np.zeros((len(_LETTERS), len(_LETTERS)), dtype=np.bool_)
 for _pair in COMMON_PAIRS.split():
     _COMMON[_LETTERS[f"Key{_pair[0]}"], _LETTERS[f"Key{_pair[1]}"]] = True
 
-_NAMES: Final = tuple(feature.name for feature in FEATURES)
+_RULES: Final = (_COMMON, DOUBLE_CLICK_MS, DOUBLE_CLICK_PX, LONGEST_FLIGHT_MS)
+
+NAMES: Final = tuple(feature.name for feature in FEATURES)
 _FOCUS_TYPES: Final = frozenset(("focus", "blur"))
 
 _PARTS: Final = (
     ("t", "x", "y"),
     ("t", "x", "y", "duration"),
-    ("down_time", "up_time"),
+    ("down_time", "up_time", "code"),
     ("t", "dy"),
+    ("t",),
 )
-"""What is taken of a point, a click, a key and a scroll."""
+"""What is taken of a point, a click, a key, a scroll and a change of the focus."""
 
-_WIDTHS: Final = tuple(map(len, _PARTS))
-_ITEMS: Final = tuple(itemgetter(*names) for names in _PARTS)
-_ATTRIBUTES: Final = tuple(attrgetter(*names) for names in _PARTS)
+AT_ONCE: Final = 64
+"""Windows that are read one after another, while their text is in the caches."""
+
+
+class Read(NamedTuple):
+    """Windows that were read from their text.
+
+    Attributes:
+        good: whether each is plainly valid, shape (n,); nothing else holds of the others.
+        times: its time of observation in epoch milliseconds, -1 where it tells none, shape (n,).
+        rows: the 17 features, shape (n, 17).
+    """
+
+    good: NDArray[np.bool_]
+    times: NDArray[np.int64]
+    rows: Floats
 
 
 def extract(telemetry: BehaviorTelemetry) -> Extracted:
     """One row with the 17 features, shape (1, 17); all NaN where the window holds no event."""
-    codes = [key["code"] for key in telemetry.key_events or ()]
-    changes = telemetry.focus_changes or ()
-    focus = [change["t"] for change in changes if change["type"] in _FOCUS_TYPES]
-    return _extract(telemetry, _ITEMS, codes, focus)
-
-
-def extract_window(window: Window) -> Extracted:
-    """What ``extract`` gives for a window that is plainly valid."""
-    codes = [key.code for key in window.key_events or ()]
-    changes = window.focus_changes or ()
-    focus = [change.t for change in changes if change.type in _FOCUS_TYPES]
-    return _extract(window, _ATTRIBUTES, codes, focus)
-
-
-def _extract(
-    window: BehaviorTelemetry | Window,
-    getters: Sequence[Callable[[Any], tuple[float | None, ...]]],
-    codes: Sequence[str],
-    focus: Sequence[float],
-) -> Extracted:
     # Here, not above: numba takes half a second, and most commands extract nothing.
     from models.features import _kernels_behavior
 
-    paths: Sequence[Sequence[Any]] = window.mouse_paths or ()
-    events: tuple[Sequence[Any], ...] = (
-        list(chain.from_iterable(paths)),
-        window.clicks or (),
-        window.key_events or (),
-        window.scroll_events or (),
+    paths = telemetry.mouse_paths or ()
+    keys = [{**key, "code": _LETTERS.get(key["code"], -1)} for key in telemetry.key_events or ()]
+    changes = [change for change in telemetry.focus_changes or () if change["type"] in _FOCUS_TYPES]
+    events = (chain.from_iterable(paths), telemetry.clicks, keys, telemetry.scroll_events, changes)
+    points, clicks, strokes, scrolls, focus = map(_table, events, _PARTS)
+    lengths = np.array([len(path) for path in paths], dtype=np.int64)
+    span = telemetry.start_timestamp, telemetry.end_timestamp
+    row = np.empty((1, len(FEATURES)))
+    _kernels_behavior.window(
+        points, lengths, clicks, strokes, scrolls, focus, *span, *_RULES, row[0]
     )
-    points, clicks, keys, scrolls = _tables(events, getters)
-    row = np.full((1, len(FEATURES)), np.nan)
-    distance = _kernels_behavior.window(
-        points,
-        np.array([len(path) for path in paths], dtype=np.int64),
-        clicks,
-        keys,
-        np.array([_LETTERS.get(code, -1) for code in codes], dtype=np.int64),
-        _COMMON,
-        scrolls,
-        DOUBLE_CLICK_MS,
-        DOUBLE_CLICK_PX,
-        LONGEST_FLIGHT_MS,
-        row[0],
-    )
-    lasted = window.end_timestamp - window.start_timestamp
-    if not any(map(len, (*events, focus))):
-        lasted = 0.0
-    elif not lasted > 0:
-        times = (points[:, 0], clicks[:, 0], keys.reshape(-1), scrolls[:, 0], np.array(focus))
-        lasted = _span(np.concatenate(times))
-    row[0, 15] = _per_minute(len(focus), lasted)
-    interactions = len(clicks) + len(keys)
-    row[0, 16] = distance / interactions if interactions else np.nan
-    return Extracted(_NAMES, bounded(row))
+    return Extracted(NAMES, row)
 
 
-def _tables(
-    events: Sequence[Sequence[Any]],
-    getters: Sequence[Callable[[Any], tuple[float | None, ...]]],
-) -> list[Floats]:
-    """A table of each sort of event; all numbers are taken into one array at once."""
-    numbers = chain.from_iterable(
-        chain.from_iterable(map(get, of_sort)) for of_sort, get in zip(events, getters, strict=True)
-    )
-    flat = bounded(np.array(list(numbers), dtype=np.float64))
-    tables, begin = [], 0
-    for of_sort, width in zip(events, _WIDTHS, strict=True):
-        end = begin + len(of_sort) * width
-        tables.append(flat[begin:end].reshape(-1, width))
-        begin = end
-    return tables
+def read_windows(values: Sequence[bytes], keys: Sequence[bytes]) -> Read:
+    """What ``extract`` gives for the windows that are plainly valid, and their times.
+
+    Args:
+        values: records as they came, of any bytes.
+        keys: the key of each, of which its profile has to be where it names one.
+    """
+    from models._memory import SLACK
+    from models.features import _kernels_behavior
+
+    size = len(values)
+    found = Read(np.zeros(size, np.bool_), np.empty(size, np.int64), np.empty((size, len(NAMES))))
+    most = max(map(len, values), default=0) // _kernels_behavior.SHORTEST + 2
+    tables = [np.empty((most, width)) for width in _kernels_behavior.WIDTHS[: len(_PARTS)]]
+    # A path without points takes three bytes.
+    lengths = np.empty(5 * most, np.int64)
+    counts, span = np.empty(7, np.int64), np.empty(4)
+    for begin in range(0, size, AT_ONCE):
+        some = slice(begin, begin + AT_ONCE)
+        _kernels_behavior.read_windows(
+            *joined(values[some], 2 * SLACK), *joined(keys[some], SLACK), tables[0], lengths,
+            *tables[1:], counts, span, *_RULES, *(column[some] for column in found),
+        )  # fmt: skip
+    return found
 
 
-def _span(times: Floats) -> float:
-    """From the first event to the last, ms: the length of a window whose own times are no use."""
-    return float(np.nanmax(times) - np.nanmin(times))
-
-
-def _per_minute(count: int, duration: float) -> float:
-    return count / bounded(np.array(duration)).item() * 60_000 if duration > 0 else np.nan
+def _table(events: Iterable[Any] | None, names: Sequence[str]) -> Floats:
+    """A row of numbers for each event, NaN for null."""
+    numbers = [[event[name] for name in names] for event in events or ()]
+    return bounded(np.array(numbers, dtype=np.float64).reshape(-1, len(names)))

@@ -239,16 +239,21 @@ def test_nothing_is_compiled_after_the_warm_up():
     """Neither reading nor writing, in a process that has just begun."""
     code = """
 from models import _kernels_drift, _kernels_text
-from models.features import _kernels_layout
+from models.features import _kernels_behavior, _kernels_layout
 from processor.warm import warm_up
-from tests.unit.processor.build import Scorer, normal, stream
-kernels = (_kernels_layout.read_groups, _kernels_text.compose, _kernels_drift.follow_groups)
+from tests.unit.processor.build import Scorer, normal, record, stream
+kernels = (
+    _kernels_layout.read_groups, _kernels_text.compose, _kernels_drift.follow_groups,
+    _kernels_behavior.read_windows, _kernels_behavior.window,
+)
 warm_up()
 before = [kernel.signatures for kernel in kernels]
 scorer = Scorer(cold_start_samples=5)
 scorer.taught()
 scorer.step(stream(normal(2), first=50))
 scorer.step(stream(normal(2), first=50))
+for name in ("endTimestamp", "end_timestamp"):
+    scorer.step([record({"startTimestamp": 0, name: 9}, kind="behavior")])
 assert before == [kernel.signatures for kernel in kernels], before
 """
     subprocess.run([sys.executable, "-c", code], check=True)
