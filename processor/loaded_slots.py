@@ -7,6 +7,7 @@ so that a restart after a flood of profiles takes no more memory than the flood 
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
@@ -24,7 +25,12 @@ _SCHEMA = (
     "CREATE TABLE slots (partition INTEGER, kind TEXT, profile TEXT, place INTEGER, at INTEGER, "
     "value BLOB, PRIMARY KEY (partition, kind, profile, place)) WITHOUT ROWID",
 )
-_Place = tuple[int, str, str, int]
+_Held = dict[int, tuple[int, bytes] | None]
+"""Of a profile, by place: when it was stored and its value; None where it was removed."""
+
+
+def _profiles() -> dict[Identity, _Held]:
+    return defaultdict(dict)
 
 
 class LoadedSlots:
@@ -39,25 +45,29 @@ class LoadedSlots:
         self._limit = limit
         self._log = log
         self._most = in_memory
-        self._values: dict[_Place, tuple[int, bytes] | None] = {}
+        self._values: dict[int, dict[Identity, _Held]] = defaultdict(_profiles)
+        self._count = 0
         self._file: sqlite3.Connection | None = None
         self._full = False
 
     def load(self, record: Incoming) -> None:
         """Take a record of the changelog; a tombstone removes its slot."""
         try:
-            place = (record.partition, *slots.parse_key(record.key or b""))
+            kind, profile_id, place = slots.parse_key(record.key or b"")
         except SlotError as error:
             self._log.error("slot_unreadable", topic=record.topic, error=str(error))
             return
+        held = self._values[record.partition][kind, profile_id]
+        before = len(held)
         if record.value is not None:
-            self._values[place] = (record.timestamp, record.value)
-            if len(self._values) > self._most and not self._full:
-                self._flush()
+            held[place] = (record.timestamp, record.value)
         elif self._file is None:
-            self._values.pop(place, None)
+            held.pop(place, None)
         else:
-            self._values[place] = None
+            held[place] = None
+        self._count += len(held) - before
+        if self._count > self._most and not self._full:
+            self._flush()
 
     def rings(self, partition: int) -> Iterator[tuple[Identity, dict[int, Slot], int]]:
         """Of each profile its slots by place, and when the newest of them was stored (epoch ms).
@@ -81,36 +91,46 @@ class LoadedSlots:
 
     def clear(self) -> None:
         """Let go of everything, the file included."""
-        self._values = {}
+        self._values.clear()
+        self._count = 0
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def _from_memory(self, partition: int) -> Iterator[tuple[Identity, dict[int, Slot], int]]:
-        profiles: dict[Identity, dict[int, tuple[int, bytes]]] = {}
-        for place in [place for place in self._values if place[0] == partition]:
-            value = self._values.pop(place)
-            if value is not None:
-                profiles.setdefault((place[1], place[2]), {})[place[3]] = value
+        profiles = self._values.pop(partition, {})
         while profiles:
-            yield from self._ring(*profiles.popitem())
+            identity, held = profiles.popitem()
+            self._count -= len(held)
+            yield from self._ring(identity, held)
 
     def _ring(
-        self, identity: Identity, values: dict[int, tuple[int, bytes]]
+        self, identity: Identity, held: _Held
     ) -> Iterator[tuple[Identity, dict[int, Slot], int]]:
         found: dict[int, Slot] = {}
-        for place, (_, value) in values.items():
+        newest = 0
+        for place, stored in held.items():
+            if stored is None:
+                continue
+            at, value = stored
             try:
                 found[place] = slots.decode(value)
             except SlotError as error:
                 self._log.error("slot_unreadable", profile=identity, place=place, error=str(error))
+            newest = max(newest, at)
         if found:
-            yield identity, found, max(at for at, _ in values.values())
+            yield identity, found, newest
 
     def _flush(self) -> None:
         """Have the file take what memory holds."""
-        kept = ((*place, *value) for place, value in self._values.items() if value is not None)
-        gone = (place for place, value in self._values.items() if value is None)
+        every = [
+            ((partition, *identity, place), stored)
+            for partition, profiles in self._values.items()
+            for identity, held in profiles.items()
+            for place, stored in held.items()
+        ]
+        kept = ((*key, *stored) for key, stored in every if stored is not None)
+        gone = (key for key, stored in every if stored is None)
         try:
             if self._file is None:
                 self._file = created(self._limit, _SCHEMA)
@@ -125,12 +145,15 @@ class LoadedSlots:
             self._log.error("spill_failed", error=str(error))
             self._full = True
         else:
-            self._values = {}
+            self._values.clear()
+            self._count = 0
 
     def _take_back(self) -> None:
         """Have memory hold all, where the file is full."""
         if self._file is not None:
-            for row in self._file.execute("SELECT * FROM slots"):
-                self._values.setdefault(row[:4], row[4:])
+            for partition, kind, profile, place, at, value in self._file.execute(
+                "SELECT * FROM slots"
+            ):
+                self._values[partition][kind, profile].setdefault(place, (at, value))
             self._file.close()
             self._file = None

@@ -84,24 +84,29 @@ class Restore:
         """
         if self.done:
             return []
-        messages: list[Message] = []
-        for message in self._consumer.consume(RECORDS, timeout):
+        messages = self._consumer.consume(RECORDS, timeout)
+        told = [message for message in messages if message.error() is not None]
+        if told:
+            messages = [message for message in messages if message.error() is None]
+        found = polled(messages)
+        self.read += len(found)
+        for place, offset in found.lasts().items():
+            self._passed(place, offset + 1)
+        for message in told:
             error = message.error()
-            place = (message.topic() or "", message.partition() or 0)
-            offset = message.offset() or 0
-            if error is None:
-                messages.append(message)
-                offset += 1
-            elif error.code() != KafkaError._PARTITION_EOF:
-                # It is in no group, and needs no permission on the one that it must name.
-                if not passes(error) and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
-                    raise KafkaException(error)
-                continue
-            self._at[place] = offset
-            if offset >= self._ends[place]:
-                self._left.discard(place)
-        self.read += len(messages)
-        return polled(messages)
+            if error.code() == KafkaError._PARTITION_EOF:
+                place = (message.topic() or "", message.partition() or 0)
+                self._passed(place, message.offset() or 0)
+            # It is in no group, and needs no permission on the one that it must name.
+            elif not passes(error) and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
+                raise KafkaException(error)
+        return found
+
+    def _passed(self, place: tuple[str, int], offset: int) -> None:
+        """All records before an offset were read."""
+        self._at[place] = max(offset, self._at[place])
+        if offset >= self._ends[place]:
+            self._left.discard(place)
 
     def close(self) -> None:
         self._consumer.close()

@@ -9,7 +9,7 @@ The place ``HEAD`` is no slot: there a pool keeps its counters.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -27,9 +27,10 @@ class SlotError(ValueError):
     """A slot that this version cannot read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """The samples of one record in a ring.
+
+    A plain tuple: a restart makes a million of them.
 
     Attributes:
         generation: telemetry offset of the record that began this learning.
@@ -70,9 +71,9 @@ def decode(value: bytes) -> Slot:
         _, generation, number, before, offset, columns, rows = _HEADER.unpack_from(value)
         end = _HEADER.size + 8 * rows * columns
         # A view: copying each of a million slots would be felt at a restart.
-        matrix = np.frombuffer(value, _VALUES, rows * columns, _HEADER.size).reshape(rows, columns)
+        matrix = np.ndarray((rows, columns), _VALUES, value, _HEADER.size)
         names = None if len(value) == end else orjson.loads(value[end:])
-    except (struct.error, ValueError) as error:
+    except (struct.error, TypeError, ValueError) as error:
         raise SlotError(f"damaged slot: {error}") from None
     if names is not None:
         if not isinstance(names, list) or len(names) != columns:
