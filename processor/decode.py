@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from models.features import KINDS, Extracted, Kind, extract_plain, plain, read_windows
-from models.features.behavior import NAMES as WINDOW
+from models.features.behavior import NAMES as OF_WINDOW
 from processor.names import DEAD_LETTER_LIMIT
 from processor.records import DeadLetter, Incoming, Outgoing
 from schemas import InvalidJson, explain, parse_object
@@ -126,7 +126,7 @@ def _read_windows(
     for (position, record, identity), good, time, row in zip(windows, *columns, strict=True):
         if good:
             observed_at = min(max(0, record.timestamp), MAX_EPOCH_MS) if time < 0 else time
-            found[position] = Decoded("behavior", identity, observed_at, Extracted(WINDOW, row))
+            found[position] = Decoded("behavior", identity, observed_at, Extracted(OF_WINDOW, row))
         else:
             found[position] = decode(record, "behavior", limits)
 

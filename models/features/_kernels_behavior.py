@@ -275,23 +275,24 @@ def window(
 
 
 @njit(nogil=True, cache=True)
-def _skip(at):
-    """Where white space ends; behind the last record there is none."""
-    while _byte(at) <= SPACE and (
-        _byte(at) == SPACE or _byte(at) == LINE or _byte(at) == TAB or _byte(at) == RETURN
-    ):
+def _skip(at, end):
+    """Where white space ends."""
+    while at < end and _byte(at) <= SPACE:
+        sign = _byte(at)
+        if sign != SPACE and sign != LINE and sign != TAB and sign != RETURN:
+            break
         at += 1
     return at
 
 
 @njit(nogil=True, cache=True)
-def _quote(at):
+def _quote(at, end):
     """The next quote, behind plain ASCII; -1 where there is anything else."""
-    while _byte(at) != QUOTE:
+    while at < end and _byte(at) != QUOTE:
         if not SPACE <= _byte(at) < 127 or _byte(at) == BACKSLASH:
             return -1
         at += 1
-    return at
+    return at if at < end else -1
 
 
 @njit(nogil=True, cache=True)
@@ -308,7 +309,7 @@ def _value(at, end, what, place):
         place: what it comes to is written there, but for an integer, which tells nothing.
     """
     if what >= CODE:
-        until = _quote(at + 1) if _byte(at) == QUOTE else -1
+        until = _quote(at + 1, end) if _byte(at) == QUOTE else -1
         if until < 0:
             return -1
         size, word = until - at - 1, _word(at + 1)
@@ -345,7 +346,7 @@ def _object(at, end, sort, row):
     member = first
     sign = COMMA
     while sign == COMMA:
-        at = _skip(at + 1)
+        at = _skip(at + 1, end)
         word = _word(at + 1)
         # The highest bit of the first byte that is a quote is the first that is set.
         other = word ^ QUOTES
@@ -361,13 +362,13 @@ def _object(at, end, sort, row):
         if seen >> (member - first) & 1:
             return -1
         seen |= 1 << (member - first)
-        at = _skip(at + size + 2)
+        at = _skip(at + size + 2, end)
         if _byte(at) != COLON:
             return -1
-        at = _value(_skip(at + 1), end, WHAT[member], row + 8 * COLUMNS[member])
+        at = _value(_skip(at + 1, end), end, WHAT[member], row + 8 * COLUMNS[member])
         if at < 0:
             return -1
-        at = _skip(at)
+        at = _skip(at, end)
         sign = _byte(at)
         member = member + 1 if member + 1 < last else first
     for member in range(first, last):
@@ -385,7 +386,7 @@ def _objects(at, end, sort, row):
     if _byte(at) != OPEN_LIST:
         return -1, 0
     count, sign = 0, COMMA
-    at = _skip(at + 1)
+    at = _skip(at + 1, end)
     if _byte(at) == CLOSE_LIST:
         return at + 1, 0
     while sign == COMMA:
@@ -396,9 +397,9 @@ def _objects(at, end, sort, row):
         if sort != CHANGE or _double(row + 8) > 0.0:
             row += 8 * WIDTHS[sort]
             count += 1
-        at = _skip(at)
+        at = _skip(at, end)
         sign = _byte(at)
-        at = _skip(at + 1) if sign == COMMA else at + 1
+        at = _skip(at + 1, end) if sign == COMMA else at + 1
     return at if sign == CLOSE_LIST else -1, count
 
 
@@ -408,7 +409,7 @@ def _paths(at, end, points, lengths):
     if _byte(at) != OPEN_LIST:
         return -1, 0, 0
     every, count, sign = 0, 0, COMMA
-    at = _skip(at + 1)
+    at = _skip(at + 1, end)
     if _byte(at) == CLOSE_LIST:
         return at + 1, 0, 0
     while sign == COMMA:
@@ -420,9 +421,9 @@ def _paths(at, end, points, lengths):
         _store(lengths, np.int64(size))
         lengths += 8
         count += 1
-        at = _skip(at)
+        at = _skip(at, end)
         sign = _byte(at)
-        at = _skip(at + 1) if sign == COMMA else at + 1
+        at = _skip(at + 1, end) if sign == COMMA else at + 1
     return at if sign == CLOSE_LIST else -1, every, count
 
 
@@ -439,13 +440,13 @@ def _read(at, end, key, key_size, points, lengths, clicks, keys, scrolls, change
     for place in range(6):
         _store(counts + 8 * place, np.int64(0))
     _store(counts + 48, np.int64(-1))
-    at = _skip(at)
+    at = _skip(at, end)
     seen, sign = 0, COMMA
     if _byte(at) != OPEN:
         return False
     while sign == COMMA:
-        at = _skip(at + 1)
-        until = _quote(at + 1) if _byte(at) == QUOTE else -1
+        at = _skip(at + 1, end)
+        until = _quote(at + 1, end) if _byte(at) == QUOTE else -1
         size = until - at - 1
         if size <= 0:
             return False
@@ -457,10 +458,10 @@ def _read(at, end, key, key_size, points, lengths, clicks, keys, scrolls, change
         if seen >> member & 1 or (size > 8 and TOP_LAST[member] != _word(until - 8)):
             return False
         seen |= 1 << member
-        at = _skip(until + 1)
+        at = _skip(until + 1, end)
         if _byte(at) != COLON:
             return False
-        at = _skip(at + 1)
+        at = _skip(at + 1, end)
         if member > END and _half(at) == NULL:
             at += 4
         elif member <= END:
@@ -485,7 +486,7 @@ def _read(at, end, key, key_size, points, lengths, clicks, keys, scrolls, change
         elif member == SIZE:
             at = _object(at, end, FRAME, span + 16)
         elif member == IDENTITY:
-            until = _quote(at + 1) if _byte(at) == QUOTE else -1
+            until = _quote(at + 1, end) if _byte(at) == QUOTE else -1
             if until - at - 1 != key_size or not same(at + 1, key, key_size):
                 return False
             at = until + 1
@@ -500,10 +501,10 @@ def _read(at, end, key, key_size, points, lengths, clicks, keys, scrolls, change
             _store(counts + 48, whole)
         if not 0 <= at <= end:
             return False
-        at = _skip(at)
+        at = _skip(at, end)
         sign = _byte(at)
     at += 1
-    return sign == CLOSE and seen & 3 == 3 and at <= end and _skip(at) >= end
+    return sign == CLOSE and seen & 3 == 3 and at <= end and _skip(at, end) == end
 
 
 @njit(nogil=True, cache=True)

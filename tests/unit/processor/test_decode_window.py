@@ -143,6 +143,7 @@ def test_what_a_window_holds_is_read_as_the_model_says(window, indent):
     "raw",
     [
         json.dumps(WINDOW, indent=2).encode(),
+        b"\n\t " + changed(),
         json.dumps(WINDOW, separators=("\t,\r\n", " : ")).encode() + b"\n ",
         orjson.dumps(dict(reversed(WINDOW.items()))),
         orjson.dumps({"startTimestamp": 1, "endTimestamp": 2.5e3}),
@@ -161,6 +162,7 @@ def test_the_kernel_takes_a_window_however_it_is_laid_out(raw):
     "raw",
     [
         b"",
+        b" " * 100,
         b"{}",
         changed().replace(b'"t":1,', b'"t":1,"t":2,'),
         changed().replace(b'"startTimestamp"', b'"startTimestamp":1,"startTimestamp"'),
