@@ -17,7 +17,9 @@ from processor.records import Incoming
 from processor.slots import Slot, SlotError
 from processor.spill import created, transaction
 
-IN_MEMORY = 1_000_000
+IN_MEMORY = 2_000_000
+"""Slots and profiles that memory holds: one of either takes about as much."""
+
 Identity = tuple[str, str]
 """Kind and profile."""
 
@@ -40,7 +42,7 @@ class LoadedSlots:
         """
         Args:
             limit: bytes that the file may have; beyond them memory takes the slots.
-            in_memory: slots that memory holds before they go to the file.
+            in_memory: slots and profiles that memory holds before they go to the file.
         """
         self._limit = limit
         self._log = log
@@ -57,7 +59,9 @@ class LoadedSlots:
         except SlotError as error:
             self._log.error("slot_unreadable", topic=record.topic, error=str(error))
             return
-        held = self._values[record.partition][kind, profile_id]
+        profiles = self._values[record.partition]
+        self._count += (kind, profile_id) not in profiles
+        held = profiles[kind, profile_id]
         before = len(held)
         if record.value is not None:
             held[place] = (record.timestamp, record.value)
@@ -101,7 +105,7 @@ class LoadedSlots:
         profiles = self._values.pop(partition, {})
         while profiles:
             identity, held = profiles.popitem()
-            self._count -= len(held)
+            self._count -= 1 + len(held)
             yield from self._ring(identity, held)
 
     def _ring(
@@ -123,14 +127,8 @@ class LoadedSlots:
 
     def _flush(self) -> None:
         """Have the file take what memory holds."""
-        every = [
-            ((partition, *identity, place), stored)
-            for partition, profiles in self._values.items()
-            for identity, held in profiles.items()
-            for place, stored in held.items()
-        ]
-        kept = ((*key, *stored) for key, stored in every if stored is not None)
-        gone = (key for key, stored in every if stored is None)
+        kept = ((*key, *stored) for key, stored in self._every() if stored is not None)
+        gone = (key for key, stored in self._every() if stored is None)
         try:
             if self._file is None:
                 self._file = created(self._limit, _SCHEMA)
@@ -147,6 +145,13 @@ class LoadedSlots:
         else:
             self._values.clear()
             self._count = 0
+
+    def _every(self) -> Iterator[tuple[tuple[int, str, str, int], tuple[int, bytes] | None]]:
+        """Partition, kind, profile and place of all slots in memory, and what each holds."""
+        for partition, profiles in self._values.items():
+            for identity, held in profiles.items():
+                for place, stored in held.items():
+                    yield (partition, *identity, place), stored
 
     def _take_back(self) -> None:
         """Have memory hold all, where the file is full."""
