@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models import _kernels, _kernels_calibration, _pack
 from models.blend import Blend
 from models.detector import Detector
-from models.features import KINDS
+from models.features import KINDS, read_windows
 from models.place import PLACE, PLACE_NUMBERS
 from models.texts import numbered
 
@@ -138,3 +138,4 @@ def warm_up() -> None:
     nothing = {"startTimestamp": 0, "endTimestamp": 0, "windowSize": {"width": 0, "height": 0}}
     behavior = KINDS["behavior"]
     behavior.extract(behavior.telemetry.model_validate(nothing))
+    read_windows([b"{}"], [b"p"])

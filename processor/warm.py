@@ -9,7 +9,6 @@ from models import drift
 from models._memory import SLACK
 from models.drift import Drifts
 from models.drifting import follow_all
-from models.features import read_windows
 from models.features.layout import Layouts
 from models.texts import stacked
 from processor.batch import Batch
@@ -19,7 +18,6 @@ from processor.records import Incoming
 
 NAMES = ("0",)
 RECORD = b'{"values":[1]}'
-WINDOW = b'{"startTimestamp":0,"endTimestamp":1}'
 
 
 def warm_up() -> None:
@@ -28,7 +26,6 @@ def warm_up() -> None:
     layouts = Layouts()
     layouts.learn([(RECORD, b"p", NAMES)])
     layouts.read([layouts.range(NAMES)], [1], [1], [b"p"], [RECORD], len(RECORD))
-    read_windows([WINDOW], [b"p"])
     one = np.ones(1, dtype=np.int64)
     drifts = Drifts(*(np.array([float(number)]) for number in drift.NONE))
     follow_all(drifts, one, np.full(1, drift.MEAN), one, np.zeros(1), np.zeros(1))

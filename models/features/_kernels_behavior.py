@@ -79,15 +79,19 @@ WHAT = np.array([what for _, _, what in _flat])
 WIDTHS = np.array([3, 4, 3, 2, 2, 2])
 """Columns of a table of each sort."""
 
-START, END, SIZE, STROKES, PATHS, CLICKS, SCROLLS, CHANGES, IDENTITY, KIND, TIME = range(11)
+START, END, SIZE, PATHS, CLICKS, STROKES, SCROLLS, CHANGES, IDENTITY, KIND, TIME = range(11)
 _TOP = (
-    "startTimestamp", "endTimestamp", "windowSize", "keyEvents", "mousePaths", "clicks",
+    "startTimestamp", "endTimestamp", "windowSize", "mousePaths", "clicks", "keyEvents",
     "scrollEvents", "focusChanges", "profile_id", "kind", "observed_at",
 )  # fmt: skip
 TOP_LENGTHS = np.array([len(name) for name in _TOP])
 TOP_FIRST = np.array([_word_of(name) for name in _TOP])
 TOP_LAST = np.array([_word_of(name[-8:]) for name in _TOP])
-"""The first and the last eight bytes of a name tell which it is."""
+"""The first and the last eight bytes of a name tell which it is. ``PATHS`` to ``CHANGES`` stand in
+the order of the sorts that they hold."""
+
+LENGTHS_OF, OBSERVED = 5, 6
+"""Behind the tables of sorts the lengths of paths, behind the counts the time of observation."""
 
 SHORTEST = 15
 """Bytes of an object that fills a row, and of the comma behind it, at least."""
@@ -285,6 +289,13 @@ def _skip(at, end):
     return at
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _behind(at, end):
+    """The sign behind a value, and where what comes behind that begins."""
+    at = _skip(at, end)
+    return _byte(at), _skip(at + 1, end)
+
+
 @njit(nogil=True, cache=True)
 def _quote(at, end):
     """The next quote, behind plain ASCII; -1 where there is anything else."""
@@ -344,9 +355,8 @@ def _object(at, end, sort, row):
         return -1
     first, last, seen = FIRSTS[sort], FIRSTS[sort + 1], 0
     member = first
-    sign = COMMA
+    sign, at = COMMA, _skip(at + 1, end)
     while sign == COMMA:
-        at = _skip(at + 1, end)
         word = _word(at + 1)
         # The highest bit of the first byte that is a quote is the first that is set.
         other = word ^ QUOTES
@@ -368,8 +378,7 @@ def _object(at, end, sort, row):
         at = _value(_skip(at + 1, end), end, WHAT[member], row + 8 * COLUMNS[member])
         if at < 0:
             return -1
-        at = _skip(at, end)
-        sign = _byte(at)
+        sign, at = _behind(at, end)
         member = member + 1 if member + 1 < last else first
     for member in range(first, last):
         if not seen >> (member - first) & 1:
@@ -377,7 +386,7 @@ def _object(at, end, sort, row):
                 _store(row + 8 * COLUMNS[member], np.nan)
             elif WHAT[member] != COUNTED:
                 return -1
-    return at + 1 if sign == CLOSE else -1
+    return at if sign == CLOSE else -1
 
 
 @njit(nogil=True, cache=True)
@@ -397,9 +406,7 @@ def _objects(at, end, sort, row):
         if sort != CHANGE or _double(row + 8) > 0.0:
             row += 8 * WIDTHS[sort]
             count += 1
-        at = _skip(at, end)
-        sign = _byte(at)
-        at = _skip(at + 1, end) if sign == COMMA else at + 1
+        sign, at = _behind(at, end)
     return at if sign == CLOSE_LIST else -1, count
 
 
@@ -421,31 +428,29 @@ def _paths(at, end, points, lengths):
         _store(lengths, np.int64(size))
         lengths += 8
         count += 1
-        at = _skip(at, end)
-        sign = _byte(at)
-        at = _skip(at + 1, end) if sign == COMMA else at + 1
+        sign, at = _behind(at, end)
     return at if sign == CLOSE_LIST else -1, every, count
 
 
 @njit(nogil=True, cache=True)
-def _read(at, end, key, key_size, points, lengths, clicks, keys, scrolls, changes, counts, span):
-    """Whether the window at ``at`` is plainly valid; what it holds to the addresses behind ``key``.
+def _read(at, end, key, key_size, tables, counts, span):
+    """Whether the window at ``at`` is plainly valid; what it holds to the addresses behind.
 
     Args:
         key, key_size: of the record, of which the profile has to be.
-        counts: out, rows of ``points`` to ``changes``, as int64, and the time of observation, -1
-            where it tells none.
+        tables: out, of each sort that fills rows, and the lengths of paths, as int64.
+        counts: out, rows of each of these, as int64, and the time of observation, -1 where it tells
+            none.
         span: out, start and end; and two for what has to be valid and tells nothing.
     """
-    for place in range(6):
+    for place in range(OBSERVED):
         _store(counts + 8 * place, np.int64(0))
-    _store(counts + 48, np.int64(-1))
-    at = _skip(at, end)
-    seen, sign = 0, COMMA
-    if _byte(at) != OPEN:
+    _store(counts + 8 * OBSERVED, np.int64(-1))
+    sign, at = _behind(at, end)
+    if sign != OPEN:
         return False
+    seen, sign = 0, COMMA
     while sign == COMMA:
-        at = _skip(at + 1, end)
         until = _quote(at + 1, end) if _byte(at) == QUOTE else -1
         size = until - at - 1
         if size <= 0:
@@ -468,21 +473,13 @@ def _read(at, end, key, key_size, points, lengths, clicks, keys, scrolls, change
             at, value, _, _ = number(at, end)
             _store(span + 8 * member, value)
         elif member == PATHS:
-            at, every, count = _paths(at, end, points, lengths)
-            _store(counts, every)
-            _store(counts + 8, count)
-        elif member == CLICKS:
-            at, count = _objects(at, end, CLICK, clicks)
-            _store(counts + 16, count)
-        elif member == STROKES:
-            at, count = _objects(at, end, STROKE, keys)
-            _store(counts + 24, count)
-        elif member == SCROLLS:
-            at, count = _objects(at, end, SCROLL, scrolls)
-            _store(counts + 32, count)
-        elif member == CHANGES:
-            at, count = _objects(at, end, CHANGE, changes)
-            _store(counts + 40, count)
+            at, every, count = _paths(at, end, tables[POINT], tables[LENGTHS_OF])
+            _store(counts + 8 * POINT, every)
+            _store(counts + 8 * LENGTHS_OF, count)
+        elif PATHS < member <= CHANGES:
+            sort = member - PATHS
+            at, count = _objects(at, end, sort, tables[sort])
+            _store(counts + 8 * sort, count)
         elif member == SIZE:
             at = _object(at, end, FRAME, span + 16)
         elif member == IDENTITY:
@@ -498,18 +495,16 @@ def _read(at, end, key, key_size, points, lengths, clicks, keys, scrolls, change
             at, _, whole, _ = number(at, end)
             if not 0 <= whole <= MAX_EPOCH_MS:
                 return False
-            _store(counts + 48, whole)
+            _store(counts + 8 * OBSERVED, whole)
         if not 0 <= at <= end:
             return False
-        at = _skip(at, end)
-        sign = _byte(at)
-    at += 1
-    return sign == CLOSE and seen & 3 == 3 and at <= end and _skip(at, end) == end
+        sign, at = _behind(at, end)
+    return sign == CLOSE and seen & 3 == 3 and at == end
 
 
 @njit(nogil=True, cache=True)
 def read_windows(
-    text, ends, keys, key_ends, points, lengths, clicks, strokes, scrolls, changes, counts, span,
+    text, ends, keys, key_ends, points, clicks, strokes, scrolls, changes, lengths, counts, span,
     common, soon, near, longest, good, times, rows,
 ):  # fmt: skip
     """Read windows, and average over each; ``good[n]`` is whether that could be done.
@@ -517,7 +512,7 @@ def read_windows(
     Args:
         text, ends: the records one after another, and where each ends; sixteen zeros behind.
         keys, key_ends: the same of their keys.
-        points, lengths, clicks, strokes, scrolls, changes: scratch, one more row in each than a
+        points, clicks, strokes, scrolls, changes, lengths: scratch, one more row in each than a
             record can have.
         counts, span: scratch, (7,) and (4,).
         common, soon, near, longest: as in ``window``.
@@ -526,18 +521,21 @@ def read_windows(
         rows: out, the features, (n, 17).
     """
     text_at, keys_at = address(text), address(keys)
+    tables = (
+        address(points), address(clicks), address(strokes), address(scrolls), address(changes),
+        address(lengths),
+    )  # fmt: skip
     at = key = 0
     for n in range(ends.size):
         good[n] = _read(
-            text_at + at, text_at + ends[n], keys_at + key, key_ends[n] - key, address(points),
-            address(lengths), address(clicks), address(strokes), address(scrolls),
-            address(changes), address(counts), address(span),
+            text_at + at, text_at + ends[n], keys_at + key, key_ends[n] - key, tables,
+            address(counts), address(span),
         )  # fmt: skip
         if good[n]:
-            times[n] = counts[6]
+            times[n] = counts[OBSERVED]
             window(
-                points[: counts[0]], lengths[: counts[1]], clicks[: counts[2]],
-                strokes[: counts[3]], scrolls[: counts[4]], changes[: counts[5]], span[0], span[1],
-                common, soon, near, longest, rows[n],
+                points[: counts[POINT]], lengths[: counts[LENGTHS_OF]], clicks[: counts[CLICK]],
+                strokes[: counts[STROKE]], scrolls[: counts[SCROLL]], changes[: counts[CHANGE]],
+                span[0], span[1], common, soon, near, longest, rows[n],
             )  # fmt: skip
         at, key = ends[n], key_ends[n]

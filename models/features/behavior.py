@@ -128,8 +128,8 @@ def read_windows(values: Sequence[bytes], keys: Sequence[bytes]) -> Read:
     for begin in range(0, size, AT_ONCE):
         some = slice(begin, begin + AT_ONCE)
         _kernels_behavior.read_windows(
-            *joined(values[some], 2 * SLACK), *joined(keys[some], SLACK), tables[0], lengths,
-            *tables[1:], counts, span, *_RULES, *(column[some] for column in found),
+            *joined(values[some], 2 * SLACK), *joined(keys[some], SLACK), *tables, lengths, counts,
+            span, *_RULES, *(column[some] for column in found),
         )  # fmt: skip
     return found
 
