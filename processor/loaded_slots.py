@@ -31,10 +31,6 @@ _Held = dict[int, tuple[int, bytes] | None]
 """Of a profile, by place: when it was stored and its value; None where it was removed."""
 
 
-def _profiles() -> dict[Identity, _Held]:
-    return defaultdict(dict)
-
-
 class LoadedSlots:
     """The newest value of each slot of the partitions that were read."""
 
@@ -47,7 +43,7 @@ class LoadedSlots:
         self._limit = limit
         self._log = log
         self._most = in_memory
-        self._values: dict[int, dict[Identity, _Held]] = defaultdict(_profiles)
+        self._values: dict[int, dict[Identity, _Held]] = defaultdict(dict)
         self._count = 0
         self._file: sqlite3.Connection | None = None
         self._full = False
@@ -59,9 +55,11 @@ class LoadedSlots:
         except SlotError as error:
             self._log.error("slot_unreadable", topic=record.topic, error=str(error))
             return
-        profiles = self._values[record.partition]
-        self._count += (kind, profile_id) not in profiles
-        held = profiles[kind, profile_id]
+        profiles, identity = self._values[record.partition], (kind, profile_id)
+        held = profiles.get(identity)
+        if held is None:
+            held = profiles[identity] = {}
+            self._count += 1
         before = len(held)
         if record.value is not None:
             held[place] = (record.timestamp, record.value)
@@ -159,6 +157,7 @@ class LoadedSlots:
             for partition, kind, profile, place, at, value in self._file.execute(
                 "SELECT * FROM slots"
             ):
-                self._values[partition][kind, profile].setdefault(place, (at, value))
+                held = self._values[partition].setdefault((kind, profile), {})
+                held.setdefault(place, (at, value))
             self._file.close()
             self._file = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import compress
 from operator import itemgetter
 from time import monotonic
 from typing import Protocol
@@ -84,16 +85,11 @@ class Restore:
         """
         if self.done:
             return []
-        messages = self._consumer.consume(RECORDS, timeout)
-        told = [message for message in messages if message.error() is not None]
-        if told:
-            messages = [message for message in messages if message.error() is None]
-        found = polled(messages)
+        found, told = received(self._consumer.consume(RECORDS, timeout))
         self.read += len(found)
         for place, offset in found.lasts().items():
             self._passed(place, offset + 1)
-        for message in told:
-            error = message.error()
+        for message, error in told:
             if error.code() == KafkaError._PARTITION_EOF:
                 place = (message.topic() or "", message.partition() or 0)
                 self._passed(place, message.offset() or 0)
@@ -135,8 +131,7 @@ class Follower:
 
     def poll(self) -> Sequence[Incoming]:
         """What has come since, without waiting."""
-        found = self._consumer.consume(RECORDS, 0.0)
-        return polled([message for message in found if message.error() is None])
+        return received(self._consumer.consume(RECORDS, 0.0))[0]
 
     def close(self) -> None:
         self._consumer.close()
@@ -161,6 +156,15 @@ LASTING = frozenset(
 def passes(error: KafkaError) -> bool:
     """Whether an error may pass by itself."""
     return not error.fatal() and error.code() not in LASTING
+
+
+def received(messages: Sequence[Message]) -> tuple[Batch, list[tuple[Message, KafkaError]]]:
+    """Records as plain values, and what came instead of one, with the error that it tells."""
+    errors = list(map(Message.error, messages))
+    if not any(errors):
+        return polled(messages), []
+    told = [(m, error) for m, error in zip(messages, errors, strict=True) if error is not None]
+    return polled(list(compress(messages, [error is None for error in errors]))), told
 
 
 def polled(messages: Sequence[Message]) -> Batch:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from time import monotonic
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from processor import access, kafka
 from processor.permissions import Permission
 from processor.records import Incoming
 from processor.records import TopicPartition as Place
-from processor.restore import beginnings, ends, passes, polled
+from processor.restore import beginnings, ends, passes, received
 from processor.settings import Settings
 from processor.topics import partition_counts
 
@@ -77,18 +77,15 @@ def poll(
     Raises:
         KafkaException: an error that does not pass by itself.
     """
-    messages: list[Message] = []
+    found, told = received(consumer.consume(records, timeout))
     at_end: list[Place] = []
-    for message in consumer.consume(records, timeout):
-        error = message.error()
-        if error is None:
-            messages.append(message)
-        elif error.code() == KafkaError._PARTITION_EOF:
+    for message, error in told:
+        if error.code() == KafkaError._PARTITION_EOF:
             at_end.append((message.topic(), message.partition()))
         elif not passes(error) and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
             # A reader is in no group, and needs no permission on the one that it must name.
             raise KafkaException(error)
-    return polled(messages), at_end
+    return found, at_end
 
 
 def read(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import compress
 from time import monotonic, time_ns
 from typing import Any
 from uuid import uuid4
@@ -28,7 +27,7 @@ from processor.offsets import LostOffsets
 from processor.permissions import permissions
 from processor.records import Incoming
 from processor.records import TopicPartition as Place
-from processor.restore import passes, polled
+from processor.restore import passes, received
 from processor.role import Role
 from processor.settings import Settings
 from processor.step import Step
@@ -258,15 +257,7 @@ class Worker:
             )
 
     def _poll(self, timeout: float) -> Sequence[Incoming]:
-        messages = self._messages(timeout)
-        errors = list(map(Message.error, messages))
-        told = []
-        if any(errors):
-            told = [
-                (m, error) for m, error in zip(messages, errors, strict=True) if error is not None
-            ]
-            messages = list(compress(messages, [error is None for error in errors]))
-        found = polled(messages)
+        found, told = received(self._messages(timeout))
         firsts = found.firsts()
         self._assignment.read(firsts)
         for message, error in told:
