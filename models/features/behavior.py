@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from operator import itemgetter
 from string import ascii_uppercase
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,14 +63,9 @@ _RULES: Final = (_COMMON, DOUBLE_CLICK_MS, DOUBLE_CLICK_PX, LONGEST_FLIGHT_MS)
 NAMES: Final = tuple(feature.name for feature in FEATURES)
 _FOCUS_TYPES: Final = frozenset(("focus", "blur"))
 
-_PARTS: Final = (
-    ("t", "x", "y"),
-    ("t", "x", "y", "duration"),
-    ("down_time", "up_time", "code"),
-    ("t", "dy"),
-    ("t",),
-)
-"""What is taken of a point, a click, a key, a scroll and a change of the focus."""
+_POINT: Final = itemgetter("t", "x", "y")
+_CLICK: Final = itemgetter("t", "x", "y", "duration")
+_SCROLL: Final = itemgetter("t", "dy")
 
 AT_ONCE: Final = 64
 """Windows that are read one after another, while their text is in the caches."""
@@ -95,10 +91,12 @@ def extract(telemetry: BehaviorTelemetry) -> Extracted:
     from models.features import _kernels_behavior
 
     paths = telemetry.mouse_paths or ()
-    keys = [{**key, "code": _LETTERS.get(key["code"], -1)} for key in telemetry.key_events or ()]
-    changes = [change for change in telemetry.focus_changes or () if change["type"] in _FOCUS_TYPES]
-    events = (chain.from_iterable(paths), telemetry.clicks, keys, telemetry.scroll_events, changes)
-    points, clicks, strokes, scrolls, focus = map(_table, events, _PARTS)
+    keys, changes = telemetry.key_events or (), telemetry.focus_changes or ()
+    points = _table(map(_POINT, chain.from_iterable(paths)), 3)
+    clicks = _table(map(_CLICK, telemetry.clicks or ()), 4)
+    strokes = _table(((k["down_time"], k["up_time"], _LETTERS.get(k["code"], -1)) for k in keys), 3)
+    scrolls = _table(map(_SCROLL, telemetry.scroll_events or ()), 2)
+    focus = _table(((change["t"],) for change in changes if change["type"] in _FOCUS_TYPES), 1)
     lengths = np.array([len(path) for path in paths], dtype=np.int64)
     span = telemetry.start_timestamp, telemetry.end_timestamp
     row = np.empty((1, len(FEATURES)))
@@ -121,7 +119,10 @@ def read_windows(values: Sequence[bytes], keys: Sequence[bytes]) -> Read:
     size = len(values)
     found = Read(np.zeros(size, np.bool_), np.empty(size, np.int64), np.empty((size, len(NAMES))))
     most = max(map(len, values), default=0) // _kernels_behavior.SHORTEST + 2
-    tables = [np.empty((most, width)) for width in _kernels_behavior.WIDTHS[: len(_PARTS)]]
+    tables = [
+        np.empty((most, width))
+        for width in _kernels_behavior.WIDTHS[: _kernels_behavior.LENGTHS_OF]
+    ]
     # A path without points takes three bytes.
     lengths = np.empty(5 * most, np.int64)
     counts, span = np.empty(7, np.int64), np.empty(4)
@@ -134,7 +135,7 @@ def read_windows(values: Sequence[bytes], keys: Sequence[bytes]) -> Read:
     return found
 
 
-def _table(events: Iterable[Any] | None, names: Sequence[str]) -> Floats:
-    """A row of numbers for each event, NaN for null."""
-    numbers = [[event[name] for name in names] for event in events or ()]
-    return bounded(np.array(numbers, dtype=np.float64).reshape(-1, len(names)))
+def _table(rows: Iterable[tuple[float | None, ...]], width: int) -> Floats:
+    """Rows of numbers, NaN for null; all are taken into one array at once."""
+    numbers = list(chain.from_iterable(rows))
+    return bounded(np.array(numbers, dtype=np.float64).reshape(-1, width))
