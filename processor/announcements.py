@@ -14,7 +14,16 @@ from models.training import seed_of, train
 from processor import ring
 from processor.decode import dead_letter
 from processor.draft import Draft
-from processor.records import DeadLetter, Incoming, Outgoing, ProfileKey
+from processor.lifecycle import lifecycle_record
+from processor.names import OUTPUT_LIMIT
+from processor.records import (
+    INVALID_HEADERS,
+    UNREADABLE_HEADERS,
+    DeadLetter,
+    Incoming,
+    Outgoing,
+    ProfileKey,
+)
 from processor.ring import Ring
 from processor.state import Active
 from schemas import (
@@ -27,9 +36,13 @@ from schemas import (
     explain,
     parse_object,
 )
+from schemas.base import id_fault
 from schemas.model_record import KNOWN_TRIGGERS
 
 HISTORY = 5
+TRAINED_FACTOR, TRAINED_LEAST = 5, 1000
+"""Version 1 is trained on so many times the kind's cold start at most, or on so many samples."""
+
 CONSTANT_NAMED, MAX_NAME = 20, 100
 """Constant features that are named, and of each name so much; of more there is the number."""
 
@@ -46,9 +59,8 @@ def lifecycle(draft: Draft, key: ProfileKey, event: str, detail: str, **fields: 
         at=draft.now,
         **fields,
     )
-    value = said.model_dump_json().encode()
     topic = draft.rules.topics.lifecycle
-    draft.step.outputs.append(Outgoing(topic, value, profile_id.encode(), partition))
+    draft.step.outputs.append(lifecycle_record(topic, said, partition))
 
 
 def mark(draft: Draft, key: ProfileKey, word: MarkName, **more: Any) -> Outgoing:
@@ -71,16 +83,25 @@ def profile_record(draft: Draft, key: ProfileKey, value: bytes | None) -> Outgoi
     return Outgoing(draft.rules.topics.profiles, value, f"{kind}:{profile_id}".encode(), partition)
 
 
+def announcement(draft: Draft, key: ProfileKey, record: ModelRecord) -> Outgoing:
+    """The record that announces a version."""
+    partition, kind, profile_id = key
+    value = record.model_dump_json().encode()
+    name = f"{kind}:{profile_id}".encode()
+    return Outgoing(draft.rules.topics.models, value, name, partition)
+
+
 def announce(draft: Draft, key: ProfileKey, record: ModelRecord) -> None:
     """Make a version the profile's current one."""
-    partition, kind, profile_id = key
-    topic = draft.rules.topics.models
-    place = f"{kind}:{profile_id}".encode()
-    value = record.model_dump_json().encode()
-    draft.step.outputs.append(Outgoing(topic, value, place, partition))
+    draft.step.outputs.append(announcement(draft, key, record))
     before = draft.profile(key)
     since = before.since_anomaly if isinstance(before, Active) else None
     draft.step.profiles[key] = Active(record, since)
+
+
+def trained_at_most(cold_start: int) -> int:
+    """Samples that version 1 is trained on at most, the latest: a record may bring thousands."""
+    return max(TRAINED_FACTOR * cold_start, TRAINED_LEAST)
 
 
 def first_version(
@@ -95,7 +116,9 @@ def first_version(
     """
     partition, kind, profile_id = key
     settings = draft.rules.settings
-    samples = complete.samples()
+    held = complete.samples()
+    samples = held[-trained_at_most(settings.cold_start(kind)) :]
+    left_out = len(held) - len(samples)
     name = settings.detector_for(kind, KINDS[kind].detector)
     model = train(
         name,
@@ -103,7 +126,12 @@ def first_version(
         complete.names,
         alert_budget=settings.alert_budget,
         seed=seed_of(settings.seed, kind, profile_id, complete.generation, 1),
-        provenance={"trigger": "cold-start", "cold_start": int(samples.shape[0]), "pool": 0},
+        provenance={
+            "trigger": "cold-start",
+            "cold_start": int(samples.shape[0]),
+            "pool": 0,
+            "left_out": left_out,
+        },
     )
     artifact = artifacts.pack(
         model,
@@ -143,11 +171,12 @@ def first_version(
         draft,
         key,
         "trained",
-        f"version 1, {name}, on {samples.shape[0]} samples",
+        f"version 1, {name}, on {'the latest ' if left_out else ''}{samples.shape[0]} samples",
         generation=complete.generation,
         version=1,
         figures={
             "samples": int(samples.shape[0]),
+            "left_out": left_out,
             "features": len(complete.names),
             "constant_features": len(constant),
             "constant": [feature[:MAX_NAME] for feature in constant[:CONSTANT_NAMED]],
@@ -187,42 +216,50 @@ def adopt(draft: Draft, record: Incoming) -> None:
             draft.models[candidate.sha256] = opened
         else:
             why = str(opened)
-    if why is not None or not isinstance(current, Active):
-        draft.step.count("trainings", candidate.kind, trigger, "refused")
-        discard(draft, key, candidate)
-        lifecycle(
-            draft,
-            key,
-            "refused",
-            f"candidate of version {candidate.base_version}: {why}",
-            generation=candidate.generation,
-            version=candidate.base_version,
-            figures=candidate.figures,
-        )
-        return
-    before = current.record
-    announced = candidate.model_copy(
-        update={
-            "version": (before.version or 0) + 1,
-            "partition": record.partition,
-            "history": [entry(before), *before.history][:HISTORY],
-        }
-    )
-    announce(draft, key, announced)
-    draft.step.count("trainings", candidate.kind, trigger, "adopted")
+    if why is None and isinstance(current, Active):
+        adopted = successor(current.record, candidate, record.partition)
+        if announcement(draft, key, adopted).size <= OUTPUT_LIMIT:
+            announce(draft, key, adopted)
+            draft.step.count("trainings", candidate.kind, trigger, "adopted")
+            lifecycle(
+                draft,
+                key,
+                "adopted",
+                f"version {adopted.version}, {trigger}, on {adopted.trained_on} samples",
+                generation=adopted.generation,
+                version=adopted.version,
+                figures=adopted.figures,
+            )
+            return
+        why = f"its announcement exceeds {OUTPUT_LIMIT} bytes"
+    draft.step.count("trainings", candidate.kind, trigger, "refused")
+    discard(draft, key, candidate)
     lifecycle(
         draft,
         key,
-        "adopted",
-        f"version {announced.version}, {announced.trigger}, on {announced.trained_on} samples",
-        generation=announced.generation,
-        version=announced.version,
-        figures=announced.figures,
+        "refused",
+        f"candidate of version {candidate.base_version}: {why}",
+        generation=candidate.generation,
+        version=candidate.base_version,
+        figures=candidate.figures,
+    )
+
+
+def successor(before: ModelRecord, candidate: ModelRecord, partition: int) -> ModelRecord:
+    """A candidate as the version after the one in force."""
+    return candidate.model_copy(
+        update={
+            "version": (before.version or 0) + 1,
+            "partition": partition,
+            "history": [entry(before), *before.history][:HISTORY],
+        }
     )
 
 
 def read_candidate(record: Incoming) -> ModelRecord | DeadLetter:
     """The candidate that a record holds, or what is wrong with it."""
+    if record.headers is UNREADABLE_HEADERS:
+        return INVALID_HEADERS
     try:
         candidate = ModelRecord.model_validate(parse_object(record.value or b""))
     except InvalidJson as error:
@@ -231,6 +268,11 @@ def read_candidate(record: Incoming) -> ModelRecord | DeadLetter:
         return DeadLetter("invalid_candidate", explain(error))
     if candidate.kind not in KINDS:
         return DeadLetter("invalid_candidate", f"kind: expected one of {', '.join(KINDS)}")
+    fault = id_fault(candidate.profile_id)
+    if fault is None and candidate.profile_id.encode() != record.key:
+        fault = "expected the record's key"
+    if fault is not None:
+        return DeadLetter("invalid_candidate", f"profile_id: {fault}")
     return candidate
 
 

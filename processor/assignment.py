@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from time import monotonic
 from typing import Any
 
@@ -61,6 +61,7 @@ class Assignment:
         self._began = 0.0
         self._urgent: dict[Place, int] = {}
         self._fetching = Fetching(())
+        self._held: set[Place] = set()
         self._broken: BaseException | None = None
 
     @property
@@ -117,6 +118,18 @@ class Assignment:
     def tend(self) -> None:
         """Have idle inputs fetched only now and then while another is busy."""
         pause, resume = self._fetching.change(monotonic())
+        self._fetch_only(pause, set(resume) - self._held)
+
+    def hold(self, places: set[Place]) -> None:
+        """Fetch nothing more of partitions of which polled records still wait, only of others.
+
+        So polling goes on, which keeps the place in the group, and what waits does not grow.
+        """
+        if places != self._held:
+            before, self._held = self._held, places
+            self._fetch_only(places - before, before - places)
+
+    def _fetch_only(self, pause: Collection[Place], resume: Collection[Place]) -> None:
         if resume:
             self._consumer.resume(topic_partitions(resume))
         if pause:
@@ -134,6 +147,26 @@ class Assignment:
         """Note how far a committed Step went."""
         self.positions |= offsets
         self.urgent_read()
+
+    def follow_committed(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Go on at the committed offsets of some partitions, if another process moved them ahead.
+
+        Returns:
+            Those that were, with where they go on.
+
+        Raises:
+            KafkaException: the broker did not answer.
+        """
+        asked = topic_partitions(places)
+        moved = {
+            (found.topic, found.partition): found.offset
+            for found in self._consumer.committed(asked, timeout=COMMITTED_SECONDS)
+            if found.offset > self.positions[found.topic, found.partition]
+        }
+        self.positions |= moved
+        for (topic, partition), offset in moved.items():
+            self._consumer.seek(TopicPartition(topic, partition, offset))
+        return moved
 
     def urgent_read(self) -> None:
         """Once commands were read to the end that they had, fetch everything."""
@@ -201,7 +234,8 @@ class Assignment:
     def _begin(self, places: Iterable[Place]) -> None:
         """Forget how far the assignment at hand was read: another is to be taken, or none."""
         # librdkafka keeps a partition paused beyond its assignment.
-        self._consumer.resume(topic_partitions(self._fetching.paused))
+        self._consumer.resume(topic_partitions({*self._fetching.paused, *self._held}))
+        self._held = set()
         self._fetching = Fetching(places)
         # What was polled and dropped is polled again: an end is one only behind it.
         self.ends = {}

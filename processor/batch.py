@@ -37,6 +37,18 @@ class Batch(Sequence[Incoming]):
         partitions, offsets, timestamps = numbers
         return cls(topics, partitions, offsets, keys, values, headers, timestamps)
 
+    @classmethod
+    def joined(cls, first: Sequence[Incoming], second: Sequence[Incoming]) -> Batch:
+        """The records of two, one after the other."""
+        one, other = cls.of(first), cls.of(second)
+        if not one or not other:
+            return one or other
+        columns: Any = (
+            np.concatenate(pair) if isinstance(pair[0], np.ndarray) else [*pair[0], *pair[1]]
+            for pair in zip(one._columns(), other._columns(), strict=True)
+        )
+        return cls(*columns)
+
     def __len__(self) -> int:
         return len(self.topics)
 
@@ -89,6 +101,14 @@ class Batch(Sequence[Incoming]):
     def source(self, at: int) -> Source:
         """Where one of them comes from."""
         return self.topics[at], int(self.partitions[at]), self.keys[at]
+
+    def place(self, at: int) -> TopicPartition:
+        """The partition that one of them comes from."""
+        return self.topics[at], int(self.partitions[at])
+
+    def places(self) -> set[TopicPartition]:
+        """The partitions that they come from."""
+        return set(zip(self.topics, self.partitions.tolist(), strict=True))
 
     def firsts(self) -> dict[TopicPartition, int]:
         """Offset of the first record of each partition."""

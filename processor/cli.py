@@ -73,11 +73,13 @@ def topics_create(settings: Settings) -> None:
 
 
 @topics_app.command("check")
-@with_settings(*CLIENT)
+@with_settings(*CLIENT, "compressed_inputs")
 def topics_check(settings: Settings) -> None:
     """Say what differs from the topics that Telltale needs; exit 1 if anything does."""
     admin = admin_client(settings)
-    found = topics.check(admin, Topics(settings.topic_prefix))
+    found = topics.check(
+        admin, Topics(settings.topic_prefix), compressed_inputs=settings.compressed_inputs
+    )
     for sentence in found:
         typer.echo(sentence, err=True)
     if found:

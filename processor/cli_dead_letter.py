@@ -14,6 +14,7 @@ from rich.table import Table
 from processor import tail
 from processor.cli_time import moment_of
 from processor.dead_letter_replay import letters, replay
+from processor.dead_letter_skip import skip
 from processor.dead_letters import Group, Wanted, by_reason
 from processor.names import Topics
 from processor.options import CLIENT, with_settings
@@ -87,6 +88,24 @@ def replay_command(
         typer.echo("nothing to send back")
     for why, count in sorted(done.stay.items()):
         typer.echo(f"{count} stay: {why}")
+
+
+@app.command("skip")
+@with_settings(*CLIENT)
+def skip_command(
+    settings: Settings,
+    topic: Annotated[str, typer.Argument(help="Input topic; its prefix may be left out.")],
+    partition: Annotated[int, typer.Argument(min=0, help="Its partition.")],
+    offset: Annotated[int, typer.Argument(min=0, help="Where the role stands still.")],
+) -> None:
+    """Go past records that no client can read, such as a batch that unpacks to too much.
+
+    The whole batch at that offset is skipped; a dead letter with the reason "skipped" records it.
+    """
+    known = Topics(settings.topic_prefix).inputs()
+    whole = topic if topic in known else f"{settings.topic_prefix}{topic}"
+    done = skip(settings, whole, partition, offset)
+    typer.echo(f"skipped {whole} [{partition}] offsets {done.first} to {done.last}: {done.error}")
 
 
 def wanted_of(

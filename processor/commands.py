@@ -9,7 +9,8 @@ from models.features import KINDS
 from processor import forgetting
 from processor.announcements import announce, lifecycle, mark, profile_record, return_to
 from processor.draft import Draft
-from processor.records import Incoming, Outgoing, ProfileKey
+from processor.lifecycle import lifecycle_record
+from processor.records import INVALID_HEADERS, UNREADABLE_HEADERS, Incoming, ProfileKey
 from processor.state import Active, Suppression
 from schemas import (
     Command,
@@ -21,9 +22,10 @@ from schemas import (
     explain,
     parse_object,
 )
+from schemas.base import MAX_ID_BYTES, id_fault
 
 FOREVER_MS = 253_402_300_799_999
-MAX_NAME = 1000
+MAX_REASON = 1000
 MAX_COMMAND_BYTES = 64 * 1024
 """What a command says comes back in receipts, which must fit their topic."""
 
@@ -57,6 +59,8 @@ def execute(draft: Draft, record: Incoming) -> bool:
 
 def read(record: Incoming) -> Command | str:
     """The command of a record, or what is wrong with it."""
+    if record.headers is UNREADABLE_HEADERS:
+        return INVALID_HEADERS.detail
     try:
         if len(record.value or b"") > MAX_COMMAND_BYTES:
             return f"more than {MAX_COMMAND_BYTES} bytes"
@@ -67,23 +71,27 @@ def read(record: Incoming) -> Command | str:
         return explain(error)
     if command.kind not in (None, *KINDS):
         return f"kind: expected one of {', '.join(KINDS)}, or null"
+    for field, text in (("profile_id", command.profile_id), ("command_id", command.command_id)):
+        fault = id_fault(text)
+        if fault is not None:
+            return f"{field}: {fault}"
+    if command.profile_id.encode() != record.key:
+        return "profile_id: expected the record's key"
     return command
 
 
 def reject(draft: Draft, record: Incoming, why: str) -> None:
-    """Say that a record of ``commands`` is none, under the key that it has."""
-    profile_id = (record.key or b"").decode(errors="replace")[:MAX_NAME]
+    """Say that a record of ``commands`` is none, under as much of its key as an id may have."""
+    key = (record.key or b"")[:MAX_ID_BYTES]
     said = LifecycleEvent(
         event="command_rejected",
-        profile_id=profile_id,
+        profile_id=key.decode(errors="replace"),
         role="scorer",
-        detail=f"{record.topic} [{record.partition}] at offset {record.offset}: {why[:MAX_NAME]}",
+        detail=f"{record.topic} [{record.partition}] at offset {record.offset}: {why[:MAX_REASON]}",
         at=draft.now,
     )
     topic = draft.rules.topics.lifecycle
-    draft.step.outputs.append(
-        Outgoing(topic, said.model_dump_json().encode(), record.key, record.partition)
-    )
+    draft.step.outputs.append(lifecycle_record(topic, said, record.partition, key))
 
 
 def reply(draft: Draft, key: ProfileKey, command: Command, event: str, detail: str) -> None:

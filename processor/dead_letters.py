@@ -10,13 +10,16 @@ from processor.names import Topics
 from processor.records import Headers, Incoming, Outgoing
 
 REPLAYED = "telltale.replayed"
+CUTS = ("telltale.truncated", "telltale.headers_omitted", "telltale.key_truncated")
+"""Headers that say what of its record a dead letter does not hold whole."""
+
 ADDED = (
     "telltale.reason",
     "telltale.detail",
     "telltale.topic",
     "telltale.partition",
     "telltale.offset",
-    "telltale.truncated",
+    *CUTS,
 )
 """Headers that a dead letter has beyond those of its record, in their order."""
 
@@ -29,7 +32,7 @@ class Letter:
         record: as it lies in the dead-letter topic.
         topic: where it came from, with ``partition`` and ``offset``.
         replayed: how often it was sent back before.
-        truncated: only the beginning of its value was kept.
+        truncated: not all of its value, key and headers was kept.
     """
 
     record: Incoming
@@ -65,7 +68,7 @@ def letter(record: Incoming) -> Letter:
         partition=number("telltale.partition", -1),
         offset=number("telltale.offset", -1),
         replayed=number(REPLAYED, 0),
-        truncated=any(name == "telltale.truncated" for name, _ in record.headers[-1:]),
+        truncated=any(name in CUTS for name, _ in record.headers[-1:]),
     )
 
 
@@ -91,7 +94,7 @@ class Wanted:
 def original(found: Letter, topics: Topics) -> Outgoing | str:
     """The record as it was, for where it came from, or why it cannot be sent back."""
     if found.truncated:
-        return "truncated: the whole value was not kept"
+        return "truncated: the whole record was not kept"
     if found.topic == topics.candidates:
         return "a candidate: the retrainer proposes another one"
     if found.topic not in (*topics.kinds(), topics.accepted) or found.partition < 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,11 +13,16 @@ from pydantic import ValidationError
 from models.features import KINDS, Extracted, Kind, extract_plain, plain, read_windows
 from models.features.behavior import NAMES as OF_WINDOW
 from processor.names import DEAD_LETTER_LIMIT
-from processor.records import DeadLetter, Incoming, Outgoing
+from processor.records import (
+    INVALID_HEADERS,
+    UNREADABLE_HEADERS,
+    DeadLetter,
+    Incoming,
+    Outgoing,
+)
 from schemas import InvalidJson, explain, parse_object
-from schemas.base import MAX_EPOCH_MS
+from schemas.base import MAX_EPOCH_MS, MAX_ID_BYTES, id_fault
 
-MAX_KEY_BYTES = 256
 TRUNCATED_BYTES = 64 * 1024
 
 
@@ -51,19 +55,14 @@ def profile_id(key: bytes | None) -> str | DeadLetter:
     """The profile that a record's key names: 1 to 256 bytes of UTF-8 without control characters."""
     if not key:
         return DeadLetter("invalid_key", "key: expected a profile_id of 1 to 256 bytes, got none")
-    if len(key) > MAX_KEY_BYTES:
+    if len(key) > MAX_ID_BYTES:
         return DeadLetter("invalid_key", f"key: expected at most 256 bytes, got {len(key)}")
     try:
         text = key.decode("utf-8")
     except UnicodeDecodeError as error:
         return DeadLetter("invalid_key", f"key: not UTF-8 at byte {error.start}")
-    if text.isascii() and text.isprintable():
-        return text
-    for position, character in enumerate(text):
-        if unicodedata.category(character) == "Cc":
-            found = f"U+{ord(character):04X} at character {position}"
-            return DeadLetter("invalid_key", f"key: control character {found}")
-    return text
+    fault = id_fault(text)
+    return text if fault is None else DeadLetter("invalid_key", f"key: {fault}")
 
 
 def decode_all(
@@ -86,7 +85,8 @@ def decode_all(
         if identity is None:
             identity = identities[record.key] = profile_id(record.key)
         vector = None
-        if type(identity) is str and len(record.value or b"") <= limits.record_bytes:
+        readable = record.headers is not UNREADABLE_HEADERS
+        if readable and type(identity) is str and len(record.value or b"") <= limits.record_bytes:
             if kind == "features":
                 vector = _vector(record, identity, limits)
             elif kind == "behavior":
@@ -162,6 +162,8 @@ def _vector(record: Incoming, identity: str, limits: Limits) -> Vector | None:
 
 def decode(record: Incoming, kind: str, limits: Limits) -> Decoded | DeadLetter:
     """Check a telemetry record and extract its vectors; never raises."""
+    if record.headers is UNREADABLE_HEADERS:
+        return INVALID_HEADERS
     identity = profile_id(record.key)
     if isinstance(identity, DeadLetter):
         return identity
@@ -211,19 +213,41 @@ def _excess(parsed: dict[str, Any], kind: Kind, limits: Limits) -> DeadLetter | 
 
 
 def dead_letter(record: Incoming, why: DeadLetter, topic: str) -> Outgoing:
-    """The record for the dead-letter topic: key, value and headers untouched, reason in headers."""
-    value = record.value
-    headers = [
-        *record.headers,
+    """The record for the dead-letter topic: key, value and headers untouched, reason in headers.
+
+    If that exceeds ``DEAD_LETTER_LIMIT``, the value is cut, then headers are left out, then the key
+    is cut, until it fits; a header tells the whole length and SHA-256 of what is not whole.
+    """
+    value, key, own = record.value, record.key, list(record.headers)
+    reason = [
         ("telltale.reason", why.reason.encode()),
         ("telltale.detail", why.detail.encode("utf-8", "backslashreplace")),
         ("telltale.topic", record.topic.encode()),
         ("telltale.partition", str(record.partition).encode()),
         ("telltale.offset", str(record.offset).encode()),
     ]
-    letter = Outgoing(topic, value, record.key, record.partition, headers=headers)
-    if value is None or letter.size <= DEAD_LETTER_LIMIT:
-        return letter
-    told = f"{len(value)} {hashlib.sha256(value).hexdigest()}".encode()
-    cut = [*headers, ("telltale.truncated", told)]
-    return Outgoing(topic, value[:TRUNCATED_BYTES], record.key, record.partition, headers=cut)
+    cuts: list[tuple[str, bytes | None]] = []
+
+    def letter() -> Outgoing:
+        headers = [*own, *reason, *cuts]
+        return Outgoing(topic, value, key, record.partition, headers=headers)
+
+    whole = letter()
+    if whole.size <= DEAD_LETTER_LIMIT:
+        return whole
+    if value is not None and len(value) > TRUNCATED_BYTES:
+        cuts.append(("telltale.truncated", _whole(value)))
+        value = value[:TRUNCATED_BYTES]
+    if letter().size > DEAD_LETTER_LIMIT and own:
+        text = b"".join(name.encode() + b"\0" + (held or b"") + b"\0" for name, held in own)
+        cuts.append(("telltale.headers_omitted", b"%d %s" % (len(own), _whole(text))))
+        own = []
+    if letter().size > DEAD_LETTER_LIMIT and key is not None:
+        cuts.append(("telltale.key_truncated", _whole(key)))
+        key = key[:TRUNCATED_BYTES]
+    return letter()
+
+
+def _whole(data: bytes) -> bytes:
+    """Length and SHA-256 of bytes that are not kept whole."""
+    return f"{len(data)} {hashlib.sha256(data).hexdigest()}".encode()

@@ -15,7 +15,7 @@ from models.features.layout import Layouts
 from processor.decode import Decoded, Limits
 from processor.model_cache import ModelCache
 from processor.names import Topics
-from processor.records import Incoming, Outgoing, ProfileKey
+from processor.records import Incoming, Outgoing, ProfileKey, TopicPartition
 from processor.rows import NO_ROW
 from processor.settings import Settings
 from processor.state import Active, Forgetting, Learning, Profile, State, Suppression
@@ -122,6 +122,8 @@ class Draft:
     """Verdicts by kind, status and severity."""
     trainings: int = 0
     trained_samples: int = 0
+    trained_at: set[TopicPartition] = field(default_factory=set)
+    """Partitions of which a record has led to a training."""
     recalled: dict[ProfileKey, Learning] = field(default_factory=dict)
     rows: dict[str, list[Floats]] = field(default_factory=dict)
     """Samples by kind, for what is counted of the whole batch."""
@@ -145,15 +147,19 @@ class Draft:
             for _, kind, _ in found:
                 self.step.count("recalled", kind)
 
-    def may_train(self, samples: int) -> bool:
-        """Count one more training; False where the Step has to end before it."""
+    def may_train(self, place: TopicPartition, samples: int) -> bool:
+        """Count one more training; False if its partition has to wait for the next Step.
+
+        One is always allowed each partition, so that none waits for what others train.
+        """
         settings = self.rules.settings
         trained = self.trained_samples + samples
-        if self.trainings and (
+        if place in self.trained_at and (
             self.trainings >= settings.trainings_per_step
             or trained > settings.training_samples_per_step
         ):
             return False
+        self.trained_at.add(place)
         self.trainings += 1
         self.trained_samples = trained
         return True

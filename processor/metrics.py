@@ -69,6 +69,12 @@ class Metrics:
             ("role", "topic", "partition"),
             registry=registry,
         )
+        self.unreadable_partitions = Gauge(
+            "telltale_unreadable_partitions",
+            "Inputs that stand still at an offset which the client cannot read.",
+            ("role",),
+            registry=registry,
+        )
         self.profiles = Gauge(
             "telltale_profiles", "Profiles held.", ("role", "kind", "state"), registry=registry
         )
@@ -162,6 +168,7 @@ class Metrics:
             self.alert_budget.labels(role, kind).set(settings.alert_budget)
             self.cold_start_samples.labels(role, kind).set(settings.cold_start(kind))
         self.batch_seconds.labels(role)
+        self.unreadable_partitions.labels(role).set(0)
         if role == "scorer":
             self.spill_limit_bytes.labels(role).set(settings.spill_bytes)
             self.end_to_end_seconds.begin(role)

@@ -11,9 +11,18 @@ DAY_MS = 24 * 3600 * 1000
 MIB = 2**20
 OUTPUT_LIMIT = 4 * MIB
 DEAD_LETTER_LIMIT = 8 * MIB
+LIFECYCLE_LIMIT = 1_000_000
+INPUT_LIMIT = 16 * MIB
+"""Of a whole unpacked batch: honest producers compress batches of several MB."""
 
 _DELETE = {"cleanup.policy": "delete"}
 _LARGE = {"cleanup.policy": "delete", "max.message.bytes": str(OUTPUT_LIMIT)}
+# The broker measures what it stores: unpacked, so that no few kB can unpack to hundreds of MB here.
+_INPUT = {
+    "cleanup.policy": "delete",
+    "compression.type": "uncompressed",
+    "max.message.bytes": str(INPUT_LIMIT),
+}
 _COMPACT = {
     "cleanup.policy": "compact",
     "segment.ms": str(DAY_MS),
@@ -81,15 +90,26 @@ class Topics:
         own = (self.anomalies, self.accepted, self.candidates, self.commands, self.lifecycle)
         return (*self.kinds(), *own, self.dead_letter)
 
+    def inputs(self) -> tuple[str, ...]:
+        """The topics that a role reads in a group: others than the roles write to them."""
+        return (*self.kinds(), self.commands, self.accepted, self.candidates)
+
+    def limits(self) -> Mapping[str, int]:
+        """Bytes of the largest record that a role writes to a topic."""
+        large = (self.anomalies, self.accepted, self.candidates)
+        compacted = (self.models, self.cold_start, self.profiles, self.pool)
+        return dict.fromkeys((*large, *compacted), OUTPUT_LIMIT) | {
+            self.dead_letter: DEAD_LETTER_LIMIT,
+            self.lifecycle: LIFECYCLE_LIMIT,
+        }
+
     def configs(self) -> Mapping[str, Mapping[str, str]]:
         """Every topic with the configuration that it is created with."""
         compacted = (self.models, self.cold_start, self.profiles, self.pool)
-        large = (self.anomalies, self.accepted, self.candidates)
-        plain = (*self.kinds(), self.commands, self.lifecycle)
         dead = {**_DELETE, "max.message.bytes": str(DEAD_LETTER_LIMIT)}
         return (
-            dict.fromkeys(plain, _DELETE)
-            | dict.fromkeys(large, _LARGE)
+            dict.fromkeys(self.inputs(), _INPUT)
+            | {self.anomalies: _LARGE, self.lifecycle: _DELETE}
             | dict.fromkeys(compacted, _COMPACT)
             | {self.dead_letter: dead}
         )

@@ -74,6 +74,13 @@ def permissions(topics: Topics, application: str) -> Mapping[str, tuple[Permissi
             Permission("Read", "Group", replay),
             Permission("Write", "TransactionalId", replay),
         ),
+        "dead-letter skip": (
+            *_on("Read", topics.inputs()),
+            *_on("Write", (topics.dead_letter,)),
+            Permission("Read", "Group", scorer),
+            Permission("Read", "Group", retrainer),
+            Permission("Write", "TransactionalId", f"{application}-dead-letter-skip"),
+        ),
     }
 
 

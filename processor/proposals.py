@@ -14,6 +14,7 @@ from models.retraining import Candidate, retrain
 from models.training import seed_of
 from processor.draft import Rules
 from processor.gallery import Gallery
+from processor.lifecycle import lifecycle_record
 from processor.names import OUTPUT_LIMIT
 from processor.pools import Pool
 from processor.records import Outgoing, ProfileKey
@@ -251,6 +252,5 @@ def tell(
         figures=None if figures is None else dict(figures),
         at=work.now,
     )
-    value = said.model_dump_json().encode()
     topic = work.rules.topics.lifecycle
-    work.step.outputs.append(Outgoing(topic, value, profile_id.encode(), partition))
+    work.step.outputs.append(lifecycle_record(topic, said, partition))

@@ -10,6 +10,10 @@ Headers = tuple[tuple[str, bytes | None], ...]
 HeaderList = list[tuple[str, bytes | None]]
 """Headers as the producer wants them; they must not change."""
 
+UNREADABLE_HEADERS: Headers = (("telltale.headers", b"unreadable"),)
+"""In place of headers that the client cannot read. Compare by identity: a producer may send these.
+"""
+
 ProfileKey = tuple[int, str, str]
 """Partition, kind, profile_id: where a profile lives."""
 
@@ -78,3 +82,10 @@ class DeadLetter:
 
     reason: str
     detail: str
+
+
+INVALID_HEADERS = DeadLetter(
+    "invalid_headers",
+    "headers: expected names of UTF-8; the client cannot read them, nor keep them",
+)
+"""Why a record with ``UNREADABLE_HEADERS`` cannot be answered."""

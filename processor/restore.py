@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from itertools import compress
 from operator import itemgetter
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from processor import kafka
 from processor.batch import Batch
-from processor.records import Incoming
+from processor.records import UNREADABLE_HEADERS, Headers, Incoming
 from processor.settings import Settings
 
 REQUEST_TIMEOUT = 5.0
@@ -170,16 +170,33 @@ def received(messages: Sequence[Message]) -> tuple[Batch, list[tuple[Message, Ka
 def polled(messages: Sequence[Message]) -> Batch:
     """Polled messages as plain values; of many, without Python's loop."""
     count = len(messages)
-    headers = list(map(Message.headers, messages))
+    headers = headers_of(messages)
     return Batch(
         list(map(Message.topic, messages)),
         np.fromiter(map(Message.partition, messages), np.int64, count),
         np.fromiter(map(Message.offset, messages), np.int64, count),
         list(map(Message.key, messages)),
         list(map(Message.value, messages)),
-        [tuple(each or ()) for each in headers] if any(headers) else [()] * count,
+        headers,
         np.fromiter(map(itemgetter(1), map(Message.timestamp, messages)), np.int64, count),
     )
+
+
+def headers_of(messages: Sequence[Message]) -> list[Headers]:
+    """The headers of each message, ``UNREADABLE_HEADERS`` if the client raises.
+
+    confluent-kafka raises SystemError if a name is not UTF-8. Asked once more, that message gives a
+    tuple with a null pointer (2.12 to 2.16), which ends the process: each is asked once.
+    """
+    found: list[Any] = []
+    left = iter(messages)
+    while len(found) < len(messages):
+        try:
+            # What came before the message that raises stays, and ``left`` goes on behind it.
+            found.extend(map(Message.headers, left))
+        except Exception:
+            found.append(UNREADABLE_HEADERS)
+    return [tuple(each or ()) for each in found] if any(found) else [()] * len(found)
 
 
 def ends(admin: AdminClient, places: Iterable[TopicPartition]) -> dict[tuple[str, int], int]:

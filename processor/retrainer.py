@@ -20,7 +20,14 @@ from processor.draft import Rules
 from processor.names import OUTPUT_LIMIT
 from processor.pools import Pool
 from processor.proposals import Known, Work, tell, train_if_due, train_noted
-from processor.records import DeadLetter, Incoming, Outgoing, ProfileKey
+from processor.records import (
+    INVALID_HEADERS,
+    UNREADABLE_HEADERS,
+    DeadLetter,
+    Incoming,
+    Outgoing,
+    ProfileKey,
+)
 from processor.ring import Ring
 from processor.step import Step
 from schemas import (
@@ -92,6 +99,8 @@ def closed(work: Work) -> Step[Pool]:
 
 def decode(record: Incoming) -> AcceptedSample | Mark | DeadLetter:
     """Check a record of ``accepted-normal``; never raises."""
+    if record.headers is UNREADABLE_HEADERS:
+        return INVALID_HEADERS
     try:
         parsed = parse_object(record.value or b"")
         value: AcceptedSample | Mark = (

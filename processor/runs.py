@@ -18,7 +18,7 @@ from processor.batch import Batch
 from processor.decode import Decoded, profile_id
 from processor.draft import FIRST, Draft, Floats, Pending
 from processor.opened import open_models
-from processor.records import DeadLetter, ProfileKey, Source
+from processor.records import UNREADABLE_HEADERS, DeadLetter, ProfileKey, Source
 from processor.rows import NO_ROW, Table, column, distinct
 from processor.standing import Names, Standing
 from processor.state import ROWS_KIND, Active, Profiles
@@ -65,10 +65,6 @@ class Runs(NamedTuple):
     def profile(self) -> Integers:
         """Which of the profiles each record is of."""
         return np.repeat(np.arange(len(self.rows)), self.counts)
-
-    def before(self, position: int) -> Runs:
-        """Those that stand before a place in the batch."""
-        return self.only(self.positions < position)
 
     def only(self, wanted: NDArray[np.bool_]) -> Runs:
         """Some of the records."""
@@ -201,6 +197,11 @@ def _rows_of(draft: Draft, telemetry: Batch) -> Integers:
             key = _identity(source) if source[0] == topic else None
             seated[source] = NO_ROW if key is None else profiles.seated(source, key)
         found[at] = seated[source]
+    if any(telemetry.headers):
+        # They are dead letters, whatever else they hold.
+        for at, headers in enumerate(telemetry.headers):
+            if headers is UNREADABLE_HEADERS:
+                found[at] = NO_ROW
     if draft.step.profiles:
         # Those that the commands and candidates of the batch have changed.
         changed = list(map(profiles.rows.row, draft.step.profiles))

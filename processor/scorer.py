@@ -6,15 +6,18 @@ models and knowing layouts again: the same state, batch, clock and settings give
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from models.features import KINDS, Mismatch, align
 from processor import announcements, ring
+from processor.announcements import trained_at_most
+from processor.answering import SMALL
 from processor.answers import rejection, unscored
 from processor.batch import Batch
 from processor.commands import execute
@@ -23,12 +26,15 @@ from processor.draft import FIRST, Draft, Floats, Pending, Rules
 from processor.forgetting import finish_silent, forget_silent
 from processor.names import OUTPUT_LIMIT
 from processor.opened import open_models
-from processor.records import DeadLetter, Incoming, Outgoing, ProfileKey
+from processor.records import DeadLetter, Incoming, Outgoing, ProfileKey, TopicPartition
 from processor.ring import Ring
-from processor.runs import Runs, learn_layouts, read_runs
+from processor.runs import Missed, Runs, learn_layouts, read_runs
 from processor.scoring import score
 from processor.state import ROWS_KIND, Active, Learning, Profile, State
 from processor.step import Step
+
+CHUNK_BYTES = 4 * 2**20
+"""Values decoded together, unless one alone is larger."""
 
 
 def compute(
@@ -56,20 +62,26 @@ def compute(
             draft.step.rest = [*controls[position:], *telemetry]
             return draft.step
         draft.step.consume(record)
-    runs, others = read(draft, telemetry)
+    runs, left, missed = read_runs(draft, telemetry)
     draft.answers = [[]] * len(telemetry)
-    for position, value in others:
-        record = telemetry[position]
-        answer = route(draft, record, value)
-        if answer is None:
-            draft.step.rest = telemetry[position:]
-            telemetry = telemetry[:position]
-            runs = runs.before(position)
-            break
-        if isinstance(answer, Pending):
-            draft.waiting[position] = answer
-        else:
-            draft.answers[position] = answer
+    held_up: dict[TopicPartition, int] = {}
+    for positions in chunks(telemetry, sorted(left)):
+        wanted = [at for at in positions if telemetry.place(at) not in held_up]
+        for position, value in read(draft, telemetry, wanted, missed):
+            place = telemetry.place(position)
+            if place in held_up:
+                continue
+            answer = route(draft, telemetry[position], value)
+            if answer is None:
+                held_up[place] = position
+            elif isinstance(answer, Pending):
+                draft.waiting[position] = answer
+            else:
+                draft.answers[position] = answer
+    if held_up:
+        waits = behind(telemetry, held_up)
+        draft.step.rest, telemetry = telemetry.only(waits), telemetry.only(~waits)
+        runs = runs.only(~waits[runs.positions])
     draft.step.consume_all(telemetry)
     count_values(draft, runs)
     normal = score(draft, runs)
@@ -95,26 +107,49 @@ Read = tuple[int, Decoded | DeadLetter]
 """A place in the batch, and what is read there."""
 
 
-def read(draft: Draft, telemetry: Batch) -> tuple[Runs, list[Read]]:
-    """Read the records of a batch: runs of active profiles at once, all others one by one.
+def read(
+    draft: Draft, telemetry: Batch, positions: Sequence[int], missed: Missed
+) -> Sequence[Read]:
+    """Decode some records of a batch, those that ``read_runs`` has left.
 
-    Afterwards every profile that the batch needs is at hand, and every model.
+    Afterwards every profile that they need is at hand, and every model.
     """
     kinds = draft.rules.topics.kinds()
-    runs, left, missed = read_runs(draft, telemetry)
-    left.sort()
-    decoded = decode_all([telemetry[position] for position in left], kinds, draft.rules.limits)
-    others = list(zip(left, decoded, strict=True))
-    learn_layouts(draft, telemetry, missed, others)
+    decoded = decode_all([telemetry[position] for position in positions], kinds, draft.rules.limits)
+    found = list(zip(positions, decoded, strict=True))
+    learn_layouts(draft, telemetry, missed, found)
     profiles = dict.fromkeys(
         (telemetry[position].partition, value.kind, value.profile_id)
-        for position, value in others
+        for position, value in found
         if isinstance(value, Decoded)
     )
     draft.recall(profiles)
-    found = ((key, draft.profile(key)) for key in profiles)
-    open_models(draft, [(key, *held.stood()) for key, held in found if isinstance(held, Active)])
-    return runs, others
+    held = ((key, draft.profile(key)) for key in profiles)
+    open_models(draft, [(key, *each.stood()) for key, each in held if isinstance(each, Active)])
+    return found
+
+
+def chunks(telemetry: Batch, positions: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Positions in runs of about ``CHUNK_BYTES``: what is held up meanwhile is not decoded."""
+    begin, size = 0, 0
+    for at, position in enumerate(positions, start=1):
+        size += len(telemetry.values[position] or b"")
+        if size >= CHUNK_BYTES or at == len(positions):
+            yield positions[begin:at]
+            begin, size = at, 0
+
+
+def behind(telemetry: Batch, held_up: Mapping[TopicPartition, int]) -> NDArray[np.bool_]:
+    """Which records wait for the next Step.
+
+    Args:
+        held_up: position of the first record of each partition that does.
+    """
+    waits = np.zeros(len(telemetry), dtype=np.bool_)
+    for (topic, partition), position in held_up.items():
+        here = np.flatnonzero(telemetry.partitions[position:] == partition) + position
+        waits[[at for at in here.tolist() if telemetry.topics[at] == topic]] = True
+    return waits
 
 
 def control(draft: Draft, record: Incoming) -> bool:
@@ -131,7 +166,7 @@ def control(draft: Draft, record: Incoming) -> bool:
 def route(
     draft: Draft, record: Incoming, value: Decoded | DeadLetter
 ) -> list[Outgoing] | Pending | None:
-    """The answer to a record, or that it waits for its score; None to end the Step before it."""
+    """The answer to a record, or that it waits for its score; None if its partition has to wait."""
     if isinstance(value, DeadLetter):
         return rejection(draft, record, value)
     key = (record.partition, value.kind, value.profile_id)
@@ -187,16 +222,20 @@ def learn(
 ) -> list[Outgoing] | None:
     """Append a record's samples to its profile's ring, and train where they complete it.
 
-    Its answer; None where the Step has to end before it.
+    Its answer; None if its partition has to wait for the next Step, as no more trainings fit here.
     """
     profile = draft.profile(key)
+    if profile is None and len(orjson.dumps(names)) > SMALL:
+        why = DeadLetter("unanswerable", "values: the names do not fit a model's record")
+        return rejection(draft, record, why)
     before = profile if isinstance(profile, Learning) else Learning(Ring(record.offset, names))
     needed = draft.rules.settings.cold_start(value.kind)
     grown, slot = ring.append(before.ring, record.offset, rows, capacity=needed)
     after = replace(before, ring=grown)
     complete = grown.seen >= max(needed, before.retry_at)
     if complete and key not in draft.refused:
-        if not draft.may_train(grown.held):
+        samples = min(grown.held, trained_at_most(needed))
+        if not draft.may_train((record.topic, record.partition), samples):
             return None
         announcements.first_version(draft, record, key, before.ring, grown)
     else:

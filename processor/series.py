@@ -25,6 +25,7 @@ REASONS: Final = (
     "too_large",
     "feature_mismatch",
     "unanswerable",
+    "invalid_headers",
 )
 """Why a record of telemetry becomes a dead letter."""
 

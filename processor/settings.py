@@ -122,6 +122,9 @@ class Settings(BaseSettings):
     )
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything random.")
 
+    compressed_inputs: bool = Field(
+        False, description="Input topics may be compressed on the broker: no warning."
+    )
     max_record_bytes: ByteSize = Field(1_000_000, description="Larger values are dead letters.")
     max_features: int = Field(1000, ge=1, le=32_000, description="Features of a record, at most.")
     max_samples: int = Field(10_000, ge=1, le=100_000, description="Samples of a record, at most.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import TimeoutError as NoAnswer
 
 from confluent_kafka import KafkaError, KafkaException
@@ -12,6 +12,7 @@ from processor.access import has_controller
 from processor.names import Topics
 
 REQUEST_TIMEOUT = 10.0
+CHECKED = ("cleanup.policy", "max.message.bytes", "compression.type")
 UNSEEN = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
@@ -49,8 +50,11 @@ def create(admin: AdminClient, topics: Topics, partitions: int, replication: int
     return [topic.topic for topic in missing]
 
 
-def check(admin: AdminClient, topics: Topics) -> list[str]:
+def check(admin: AdminClient, topics: Topics, *, compressed_inputs: bool = False) -> list[str]:
     """What differs from the design, a sentence each; empty when all is right.
+
+    Args:
+        compressed_inputs: whether input topics may be compressed on the broker.
 
     Raises:
         KafkaException: the broker did not answer.
@@ -70,7 +74,8 @@ def check(admin: AdminClient, topics: Topics) -> list[str]:
         actual = future.result(timeout=REQUEST_TIMEOUT)
         for key, wanted in configs[resource.name].items():
             value = actual[key].value if key in actual else None
-            if value != wanted and key in ("cleanup.policy", "max.message.bytes"):
+            allowed = compressed_inputs and key == "compression.type"
+            if value != wanted and key in CHECKED and not allowed:
                 found.append(f"{resource.name}: {key} is {value}, expected {wanted}")
     return found
 
@@ -94,33 +99,56 @@ def check_counts(admin: AdminClient, names: list[str]) -> str | None:
 def check_sizes(admin: AdminClient, topics: Topics, names: Iterable[str]) -> str | None:
     """Why a role cannot write to these topics, or None: one takes less than it may have to.
 
-    A record that the broker refuses as too large would be sent again for ever. Where the broker
-    does not let us see the limit, nothing is said.
+    A record that the broker refuses as too large would be sent again for ever. If the broker does
+    not let us see the limit, nothing is said.
 
     Raises:
         KafkaException: the broker did not answer.
     """
-    limits = {
-        name: int(config["max.message.bytes"])
-        for name, config in topics.configs().items()
-        if name in set(names) and "max.message.bytes" in config
-    }
+    limits = {name: limit for name, limit in topics.limits().items() if name in set(names)}
+    for name, actual in _described(admin, limits):
+        wanted = limits[name]
+        if int(actual["max.message.bytes"]) < wanted:
+            return (
+                f"{name}: max.message.bytes is {actual['max.message.bytes']}, but records of up to "
+                f"{wanted} bytes go there; raise it: {_alter(name)} max.message.bytes={wanted}"
+            )
+    return None
+
+
+def check_inputs(admin: AdminClient, topics: Topics, names: Iterable[str]) -> list[str]:
+    """What of a role's inputs lets a few kB unpack to hundreds of MB, a sentence each.
+
+    Raises:
+        KafkaException: the broker did not answer.
+    """
+    found = []
+    for name, actual in _described(admin, names):
+        wanted = topics.configs()[name]["compression.type"]
+        if actual["compression.type"] != wanted:
+            found.append(
+                f"{name}: compression.type is {actual['compression.type']}, so a small batch may "
+                f"unpack to any size in whoever reads it; {_alter(name)} compression.type={wanted}"
+            )
+    return found
+
+
+def _alter(name: str) -> str:
+    return f"kafka-configs.sh --alter --entity-type topics --entity-name {name} --add-config"
+
+
+def _described(admin: AdminClient, names: Iterable[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """The configuration of topics, of those that the broker lets us see."""
     # The demo's broker never answers what is asked of its topics' configuration.
-    asked = limits if has_controller(admin) else ()
+    asked = list(names) if has_controller(admin) else []
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in asked]
     for resource, future in admin.describe_configs(resources).items() if resources else ():
         try:
-            actual = int(future.result(timeout=REQUEST_TIMEOUT)["max.message.bytes"].value)
+            entries = future.result(timeout=REQUEST_TIMEOUT)
         except NoAnswer:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
         except KafkaException as error:
             if error.args[0].code() in UNSEEN:
                 continue
             raise
-        if actual < (wanted := limits[resource.name]):
-            return (
-                f"{resource.name}: max.message.bytes is {actual}, but records of up to {wanted} "
-                f"bytes go there; raise it: kafka-configs.sh --alter --entity-type topics "
-                f"--entity-name {resource.name} --add-config max.message.bytes={wanted}"
-            )
-    return None
+        yield resource.name, {key: str(entry.value) for key, entry in entries.items()}

@@ -20,6 +20,7 @@ from models.artifacts import ArtifactUnavailable
 from processor import access, kafka
 from processor.access import Admin
 from processor.assignment import Assignment
+from processor.batch import Batch
 from processor.http import BROKER_SECONDS, Health
 from processor.metrics import Metrics
 from processor.names import Topics
@@ -31,8 +32,9 @@ from processor.restore import passes, received
 from processor.role import Role
 from processor.settings import Settings
 from processor.step import Step
-from processor.topics import check_counts, check_sizes
+from processor.topics import check_counts, check_inputs, check_sizes
 from processor.transaction import Aborted, Fatal, Lost, Transactions
+from processor.unreadable import Unreadable
 from processor.watch import Watch
 
 POLL_SECONDS = 0.02
@@ -42,6 +44,9 @@ FILLED_FROM = 0.2
 WAIT_SECONDS = 1.0
 ABORTS_IN_A_ROW = 5
 JOIN_MARGIN_SECONDS = 30.0
+LOOK_SECONDS = 2.0
+"""Between two looks for an offset that was committed behind what cannot be read."""
+
 SETTLE_SECONDS = 5.0
 """Between two looks for control records that the committed offsets have yet to pass."""
 
@@ -90,6 +95,8 @@ class Worker:
         )
         self._assignment = Assignment(self._consumer, role, settings, log)
         self._watch = Watch(self._consumer, settings, role, self._assignment, self.health, metrics)
+        self._unreadable = Unreadable(log)
+        self._looked = monotonic()
         self._rest: Sequence[Incoming] = ()
         self._ready: Ready | None = None
         self._aborts = 0
@@ -145,6 +152,7 @@ class Worker:
                 lacking = access.refused(self._admin.client, self._needed)
                 wrong = check_counts(self._admin.client, names)
                 wrong = wrong or check_sizes(self._admin.client, topics, written)
+                loose = check_inputs(self._admin.client, topics, self._role.inputs)
             except KafkaException as error:
                 if not passes(error.args[0]):
                     raise
@@ -154,17 +162,20 @@ class Worker:
                 raise Fatal(access.sentence(lacking))
             if wrong is not None:
                 raise Fatal(wrong)
+            for sentence in () if self._settings.compressed_inputs else loose:
+                self._log.warning("compressed_input", reason=sentence)
             if self._has_producer():
                 break
         self._assignment.subscribe()
 
     def _turn(self) -> None:
-        """Poll, and answer what was polled; what a Step left over comes before the next poll."""
+        """Poll, and answer what the last Step left over and what was polled."""
         self._turned()
         if not self._has_producer():
             return
-        at_once = self._assignment.restoring or self._ready is not None
-        records = self._rest or self._poll(0.0 if at_once else POLL_SECONDS)
+        epoch, busy = self._assignment.epoch, self._ready is not None or bool(self._rest)
+        polled = self._poll(0.0 if self._assignment.restoring or busy else POLL_SECONDS)
+        records = Batch.joined(self._rest if self._assignment.epoch == epoch else (), polled)
         self._rest = ()
         self._assignment.check()
         if self._ready is not None and self._ready.epoch != self._assignment.epoch:
@@ -176,10 +187,13 @@ class Worker:
             return
         if self._assignment.advance():
             self._answer(records)
+            self._assignment.hold(Batch.of(self._rest).places())
             self._assignment.urgent_read()
             self._assignment.tend()
             self._settle()
-        self._say(self._assignment.waiting or self._unavailable)
+        self._pass_skipped()
+        unreadable = self._unreadable.reason(monotonic())
+        self._say(self._assignment.waiting or self._unavailable or unreadable)
         self._watch.look(self._unanswered())
         self._check_place()
 
@@ -238,7 +252,27 @@ class Worker:
 
     def _unanswered(self) -> set[Place]:
         ready = self._ready.step.offsets.keys() if self._ready is not None else ()
-        return {*ready, *((record.topic, record.partition) for record in self._rest)}
+        return {*ready, *Batch.of(self._rest).places()}
+
+    def _pass_skipped(self) -> None:
+        """Go on behind what cannot be read, once ``dead-letter skip`` has committed that offset."""
+        now = monotonic()
+        self._unreadable.keep(self._assignment.positions)
+        stops = self._unreadable.lasting(now)
+        gauge = self._metrics.unreadable_partitions.labels(self._role.name)
+        gauge.set(len(stops))
+        if not stops or now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
+        try:
+            passed = self._assignment.follow_committed(stops)
+        except KafkaException as error:
+            if not passes(error.args[0]):
+                raise
+            return
+        for (topic, partition), offset in passed.items():
+            self._log.warning("skipped", topic=topic, partition=partition, begins_at=offset)
+        self._unreadable.passed(passed)
 
     def _check_place(self) -> None:
         """End where the group gives no place for long, though the broker answers.
@@ -260,6 +294,7 @@ class Worker:
         found, told = received(self._messages(timeout))
         firsts = found.firsts()
         self._assignment.read(firsts)
+        self._unreadable.passed(firsts)
         for message, error in told:
             self._note(message, error)
         # What is computed and not committed is not to be answered again where it is read again.
@@ -277,12 +312,18 @@ class Worker:
     def _note(self, message: Message, error: KafkaError) -> None:
         """Take note of what came instead of a record."""
         if error.code() == KafkaError._PARTITION_EOF:
-            self._assignment.ended((message.topic(), message.partition()), message.offset())
+            place = (message.topic(), message.partition())
+            self._assignment.ended(place, message.offset())
+            self._unreadable.passed([place])
         elif access.denied(error):
             raise KafkaException(error)
         elif not passes(error) or error.code() == KafkaError._AUTO_OFFSET_RESET:
             raise Fatal(f"{message.topic()} [{message.partition()}]: {error.str()}")
         else:
+            offset = message.offset()
+            if offset is not None and offset >= 0:
+                place = (message.topic(), message.partition())
+                self._unreadable.note(place, offset, error.str(), monotonic())
             self._complaint = f"; the last error was: {error.str()}"
             self._log.debug("consumer", error=error.str())
 

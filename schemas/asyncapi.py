@@ -47,7 +47,15 @@ _DEAD_LETTER_HEADERS: Final = {
         "telltale.offset": {"type": "string", "description": "Its offset, in decimal."},
         "telltale.truncated": {
             "type": "string",
-            "description": "Full length and SHA-256, where the value had to be cut.",
+            "description": "Full length and SHA-256, if the value had to be cut.",
+        },
+        "telltale.headers_omitted": {
+            "type": "string",
+            "description": "Number, length and SHA-256 of headers that had to be left out.",
+        },
+        "telltale.key_truncated": {
+            "type": "string",
+            "description": "Full length and SHA-256, if the key had to be cut.",
         },
     },
 }

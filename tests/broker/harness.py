@@ -159,6 +159,17 @@ class Telltale:
         consumer.close()
         return found
 
+    def wait_for_messages(self, count: int, topic: str, seconds: float = 120) -> list[Message]:
+        """The records of a topic once there are ``count`` of them."""
+        found: list[Message] = []
+
+        def enough() -> bool:
+            found[:] = self.read(topic)
+            return len(found) >= count
+
+        self.wait_until(enough, f"{count} records in {topic}", seconds)
+        return found
+
     def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
         """Return once a condition holds."""
         deadline = time.monotonic() + seconds

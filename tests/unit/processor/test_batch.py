@@ -56,3 +56,12 @@ def test_first_and_last_offset_of_each_partition(wanted):
         firsts.setdefault((record.topic, record.partition), record.offset)
     assert batch.firsts() == firsts
     assert batch.lasts() == {(record.topic, record.partition): record.offset for record in wanted}
+
+
+@given(batches, batches)
+def test_two_are_joined_in_their_order(first, second):
+    joined = Batch.joined(Batch.of(first), second)
+
+    assert list(joined) == [*first, *second]
+    assert joined.places() == {(record.topic, record.partition) for record in joined}
+    assert [joined.place(at) for at in range(len(joined))] == [r[:2] for r in joined]

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.features import KINDS
+from processor.dead_letters import letter
 from processor.decode import TRUNCATED_BYTES, Decoded, Limits, dead_letter, decode, decode_all
 from processor.names import DEAD_LETTER_LIMIT
-from processor.records import DeadLetter, Incoming
+from processor.records import UNREADABLE_HEADERS, DeadLetter, Incoming
 from tests.unit.processor.build import NOW, record, vector
 
 LIMITS = Limits(record_bytes=10_000, features=50, samples=100)
@@ -311,6 +312,53 @@ class TestDeadLetter:
         assert dict(out.headers or ())["telltale.truncated"].decode() == f"{len(value)} {digest}"
         assert dict(out.headers or ())["own"] == b"1"
         assert out.size < DEAD_LETTER_LIMIT
+
+    def test_headers_that_do_not_fit_are_left_out_and_it_says_so(self):
+        held = (("own", bytes(DEAD_LETTER_LIMIT)), ("more", None))
+        out = self.letter(record(b"value", key="p", headers=held))
+        told = dict(out.headers or ())
+        assert (out.key, out.value) == (b"p", b"value")
+        assert "own" not in told
+        assert "telltale.truncated" not in told
+        text = b"own\0" + bytes(DEAD_LETTER_LIMIT) + b"\0more\0\0"
+        digest = hashlib.sha256(text).hexdigest()
+        assert told["telltale.headers_omitted"].decode() == f"2 {len(text)} {digest}"
+
+    def test_a_key_that_does_not_fit_is_cut_and_it_says_so(self):
+        key = bytes(range(256)) * (DEAD_LETTER_LIMIT // 256)
+        out = self.letter(record(b"value", key=key))
+        told = dict(out.headers or ())
+        assert (out.key, out.value) == (key[:TRUNCATED_BYTES], b"value")
+        digest = hashlib.sha256(key).hexdigest()
+        assert told["telltale.key_truncated"].decode() == f"{len(key)} {digest}"
+
+    @given(st.tuples(*[st.sampled_from([0, 100, 2**16, 2**20, 9 * 2**20])] * 3))
+    def test_whatever_is_large_it_fits_and_is_not_sent_back_unless_whole(self, sizes):
+        key, value, header = map(bytes, sizes)
+        original = record(value, key=key, headers=(("own", header),))
+        out = self.letter(original)
+        back = letter(original._replace(key=out.key, value=out.value, headers=tuple(out.headers)))
+        assert out.size <= DEAD_LETTER_LIMIT
+        assert back.truncated == (
+            (out.key, out.value) != (key, value) or "own" not in dict(out.headers or ())
+        )
+
+    def test_headers_that_the_client_cannot_read_are_a_dead_letter_of_their_own(self):
+        poison = record({"values": [1.0]}, headers=UNREADABLE_HEADERS)
+        said = decode(poison, "features", LIMITS)
+        assert isinstance(said, DeadLetter)
+        assert said.reason == "invalid_headers"
+        out = dead_letter(poison, said, "dead-letter")
+        assert (out.key, out.value) == (poison.key, poison.value)
+        assert dict(out.headers or ())["telltale.headers"] == b"unreadable"
+
+    def test_a_header_that_looks_like_unreadable_ones_is_none(self):
+        said = decode(
+            record({"values": [1.0]}, headers=(("telltale.headers", b"unreadable"),)),
+            "features",
+            LIMITS,
+        )
+        assert isinstance(said, Decoded)
 
 
 NUMBERS = st.one_of(

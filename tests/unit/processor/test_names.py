@@ -51,13 +51,33 @@ def test_compacted_topics_are_cleaned_within_a_day():
             assert config[key] == DAY_MS
 
 
-def test_outputs_may_be_4_mib_and_dead_letters_8():
+def test_verdicts_and_models_may_be_4_mib_and_dead_letters_8():
     configs = Topics().configs()
-    for name in ("anomalies", "accepted-normal", "candidates", "models"):
+    for name in ("anomalies", "models"):
         assert configs[name]["max.message.bytes"] == str(4 * MIB)
     assert configs["dead-letter"]["max.message.bytes"] == str(8 * MIB)
-    for name in Topics().kinds():
-        assert "max.message.bytes" not in configs[name]
+
+
+def test_the_broker_measures_batches_of_inputs_unpacked():
+    configs = Topics().configs()
+    assert set(Topics().inputs()) == {
+        *Topics().kinds(),
+        "commands",
+        "accepted-normal",
+        "candidates",
+    }
+    for name in Topics().inputs():
+        assert configs[name]["compression.type"] == "uncompressed"
+        assert configs[name]["max.message.bytes"] == str(16 * MIB)
+
+
+def test_whatever_a_role_writes_has_a_limit_that_its_topic_takes():
+    limits, configs = Topics("eu.").limits(), Topics("eu.").configs()
+    broker_default = str(1024 * 1024)
+    for name, limit in limits.items():
+        assert limit <= int(configs[name].get("max.message.bytes", broker_default))
+    telemetry_and_commands = {*Topics("eu.").kinds(), "eu.commands"}
+    assert limits.keys() == configs.keys() - telemetry_and_commands
 
 
 def test_roles_read_and_restore_from_topics_that_are_created(make_role):

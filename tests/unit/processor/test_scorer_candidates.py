@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from processor.records import Incoming
+from processor.records import UNREADABLE_HEADERS, Incoming
 from tests.unit.processor.build import (
     GROSS,
     TOPICS,
@@ -22,6 +22,11 @@ from tests.unit.processor.build import (
 )
 
 KEY = (0, "features", "p")
+
+
+def of_profile(scorer: Scorer, profile: str) -> Incoming:
+    """A candidate for another profile than p."""
+    return proposed(scorer, profile_id=profile)._replace(key=profile.encode())
 
 
 @pytest.fixture
@@ -98,16 +103,16 @@ class TestRefusal:
         assert "not there" in self.refused(scorer, proposed(scorer, sha256="0" * 64))
 
     def test_for_a_profile_without_a_model(self, scorer):
-        assert "no model" in self.refused(scorer, proposed(scorer, profile_id="nobody"))
+        assert "no model" in self.refused(scorer, of_profile(scorer, "nobody"))
 
     def test_for_a_profile_that_still_learns(self, scorer):
-        candidate = proposed(scorer, profile_id="young")
+        candidate = of_profile(scorer, "young")
         scorer.feed(stream(normal(2), key="young", first=40))
         assert "no model" in self.refused(scorer, candidate)
 
     def test_on_another_partition_than_the_profiles(self, scorer):
         candidate = proposed(scorer)
-        moved = record(candidate.value, topic=TOPICS.candidates, partition=1)
+        moved = candidate._replace(partition=1)
         assert "no model" in self.refused(scorer, moved)
 
     @pytest.mark.parametrize("value", [None, b"", b"\xff", b"[]", b"{}", b"[" * 5000])
@@ -117,6 +122,31 @@ class TestRefusal:
         assert (letter.topic, letter.value) == (TOPICS.dead_letter, value)
         assert reasons(step) == ["invalid_candidate"]
         assert step.offsets == {(TOPICS.candidates, 0): 1}
+
+    def test_one_under_another_key_or_an_impossible_id_is_a_dead_letter(self, scorer):
+        for profile, key in (("p", "q"), ("p", None), ("a\x00b", "a\x00b"), ("x" * 257, "x" * 257)):
+            candidate = proposed(scorer, profile_id=profile)
+            raw = None if key is None else key.encode()
+            step = scorer.step([candidate._replace(key=raw)])
+            assert reasons(step) == ["invalid_candidate"]
+            assert len(step.outputs) == 1
+
+    def test_one_whose_headers_cannot_be_read_is_a_dead_letter(self, scorer):
+        step = scorer.step([proposed(scorer)._replace(headers=UNREADABLE_HEADERS)])
+        assert reasons(step) == ["invalid_headers"]
+
+    def test_figures_that_do_not_fit_lifecycle_are_left_out_there(self, scorer):
+        figures = {"note": "x" * 3_000_000}
+        written = scorer.feed([proposed(scorer, figures=figures)])
+        (event,) = events(written)
+        assert announced(written)[0].figures == figures
+        assert event.event == "adopted"
+        assert event.figures == {"omitted_bytes": pytest.approx(3_000_000, rel=0.01)}
+        assert all(out.size <= TOPICS.limits()[out.topic] for out in written)
+
+    def test_one_whose_announcement_does_not_fit_its_topic_is_refused(self, scorer):
+        candidate = proposed(scorer, provenance={"note": "x" * 5_000_000})
+        assert "exceeds" in self.refused(scorer, candidate)
 
     def test_one_of_an_unknown_kind_is_a_dead_letter(self, scorer):
         step = scorer.step([proposed(scorer, kind="weather")])

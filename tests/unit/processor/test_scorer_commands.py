@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.artifacts import ArtifactUnavailable
 from processor import forgetting, slots
-from processor.records import Outgoing
+from processor.records import UNREADABLE_HEADERS, Outgoing
 from processor.state import Learning
 from schemas import LifecycleEvent, Mark
 from tests.unit.processor.build import (
@@ -333,3 +333,37 @@ def test_whatever_is_asked_each_command_has_at_most_one_receipt_and_versions_onl
         assert len(events(written)) <= 1
         said += [(record.generation, record.version) for record in announced(written)]
     assert said == sorted(set(said))
+
+
+class TestWhatACommandHolds:
+    @pytest.mark.parametrize(
+        ("changed", "field"),
+        [
+            ({"profile_id": "a\u0007b"}, "profile_id"),
+            ({"profile_id": ""}, "profile_id"),
+            ({"command_id": "x" * 257}, "command_id"),
+            ({"command_id": "line\nfeed"}, "command_id"),
+            ({"profile_id": "another"}, "profile_id: expected the record's key"),
+        ],
+    )
+    def test_ids_obey_the_rule_of_keys_and_the_profile_is_the_key(self, scorer, changed, field):
+        said = {"command_id": "c", "command": "forget", "profile_id": "p", "issued_at": NOW}
+        step = scorer.step([record(said | changed, topic=TOPICS.commands)])
+        event = receipt(step.outputs)
+        assert event.event == "command_rejected"
+        assert field in event.detail
+        assert step.profiles == {}
+
+    def test_headers_that_cannot_be_read_reject_it(self, scorer):
+        poison = command("forget")._replace(headers=UNREADABLE_HEADERS)
+        step = scorer.step([poison])
+        assert receipt(step.outputs).event == "command_rejected"
+        assert step.profiles == {}
+
+    @pytest.mark.parametrize("key", [b"k" * 1_000_000, b"\xff" * 1_000_000, b"", None])
+    def test_a_rejection_fits_its_topic_whatever_the_key_is(self, scorer, key):
+        step = scorer.step([record(b"no command", topic=TOPICS.commands, key=key)])
+        (out,) = step.outputs
+        assert receipt([out]).event == "command_rejected"
+        assert len(out.key or b"") <= 256
+        assert out.size <= TOPICS.limits()[TOPICS.lifecycle]

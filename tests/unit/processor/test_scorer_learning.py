@@ -7,6 +7,7 @@ import pytest
 
 from models.artifacts import profile_directory
 from processor import slots
+from processor.decode import decode_all
 from processor.state import Active, Learning
 from tests.unit.processor.build import (
     NOW,
@@ -284,6 +285,52 @@ class TestTheCapOfTrainings:
         assert [whole.current((0, "features", f"p{i}")) for i in range(5)] == [
             cut.current((0, "features", f"p{i}")) for i in range(5)
         ]
+
+    def test_a_partition_that_waits_holds_up_no_other(self):
+        waiting = [record(vector(1.0), key=f"p{i // 3}", offset=i) for i in range(9)]
+        good = [record(vector(1.0), key="q", partition=1, offset=i) for i in range(3)]
+        scorer = Scorer(cold_start_samples=3, trainings_per_step=1)
+        step = scorer.step([*waiting, *good])
+        assert [version.profile_id for version in announced(step)] == ["p0", "q"]
+        assert list(step.rest) == waiting[5:]
+        topic = TOPICS.telemetry("features")
+        assert step.offsets == {(topic, 0): 5, (topic, 1): 3}
+
+    def test_records_of_active_profiles_wait_behind_it_in_their_order(self):
+        scorer = Scorer(cold_start_samples=3, trainings_per_step=1)
+        scorer.feed([record(vector(1.0 + i), key="old", offset=i) for i in range(3)])
+        batch = [record(vector(1.0), key=f"p{i // 3}", offset=3 + i) for i in range(6)]
+        batch.insert(2, record(vector(2.0), key="old", offset=100))
+        batch.append(record(vector(2.0), key="old", offset=101))
+        step = scorer.step(batch)
+        assert [v.profile_id for v in verdicts(step)].count("old") == 1
+        assert [r.offset for r in step.rest] == [8, 101]
+
+    def test_what_waits_is_not_decoded_again_and_again(self, monkeypatch):
+        long = {"timestamps": list(range(9000)), "values": [1.0 + n % 7 for n in range(9000)]}
+        batch = [record(long, kind="series", key=f"p{i}", offset=i) for i in range(150)]
+        scorer = Scorer(cold_start_samples=200, detector=None)
+        decoded = 0
+
+        def counting(records, kinds, limits):
+            nonlocal decoded
+            decoded += len(records)
+            return decode_all(records, kinds, limits)
+
+        monkeypatch.setattr("processor.scorer.decode_all", counting)
+        assert len(announced(scorer.feed(batch))) == 150
+        assert decoded <= 10 * 150
+
+    def test_a_record_of_thousands_of_samples_trains_on_the_latest(self):
+        long = {"timestamps": list(range(9000)), "values": [float(n) for n in range(9000)]}
+        scorer = Scorer(cold_start_samples=200)
+        written = scorer.feed([record(long, kind="series")])
+        (version,), (event,) = announced(written), events(written)
+        assert (version.trained_on, version.learned) == (1000, 1000)
+        assert version.provenance["left_out"] == 8000
+        assert "the latest 1000 samples" in event.detail
+        model = scorer.memory.open([version])[version.sha256]
+        assert model.samples.min() == 8000
 
     def test_nothing_of_the_record_it_ends_before_is_counted(self):
         wide = [record(vector(1.0, 2.0, 3.0), key=f"p{i}", offset=i) for i in range(2)] + [
