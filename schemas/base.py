@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -30,7 +31,7 @@ EpochMs = Annotated[int, Strict(), Field(ge=0, le=MAX_EPOCH_MS)]
 """Milliseconds since 1970-01-01T00:00:00Z, up to the year 9999."""
 
 _RFC3339 = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt]([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)(?:\.(\d+))?"
+    r"(\d{4}-\d\d-\d\d)[Tt]([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)(?:\.(\d++))?"
     r"(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))",
     re.ASCII,
 )
@@ -108,6 +109,10 @@ class Record(BaseModel):
 
 
 class _Short(reprlib.Repr):
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        # All names would be sorted, of which three are shown.
+        return super().repr_dict(dict(islice(x.items(), self.maxdict + 1)), level)
+
     def repr_int(self, x: int, level: int) -> str:
         # Python refuses to print an integer of more than 4300 digits.
         bits = x.bit_length()
