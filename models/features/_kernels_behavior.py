@@ -243,7 +243,7 @@ def _ascending(values):
             # No branch on which of two is less: of values in no order it is foretold wrongly.
             while left < middle and right < last:
                 one, two = found[left], found[right]
-                less = np.int64(two < one)
+                less = int(two < one)
                 merged[at] = two if less else one
                 left += 1 - less
                 right += less
