@@ -24,7 +24,8 @@ COPY deploy/docker/healthcheck.py /opt/telltale/healthcheck.py
 # The kernels' cache stays writable: numba compiles anew on a processor unlike the build's.
 RUN groupadd --gid 10001 telltale \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/telltale telltale \
-    && install -d -o telltale -g telltale /var/lib/telltale/models /var/cache/telltale/numba
+    && install -d -o telltale -g telltale -m 0700 /var/lib/telltale/models \
+    && install -d -o telltale -g telltale /var/cache/telltale/numba
 # Inside a container the loopback interface is out of Prometheus's and the kubelet's reach. What
 # leaves the container is for whoever runs it to say, by publishing a port or not.
 ENV PATH=/opt/telltale/bin:$PATH \

@@ -55,10 +55,13 @@ chaos: $(STAMP) ## rounds of faults on a real Kafka: ROUNDS=10 SEED=1 BROKERS=1
 	$(BIN)/python -m tests.chaos.run --rounds $(or $(ROUNDS),10) --seed $(or $(SEED),1) \
 	  --brokers $(or $(BROKERS),1)
 
-audit: $(STAMP) ## known vulnerabilities of what requirements.lock pins (asks PyPI about each)
+audit: $(STAMP) ## known vulnerabilities of what is pinned, and of the lowest versions let in (asks PyPI)
 	@# Strict: what could not be asked about fails the audit, it does not pass it.
 	$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
 	  -r requirements.lock
+	@mkdir -p build
+	$(BIN)/python deploy/lowest.py > build/lowest.txt
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r build/lowest.txt
 
 sbom: $(STAMP) ## what requirements.lock pins as CycloneDX: build/sbom.json
 	@mkdir -p build

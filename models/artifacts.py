@@ -28,6 +28,9 @@ FORMAT = 2
 READ = (1, FORMAT)
 """Formats that are read: of 1, a detector's neighbours are renewed as it is unpickled."""
 
+PRIVATE = 0o700
+"""Mode of the directories of artefacts, which hold training samples of people."""
+
 GATE = "gate"
 """Where an artefact's provenance keeps what the gate measured on the candidate."""
 
@@ -126,8 +129,29 @@ def digest_of(name: str) -> str:
     return match[1] if match else ""
 
 
+def make_private(directory: Path) -> None:
+    """Have a directory and those above it; what is made is its owner's alone, whatever the umask.
+
+    One that is there stays as it is: a volume's root may be root's, with a group that may write.
+
+    Raises:
+        OSError: it cannot be made, or is no directory.
+    """
+    try:
+        directory.mkdir(mode=PRIVATE)
+    except FileNotFoundError:
+        make_private(directory.parent)
+        # Another process may have made it meanwhile.
+        directory.mkdir(mode=PRIVATE, exist_ok=True)
+    except FileExistsError:
+        if not directory.is_dir():
+            raise
+
+
 def write(directory: Path, artifact: Artifact) -> None:
     """Write an artefact under its final name: temporary file, fsync, rename.
+
+    File and directories are readable for their owner alone.
 
     Raises:
         OSError: the disk is full or not writable; nothing remains under the final name.
@@ -135,7 +159,7 @@ def write(directory: Path, artifact: Artifact) -> None:
     target = directory / artifact.path
     if target.exists():
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_private(target.parent)
     descriptor, temporary = tempfile.mkstemp(dir=target.parent, suffix=".tmp")
     try:
         with os.fdopen(descriptor, "wb") as file:

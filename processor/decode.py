@@ -85,10 +85,21 @@ def decode_all(
         if identity is None:
             identity = identities[record.key] = profile_id(record.key)
         vector = None
-        readable = record.headers is not UNREADABLE_HEADERS
-        if readable and type(identity) is str and len(record.value or b"") <= limits.record_bytes:
+        if (
+            record.headers is not UNREADABLE_HEADERS
+            and type(identity) is str
+            and record.value is not None
+            and len(record.value) <= limits.record_bytes
+        ):
             if kind == "features":
-                vector = _vector(record, identity, limits)
+                parsed = _parsed(record.value)
+                if isinstance(parsed, DeadLetter):
+                    found.append(parsed)
+                    continue
+                vector = _vector(record, identity, parsed, limits)
+                if vector is None:
+                    found.append(_checked(record, kind, identity, parsed, limits))
+                    continue
             elif kind == "behavior":
                 windows.append((position, record, identity))
                 found.append(None)
@@ -137,12 +148,17 @@ Vector = tuple[str, int, Any, list[float | None]]
 A plain tuple, as one is made for every record."""
 
 
-def _vector(record: Incoming, identity: str, limits: Limits) -> Vector | None:
-    """A record that is plainly a valid vector; None where ``decode`` has to look closer."""
+def _parsed(value: bytes) -> dict[str, Any] | DeadLetter:
     try:
-        parsed = parse_object(record.value or b"")
-    except InvalidJson:
-        return None
+        return parse_object(value)
+    except InvalidJson as error:
+        return DeadLetter("invalid_json", f"value: {error}")
+
+
+def _vector(
+    record: Incoming, identity: str, parsed: dict[str, Any], limits: Limits
+) -> Vector | None:
+    """A record that is plainly a valid vector; None where ``_checked`` has to look closer."""
     values = parsed.get("values")
     numbers = plain(values)
     if numbers is None or len(numbers) > limits.features:
@@ -173,14 +189,21 @@ def decode(record: Incoming, kind: str, limits: Limits) -> Decoded | DeadLetter:
     if len(value) > limits.record_bytes:
         detail = f"value: {len(value)} bytes, expected at most {limits.record_bytes}"
         return DeadLetter("too_large", detail)
+    parsed = _parsed(value)
+    if isinstance(parsed, DeadLetter):
+        return parsed
+    return _checked(record, kind, identity, parsed, limits)
+
+
+def _checked(
+    record: Incoming, kind: str, identity: str, parsed: dict[str, Any], limits: Limits
+) -> Decoded | DeadLetter:
+    """What a record comes to whose value is the object ``parsed``."""
     try:
-        parsed = parse_object(value)
         excess = _excess(parsed, KINDS[kind], limits)
         if excess is not None:
             return excess
         telemetry = KINDS[kind].telemetry.model_validate(parsed)
-    except InvalidJson as error:
-        return DeadLetter("invalid_json", f"value: {error}")
     except ValidationError as error:
         return DeadLetter("invalid_record", explain(error))
     if telemetry.profile_id is not None and telemetry.profile_id != identity:

@@ -249,7 +249,7 @@ class Remote:
 
     def _remember(self, cached: Path, payload: bytes) -> None:
         with suppress(OSError):
-            self._cache.mkdir(parents=True, exist_ok=True)
+            artifacts.make_private(self._cache)
             descriptor, temporary = tempfile.mkstemp(dir=self._cache)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(payload)

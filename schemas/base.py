@@ -6,6 +6,7 @@ import re
 import reprlib
 import unicodedata
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -34,7 +35,7 @@ MAX_ID_BYTES: Final = 256
 """The longest key of a record, and so the longest id."""
 
 _RFC3339 = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt]([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)(?:\.(\d+))?"
+    r"(\d{4}-\d\d-\d\d)[Tt]([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)(?:\.(\d++))?"
     r"(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))",
     re.ASCII,
 )
@@ -136,6 +137,10 @@ class Record(BaseModel):
 
 
 class _Short(reprlib.Repr):
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        # All names would be sorted, of which three are shown.
+        return super().repr_dict(dict(islice(x.items(), self.maxdict + 1)), level)
+
     def repr_int(self, x: int, level: int) -> str:
         # Python refuses to print an integer of more than 4300 digits.
         bits = x.bit_length()

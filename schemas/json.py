@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from itertools import accumulate
 from typing import Any, Final
 
 import orjson
@@ -11,9 +9,11 @@ import orjson
 MAX_DEPTH: Final = 64
 """Deepest nesting of arrays and objects; the object at the top counts as 1."""
 
-_NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"\\'))
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"')
-_LEVELS = [(sign in b"[{") - (sign in b"]}") for sign in range(256)]
+_QUOTE: Final = ord('"')
+_STRUCTURE: Final = b'[]{}"'
+_NOT_STRUCTURE: Final = bytes(set(range(256)) - set(_STRUCTURE))
+# As signed bytes 1 opens a level and -1 closes one; a quote stays what it is.
+_STEPS: Final = bytes(1 if sign in b"[{" else 255 if sign in b"]}" else sign for sign in range(256))
 
 
 class InvalidJson(ValueError):
@@ -41,19 +41,23 @@ def parse_object(raw: bytes) -> dict[str, Any]:
 
 
 def _too_deep(raw: bytes) -> bool:
-    # The text counts, not what became of it: of a name that comes twice the first value is gone,
-    # however deep it was. Where no string holds a bracket, a quote or an escape, all strings are
-    # pairs of quotes now; else they are taken out one by one.
-    brackets = raw.translate(None, _NOT_STRUCTURE).replace(b'""', b"")
-    if b'"' in brackets or b"\\" in brackets:
-        brackets = _STRING.sub(b"", raw).translate(None, _NOT_STRUCTURE)
-    # Each round takes away the one or two innermost levels: most records are settled by it.
-    left = brackets
-    for _ in range(MAX_DEPTH // 2):
-        left = left.replace(b"[]", b"").replace(b"{}", b"")
-        if not left:
-            return False
-    return max(accumulate(map(_LEVELS.__getitem__, brackets))) > MAX_DEPTH
+    """Whether valid JSON is nested too deep, in a time that grows with its bytes alone.
+
+    The text counts, not what became of it: of a name that comes twice the first value is gone,
+    however deep it was.
+    """
+    # Here, not above: most commands read no record.
+    import numpy as np
+
+    text = raw
+    if b"\\" in raw:
+        # A backslash stands in a string and begins an escape, or is the second of a pair.
+        text = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    steps = np.frombuffer(text.translate(_STEPS, _NOT_STRUCTURE), dtype=np.int8)
+    quotes = steps == _QUOTE
+    # Behind an odd number of quotes begins a string, whose brackets do not count.
+    outside = ~(np.bitwise_xor.accumulate(quotes) | quotes)
+    return int(np.add.accumulate(steps[outside], dtype=np.int32).max()) > MAX_DEPTH
 
 
 _JSON_NAMES: Final = {

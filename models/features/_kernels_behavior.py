@@ -93,6 +93,9 @@ the order of the sorts that they hold."""
 LENGTHS_OF, OBSERVED = 5, 6
 """Behind the tables of sorts the lengths of paths, behind the counts the time of observation."""
 
+RUN = 8
+"""Values that are sorted by insertion before runs of so many are merged."""
+
 SHORTEST = 15
 """Bytes of an object that fills a row, and of the comma behind it, at least."""
 
@@ -211,13 +214,59 @@ def _keys(keys, common, longest, out):
 
 
 @njit(nogil=True, cache=True)
+def _ascending(values):
+    """Values without NaN in ascending order, whatever order they come in: O(n log n) at worst.
+
+    numba's ``np.sort`` is a quicksort: a producer can choose an order that takes it n² steps. This
+    merges runs, bottom up; what is in order already takes one look.
+    """
+    n = values.size
+    found = values.copy()
+    k = 1
+    while k < n and found[k - 1] <= found[k]:
+        k += 1
+    if k >= n:
+        return found
+    for first in range(0, n, RUN):
+        for k in range(first + 1, min(first + RUN, n)):
+            value, at = found[k], k
+            while at > first and found[at - 1] > value:
+                found[at] = found[at - 1]
+                at -= 1
+            found[at] = value
+    merged = np.empty(n)
+    width = RUN
+    while width < n:
+        for first in range(0, n, 2 * width):
+            middle, last = min(first + width, n), min(first + 2 * width, n)
+            left, right, at = first, middle, first
+            # No branch on which of two is less: of values in no order it is foretold wrongly.
+            while left < middle and right < last:
+                one, two = found[left], found[right]
+                less = int(two < one)
+                merged[at] = two if less else one
+                left += 1 - less
+                right += less
+                at += 1
+            while left < middle:
+                merged[at] = found[left]
+                left, at = left + 1, at + 1
+            while right < last:
+                merged[at] = found[right]
+                right, at = right + 1, at + 1
+        found, merged = merged, found
+        width *= 2
+    return found
+
+
+@njit(nogil=True, cache=True)
 def _scrolls(scrolls, out):
     """Mean distance; deviation and mean of the intervals; share of downward scrolls."""
     n = scrolls.shape[0]
     out[11:15] = np.nan
     if n == 0:
         return
-    times = np.sort(scrolls[:, 0])
+    times = _ascending(scrolls[:, 0])
     far, down = 0.0, 0
     for k in range(n):
         far += abs(scrolls[k, 1])

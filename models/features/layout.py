@@ -11,6 +11,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import Final, NamedTuple
 
@@ -52,6 +53,16 @@ class Layout:
 
     pieces: tuple[bytes, ...]
     holes: tuple[int, ...]
+
+    @cached_property
+    def laid_out(self) -> tuple[bytes, Integers, Integers]:
+        """The whole text, where each piece before a hole ends, and the holes, as the kernel has it.
+
+        Made once: a new layout is put beside up to ``MOST`` others, of which each may have a
+        thousand holes.
+        """
+        ends = np.fromiter(accumulate(map(len, self.pieces[:-1])), np.int64, len(self.holes))
+        return b"".join(self.pieces), ends, np.array(self.holes, np.int64)
 
 
 class Batch(NamedTuple):
@@ -141,14 +152,15 @@ class Layouts:
         for names, known in self._known.items():
             self._ranges[names] = (len(every), len(every) + len(known))
             every += known
-        text, ends = joined([b"".join(layout.pieces) for layout in every])
-        pieces = [end for each in every for end in accumulate(map(len, each.pieces[:-1]))]
-        holes = [hole for layout in every for hole in layout.holes]
-        firsts = [0, *accumulate(len(layout.holes) for layout in every)]
+        texts, pieces, holes = zip(*(layout.laid_out for layout in every), strict=True)
+        text, ends = joined(texts)
+        firsts = [0, *accumulate(map(len, holes))]
         self._table = (
             text,
             np.concatenate([np.zeros(1, np.int64), ends]),
-            *(np.array(numbers, dtype=np.int64) for numbers in (pieces, holes, firsts)),
+            np.concatenate(pieces),
+            np.concatenate(holes),
+            np.array(firsts, np.int64),
         )
 
 

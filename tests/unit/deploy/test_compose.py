@@ -100,6 +100,22 @@ def test_ports_are_published_on_the_loopback_interface_only():
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
+def test_grafana_shows_and_lets_nobody_in():
+    said = SERVICES["grafana"]["environment"]
+
+    assert said["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    # Else there is a user with a password that everybody knows, and two ways to log in as it.
+    assert said["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+    assert said["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
+    assert said["GF_AUTH_BASIC_ENABLED"] == "false"
+
+
+def test_no_password_stands_in_the_compose_file():
+    named = [name for service in SERVICES.values() for name in service.get("environment", {})]
+
+    assert [name for name in named if "PASSWORD" in name or "SECRET" in name] == []
+
+
 def test_prometheus_scrapes_every_role_at_its_port():
     scrape = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
     targets = {
@@ -133,6 +149,12 @@ def test_the_image_runs_as_a_user_with_a_health_check(pattern: str):
     final = (ROOT / "Dockerfile").read_text().split("\nFROM ")[-1]
 
     assert pattern in final
+
+
+def test_the_image_keeps_artefacts_to_its_own_user():
+    text = (ROOT / "Dockerfile").read_text()
+
+    assert "install -d -o telltale -g telltale -m 0700 /var/lib/telltale/models" in text
 
 
 def test_what_the_image_copies_exists_and_is_not_ignored():

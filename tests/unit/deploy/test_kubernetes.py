@@ -210,7 +210,16 @@ def test_the_example_needs_no_volume_and_reaches_its_store():
     ports = [p["port"] for rule in policy["spec"]["egress"] for p in rule["ports"]]
     assert 443 in ports
     images = {c["image"] for pod in pods(made).values() for c in containers(pod)}
-    assert images == {"registry.example/telltale:0.1.0"}
+    (digest,) = {image.removeprefix("registry.example/telltale@") for image in images}
+    assert digest == kustomization(EXAMPLE)["images"][0]["digest"]
+
+
+def test_the_example_names_its_image_by_a_digest_that_has_to_be_replaced():
+    (image,) = kustomization(EXAMPLE)["images"]
+
+    assert "newTag" not in image
+    # Well formed, so that it is rendered; of no image, so that nothing runs that nobody chose.
+    assert image["digest"] == "sha256:" + "0" * 64
 
 
 def test_everything_that_the_example_names_is_there():
@@ -348,9 +357,8 @@ def test_paths_of_the_image_are_where_the_pod_mounts_them():
 
 def test_every_mount_has_its_volume_and_the_clients_file_is_where_the_settings_look():
     config = Path(environment(BASE / "settings.env")["TELLTALE_KAFKA_CONFIG"])
-    (example,) = documents(KUBERNETES / "client-secret.example.yaml")
-    validate(example, OLDEST)
-    assert config.name in example["stringData"]
+    examples = secrets()
+    used = []
     for pod in pods().values():
         volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
         for container in containers(pod):
@@ -359,7 +367,37 @@ def test_every_mount_has_its_volume_and_the_clients_file_is_where_the_settings_l
             mount["mountPath"]: mount["name"] for mount in main_container(pod)["volumeMounts"]
         }
         secret = volumes[mounts[str(config.parent)]]["secret"]
-        assert secret["secretName"] == example["metadata"]["name"]
+        assert config.name in examples[secret["secretName"]]["stringData"]
+        used.append(secret["secretName"])
+    assert sorted(used) == sorted(examples)
+
+
+def secrets() -> dict[str, Object]:
+    found = documents(KUBERNETES / "client-secret.example.yaml")
+    for each in found:
+        validate(each, OLDEST)
+    return of_kind("Secret", found)
+
+
+def test_each_workload_has_a_user_of_its_own_at_kafka_and_the_secret_of_no_other():
+    users = {}
+    for name, found in secrets().items():
+        lines = found["stringData"]["client.properties"].splitlines()
+        users[name] = dict(line.split("=", 1) for line in lines)["sasl.username"]
+    mounted = {
+        name: [v["secret"]["secretName"] for v in pod["spec"]["volumes"] if "secret" in v]
+        for name, pod in pods().items()
+    }
+
+    # Their ACLs are the lines of docs/security.md of these names.
+    assert users == {f"{name}-kafka": name for name in mounted}
+    assert mounted == {name: [f"{name}-kafka"] for name in pods()}
+
+
+def test_pods_are_told_nothing_of_the_services_around_them():
+    assert {name: pod["spec"]["enableServiceLinks"] for name, pod in pods().items()} == (
+        dict.fromkeys(pods(), False)
+    )
 
 
 def test_the_example_of_a_secret_is_not_part_of_what_is_applied():

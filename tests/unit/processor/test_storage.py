@@ -2,7 +2,10 @@
 
 import hashlib
 import io
+import os
+import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 from uuid import uuid4
@@ -46,6 +49,46 @@ def test_what_was_written_can_be_opened(store: Storage, artifact: Artifact) -> N
     store.write(artifact)
 
     assert store.read(artifact.path, artifact.sha256).features == ("a", "b")
+
+
+@pytest.fixture
+def no_umask() -> Iterator[None]:
+    """Nothing is taken from the modes that a process asks for."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("no_umask")
+def test_what_is_written_is_its_owners_alone(tmp_path: Path, artifact: Artifact) -> None:
+    root = tmp_path / "var" / "models"
+    at(str(root), tmp_path / "cache").write(artifact)
+    at(f"memory://{uuid4().hex}/models", tmp_path / "copies" / "cache").write(artifact)
+
+    made = [*(tmp_path / "var").rglob("*"), *(tmp_path / "copies").rglob("*")]
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in made}
+    assert {modes[path] for path in made if path.is_dir()} == {0o700}
+    assert {modes[path] for path in made if path.is_file()} == {0o600}
+    assert root / artifact.path in made
+
+
+def test_a_directory_that_is_there_keeps_its_mode(tmp_path: Path, artifact: Artifact) -> None:
+    root = tmp_path / "volume"
+    root.mkdir()
+    # As Kubernetes has the root of a volume with fsGroup.
+    root.chmod(0o2770)
+
+    at(str(root), tmp_path / "cache").write(artifact)
+
+    assert stat.S_IMODE(root.stat().st_mode) == 0o2770
+    assert stat.S_IMODE((root / artifact.path).parent.stat().st_mode) & 0o777 == 0o700
+
+
+def test_a_file_in_place_of_a_directory_is_an_error(tmp_path: Path, artifact: Artifact) -> None:
+    (tmp_path / "models").write_text("no directory")
+
+    with pytest.raises(OSError, match="models"):
+        at(str(tmp_path / "models"), tmp_path / "cache").write(artifact)
 
 
 def test_joblib_opens_an_artefact_and_joblib_s_own_form_is_opened(artifact: Artifact) -> None:

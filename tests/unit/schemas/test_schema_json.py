@@ -119,3 +119,30 @@ def test_depth_is_that_of_the_deepest_value(value, wrapped: int):
     else:
         with pytest.raises(InvalidJson):
             parse_object(raw)
+
+
+def depth(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(depth, value.values()), default=0)
+    return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
+
+
+TEXTS = st.text(st.sampled_from('[]{}"\\,:é'), max_size=6)
+NESTS = st.lists(st.sampled_from("[{"), min_size=55, max_size=75)
+
+
+@given(st.lists(st.tuples(TEXTS, NESTS), min_size=1, max_size=4), st.booleans())
+def test_nesting_is_that_of_the_parsed_value_whatever_its_strings_hold(parts, ascii_only):
+    value: dict[str, object] = {}
+    for name, levels in parts:
+        inner: object = name
+        for level in levels:
+            inner = [name, inner] if level == "[" else {name: inner}
+        value[name] = inner
+    raw = json.dumps(value, ensure_ascii=ascii_only).encode()
+
+    if depth(value) <= 64:
+        assert parse_object(raw) == value
+    else:
+        with pytest.raises(InvalidJson, match="deeper than 64"):
+            parse_object(raw)

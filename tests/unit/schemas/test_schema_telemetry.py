@@ -244,11 +244,24 @@ def test_observed_at_agrees_with_the_calendar(moment: datetime):
 
 
 def test_an_explanation_tells_three_errors_and_counts_the_rest():
-    wrong = {"values": {f"name {i}": "x" * 10_000 for i in range(50)}}
-    sentence = refusal(FeaturesTelemetry, wrong)
-    assert sentence.count("$.values['name") == 3
-    assert sentence.endswith("; and 47 more")
+    fields = ("profile_id", "kind", "observed_at", "ear_value", "is_drowsy", "duration_ms")
+    sentence = refusal(DrowsinessTelemetry, dict.fromkeys(fields, ["x" * 10_000] * 50))
+    assert sentence.count("$.") == 3
+    assert sentence.endswith("; and 3 more")
     assert len(sentence) < 600
+
+
+def test_the_first_wrong_value_of_a_vector_ends_its_check():
+    wrong = {"values": {f"name {i}": "x" for i in range(50)}}
+    sentence = refusal(FeaturesTelemetry, wrong)
+    assert sentence == "$.values['name 0'] should be a valid number, got 'x'"
+
+
+def test_an_explanation_shows_the_first_names_of_an_object_without_sorting_them():
+    names = {f"{number:05}": 1 for number in range(9_999, -1, -1)}
+    sentence = refusal(SeriesTelemetry, {"timestamps": [1], "values": names})
+    assert "'09997': 1" in sentence
+    assert "'00000'" not in sentence
 
 
 def test_an_explanation_is_ascii_whatever_came():
