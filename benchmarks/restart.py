@@ -1,8 +1,9 @@
 """Restart of a scorer: from its start until it is ready, and until it has answered a record.
 
 The compacted topics are filled directly, with records as the scorer writes them: announcements
-with a full history, or slots of rings of samples. Profiles share a few artefacts, as a restart
-opens none before its first use. Times are those of a process started as a user starts it.
+with a full history, or slots of rings of samples. Profiles share a few artefacts, each under a name
+of its own: a restart looks for all of them, and opens none before its first use. Times are those of
+a process started as a user starts it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from benchmarks.bed import (
 )
 from benchmarks.report import Figure
 from models import artifacts
-from models.artifacts import Artifact
+from models.artifacts import Artifact, artifact_path
 from models.training import train
 from processor import slots
 from processor.names import Topics
@@ -128,9 +129,10 @@ def restarts(case: Case, bootstrap: str, times: int) -> list[Restart]:
     with bed(bootstrap, "restart", PARTITIONS, cold_start_samples=needed) as made:
         settings, names = made.settings, made.names
         models = [artefact(number) for number in range(ARTEFACTS)]
+        directory = Path(settings.model_dir)
         for one in models:
-            Directory(Path(settings.model_dir)).write(one)
-        fill(settings, announcements(case, names, models))
+            Directory(directory).write(one)
+        fill(settings, announcements(case, names, models, directory))
         fill(settings, samples(case, names))
         telemetry = names.telemetry("features")
         # Offsets behind all that the state came from, as a scorer commits them.
@@ -152,15 +154,20 @@ def artefact(number: int) -> Artifact:
     )
 
 
-def announcements(case: Case, names: Topics, made: Sequence[Artifact]) -> Iterator[Record]:
+def announcements(
+    case: Case, names: Topics, made: Sequence[Artifact], directory: Path
+) -> Iterator[Record]:
     """Announcements of version 6, whose history is full."""
     for number in range(case.active):
         used = made[number % len(made)]
-        partition = number % PARTITIONS
+        partition, profile = number % PARTITIONS, f"profile-{number}"
+        path = artifact_path("features", profile, partition, 0, used.sha256)
+        (directory / path).parent.mkdir(parents=True)
+        (directory / path).hardlink_to(directory / used.path)
         history = [
             HistoryEntry(
                 version=version,
-                artifact=used.path,
+                artifact=path,
                 sha256=used.sha256,
                 decision_offset=-0.52,
                 trained_at=NOW,
@@ -168,13 +175,13 @@ def announcements(case: Case, names: Topics, made: Sequence[Artifact]) -> Iterat
             for version in range(5, 0, -1)
         ]
         record = ModelRecord(
-            profile_id=f"profile-{number}",
+            profile_id=profile,
             kind="features",
             partition=partition,
             generation=0,
             version=6,
             detector="blend",
-            artifact=used.path,
+            artifact=path,
             sha256=used.sha256,
             features=list(FEATURES),
             trained_on=1200,

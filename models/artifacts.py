@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -11,7 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -30,6 +31,15 @@ READ = (1, FORMAT)
 
 PRIVATE = 0o700
 """Mode of the directories of artefacts, which hold training samples of people."""
+
+LONGEST_PATH = 1024
+"""Bytes: what object stores take as a name, and far more than any name that is given here."""
+
+NAME_ERRORS = frozenset((errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EILSEQ))
+"""Errors of a file system that lie in the name asked for: no waiting mends them."""
+
+SHOWN = 80
+"""Characters of a name that a message shows."""
 
 GATE = "gate"
 """Where an artefact's provenance keeps what the gate measured on the candidate."""
@@ -106,8 +116,35 @@ def pack(model: Model, *, kind: str, profile_id: str, partition: int, generation
     }
     payload = pickle.dumps(content, protocol=PROTOCOL)
     digest = hashlib.sha256(payload).hexdigest()
+    path = artifact_path(kind, profile_id, partition, generation, digest)
+    return Artifact(path, digest, payload)
+
+
+def artifact_path(kind: str, profile_id: str, partition: int, generation: int, sha256: str) -> str:
+    """The one path, below the model directory, that an artefact is written to."""
     directory = profile_directory(kind, profile_id, partition)
-    return Artifact(f"{directory}/{generation}-{digest[:16]}.joblib", digest, payload)
+    return f"{directory}/{generation}-{sha256[:16]}.joblib"
+
+
+def misnamed(
+    stored: Stored, *, kind: str, profile_id: str, partition: int, generation: int
+) -> str | None:
+    """Why a record's artefact is not the one that Telltale itself would name; None if it is.
+
+    Such an artefact is neither opened nor deleted, also if its model is in memory.
+    """
+    sha256 = stored.sha256
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        return f"sha256: expected 64 lower-case hex digits, got {sha256[:SHOWN]!r}"
+    expected = artifact_path(kind, profile_id, partition, generation, sha256)
+    if stored.artifact == expected:
+        return None
+    return f"artifact: expected {expected!r}, got {shown(stored.artifact)}"
+
+
+def shown(path: str) -> str:
+    """A path for a message: control characters escaped, cut if it is long."""
+    return repr(path) if len(path) <= 2 * SHOWN else f"{path[:SHOWN]!r}… of {len(path)} characters"
 
 
 def profile_directory(kind: str, profile_id: str, partition: int) -> str:
@@ -146,6 +183,21 @@ def make_private(directory: Path) -> None:
     except FileExistsError:
         if not directory.is_dir():
             raise
+
+
+def check_name(path: str, sha256: str | None = None) -> None:
+    """See that a path can be asked of any store, and may hold what the digest says.
+
+    Raises:
+        ArtifactError: it leaves the store, no store takes it, or it names another digest.
+    """
+    parts = PurePosixPath(path)
+    if parts.is_absolute() or ".." in parts.parts:
+        raise ArtifactError(f"{shown(path)} lies outside the model directory")
+    if not path.isprintable() or not 0 < len(path.encode(errors="replace")) <= LONGEST_PATH:
+        raise ArtifactError(f"{shown(path)} is no artefact's name")
+    if sha256 is not None and digest_of(parts.name) != sha256[:16]:
+        raise ArtifactError(f"{shown(path)} is not of digest {sha256[:16]}…: not opened")
 
 
 def write(directory: Path, artifact: Artifact) -> None:
@@ -202,18 +254,26 @@ def read(directory: Path, path: str, sha256: str) -> Model:
         ArtifactError: missing, outside the directory, altered, or of another format.
         ArtifactUnavailable: the disk does not answer as it should.
     """
+    check_name(path, sha256)
     try:
-        target = (directory / path).resolve()
+        root = directory.resolve()
     except (OSError, RuntimeError) as error:
-        raise ArtifactUnavailable(f"{path}: {error}") from error
-    if not target.is_relative_to(directory.resolve()):
-        raise ArtifactError(f"{path!r} lies outside the model directory")
+        raise ArtifactUnavailable(f"{directory}: {error}") from error
     try:
+        target = (root / path).resolve()
+        if not target.is_relative_to(root):
+            raise ArtifactError(f"{shown(path)} lies outside the model directory")
         payload = target.read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise ArtifactError(f"{path}: {error.strerror}") from error
     except OSError as error:
-        raise ArtifactUnavailable(f"{path}: {error.strerror or error}") from error
+        why = f"{path}: {error.strerror or error}"
+        if error.errno in NAME_ERRORS:
+            raise ArtifactError(why) from error
+        raise ArtifactUnavailable(why) from error
+    except (ValueError, RuntimeError) as error:
+        # A name with NUL in it, and up to Python 3.12 a symbolic link to itself.
+        raise ArtifactError(f"{path}: {error}") from error
     return unpack(payload, sha256)
 
 

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable
 from time import monotonic
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, Uuid
 from confluent_kafka.admin import AdminClient
 
 from processor import kafka
+from processor.owner import Owner
 from processor.permissions import Permission
 from processor.settings import Settings
 
@@ -97,6 +98,31 @@ def refused(admin: AdminClient, needed: Iterable[Permission]) -> list[Permission
         names = {operation.name.replace("_", "") for operation in allowed or ()}
         lacking += [p for p in by_topic[topic] if names and p.operation.upper() not in names]
     return lacking
+
+
+def installation(admin: AdminClient, settings: Settings, models: str) -> Owner:
+    """What tells this installation from others, as far as the broker tells.
+
+    Args:
+        models: the topic of announcements.
+
+    Raises:
+        KafkaException: the broker did not answer.
+    """
+    if not has_controller(admin):
+        return Owner(settings.application, settings.topic_prefix)
+    cluster_id = admin.list_topics(timeout=REQUEST_TIMEOUT).cluster_id or None
+    asked = admin.describe_topics(TopicCollection([models]), request_timeout=REQUEST_TIMEOUT)
+    topic_id = None
+    try:
+        found = str(asked[models].result(REQUEST_TIMEOUT).topic_id)
+        topic_id = None if found == str(Uuid(0, 0)) else found
+    except KafkaException as error:
+        if error.args[0].code() not in (KafkaError.TOPIC_AUTHORIZATION_FAILED, *_UNKNOWN):
+            raise
+    except TimeoutError:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
+    return Owner(settings.application, settings.topic_prefix, cluster_id, topic_id)
 
 
 def has_controller(admin: AdminClient) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from models import artifacts
-from models.artifacts import GATE, ArtifactError, Model, profile_directory
+from models.artifacts import GATE, ArtifactError, Model, Stored, misnamed
 from models.features import KINDS
 from models.quality import constant_features
 from models.training import seed_of, train
@@ -209,7 +209,7 @@ def adopt(draft: Draft, record: Incoming) -> None:
     # A label's values are bounded, whatever a later release may call its triggers.
     trigger = candidate.trigger if candidate.trigger in KNOWN_TRIGGERS else "other"
     current = draft.profile(key)
-    why = _objection(current, candidate)
+    why = _objection(current, candidate) or named_wrongly(key, candidate.generation, candidate)
     if why is None:
         opened = draft.rules.open_models([candidate])[candidate.sha256]
         if isinstance(opened, Model):
@@ -277,15 +277,25 @@ def read_candidate(record: Incoming) -> ModelRecord | DeadLetter:
 
 
 def discard(draft: Draft, key: ProfileKey, candidate: ModelRecord) -> None:
-    """Have the artefact of a refused candidate deleted, unless an announcement names it."""
-    partition, kind, profile_id = key
+    """Have the artefact of a refused candidate deleted, unless an announcement names it.
+
+    One that has another name than the profile's artefacts get is left alone.
+    """
     current = draft.profile(key)
     kept: set[str] = set()
     if isinstance(current, Active):
         kept = {current.record.artifact, *(old.artifact for old in current.record.history)}
-    folder, _, name = candidate.artifact.rpartition("/")
-    if folder == profile_directory(kind, profile_id, partition) and candidate.artifact not in kept:
-        draft.step.discards.append(f"{folder}/{name}")
+    wrong = named_wrongly(key, candidate.generation, candidate)
+    if wrong is None and candidate.artifact not in kept:
+        draft.step.discards.append(candidate.artifact)
+
+
+def named_wrongly(key: ProfileKey, generation: int, stored: Stored) -> str | None:
+    """Why an artefact is not one that is written for a profile; None if it is."""
+    partition, kind, profile_id = key
+    return misnamed(
+        stored, kind=kind, profile_id=profile_id, partition=partition, generation=generation
+    )
 
 
 def _objection(current: object, candidate: ModelRecord) -> str | None:
@@ -309,8 +319,13 @@ def entry(record: ModelRecord) -> HistoryEntry:
     )
 
 
-def return_to(draft: Draft, current: ModelRecord, old: HistoryEntry) -> ModelRecord | ArtifactError:
+def return_to(
+    draft: Draft, key: ProfileKey, current: ModelRecord, old: HistoryEntry
+) -> ModelRecord | ArtifactError:
     """The announcement of version n + 1 that is an earlier artefact again; its model is opened."""
+    wrong = named_wrongly(key, current.generation, old)
+    if wrong is not None:
+        return ArtifactError(wrong)
     earlier = current.model_copy(update={"artifact": old.artifact, "sha256": old.sha256})
     opened = draft.rules.open_models([earlier])[old.sha256]
     if not isinstance(opened, Model):
@@ -334,7 +349,7 @@ def return_to(draft: Draft, current: ModelRecord, old: HistoryEntry) -> ModelRec
 def fall_back(draft: Draft, key: ProfileKey, active: Active, error: Exception) -> None:
     """Go on with the newest version that can be opened, or let the profile learn anew."""
     for old in active.record.history:
-        restored = return_to(draft, active.record, old)
+        restored = return_to(draft, key, active.record, old)
         if isinstance(restored, ModelRecord):
             announce(draft, key, restored)
             detail = f"{error}; version {restored.version} is version {old.version} again"

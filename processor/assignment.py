@@ -57,7 +57,7 @@ class Assignment:
         self._settings = settings
         self._log = log
         self._restore: Restore | None = None
-        self._loaded = False
+        self._loaded = self._checked = False
         self._began = 0.0
         self._urgent: dict[Place, int] = {}
         self._fetching = Fetching(())
@@ -88,6 +88,8 @@ class Assignment:
 
         Raises:
             LostOffsets: committed offsets or unread records are gone, and the policy is to stop.
+            UnfitStore: most announced models are gone, and the policy is to stop.
+            ArtifactUnavailable: the model store does not answer; to be called again.
             KafkaException: an error that does not pass by itself.
         """
         if self.partitions is None:
@@ -259,7 +261,7 @@ class Assignment:
         self.positions = {}
         self._begin(())
         self._urgent = {}
-        self._loaded = False
+        self._loaded = self._checked = False
         self._role.drop()
         gc.unfreeze()
 
@@ -284,6 +286,9 @@ class Assignment:
             with uncollected():
                 self._role.restored(partitions)
             self._loaded = True
+        if not self._checked:
+            self._role.check_models()
+            self._checked = True
         positions = starting_offsets(
             self._consumer,
             self._admin,

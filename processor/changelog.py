@@ -79,11 +79,14 @@ class Table:
         return heads
 
     def models(self, topic: str, partition: int, log: Any) -> Iterator[ModelRecord]:
-        """The announcements; what cannot be read is logged."""
+        """The announcements, with their partition; what cannot be read is logged."""
         for key, value in self.items(topic, partition):
             record = announcement(key, value, log)
-            if record is not None and record.kind in KINDS:
-                yield record
+            if record is None or record.kind not in KINDS:
+                continue
+            # Early releases did not say it, and the artefact's name depends on it.
+            at_home = record.partition == partition
+            yield record if at_home else record.model_copy(update={"partition": partition})
 
 
 def announcement(key: bytes, value: bytes, log: Any) -> ModelRecord | None:

@@ -142,7 +142,7 @@ def _rollback(draft: Draft, key: ProfileKey, command: Command) -> str | None:
     if wanted is None:
         known = ", ".join(str(old.version) for old in current.history) or "none"
         return f"version {command.version or 'before'} is not kept; kept are: {known}"
-    restored = return_to(draft, current, wanted)
+    restored = return_to(draft, key, current, wanted)
     if not isinstance(restored, ModelRecord):
         return str(restored)
     announce(draft, key, restored.model_copy(update={"pool_count": 0}))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from time import monotonic
+from dataclasses import replace
+from time import monotonic, time_ns
 from typing import Any, TypeVar
 
 from models.artifacts import (
@@ -18,12 +20,16 @@ from models.artifacts import (
     generation_of,
 )
 from processor.model_cache import ModelCache
+from processor.owner import OWNER_FILE, Owner, UnfitStore, decode, encode, foreign
 from processor.records import ProfileKey
 from processor.step import Step
 from processor.storage import Storage
+from schemas import ModelRecord
 
 P = TypeVar("P")
 WRITE_SECONDS = 4.0
+SEVERAL = 3
+"""Artefacts: fewer that are missing are single losses, also if they are most of a few."""
 
 
 class ModelStore:
@@ -33,11 +39,102 @@ class ModelStore:
         self.storage = storage
         self.cache = ModelCache(budget)
         self._writers = ThreadPoolExecutor(storage.writers, "writer")
+        self._owner: Owner | None = None
+        self._fit = False
 
     @property
     def nbytes(self) -> int:
         """Bytes of the models in memory."""
         return self.cache.nbytes
+
+    def admit(self, ours: Owner) -> str:
+        """Note whose store this has to be, and where it is; nothing is written.
+
+        Raises:
+            UnfitStore: it is another installation's, or its owner file is damaged.
+            ArtifactUnavailable: the store does not answer now.
+        """
+        self._owner = ours
+        self._owned()
+        return self.storage.location
+
+    def check(
+        self, announced: Iterable[ModelRecord], policy: str, log: Any, *, owned_is_fit: bool = False
+    ) -> None:
+        """See that the store holds what is announced, and make it this installation's own.
+
+        The owner file is written after this look: a directory that a start from another place has
+        just made gets none, and the next start from there meets the same.
+
+        Args:
+            announced: the announcements in force.
+            policy: ``stop`` or ``relearn``, if all or most of the artefacts are missing.
+            owned_is_fit: whether a store that has its owner file is not looked at.
+
+        Raises:
+            UnfitStore: they are, and the policy is ``stop``; or the store is another's.
+            ArtifactUnavailable: the store does not answer, and never did so far.
+        """
+        try:
+            self._check(announced, policy, log, owned_is_fit=owned_is_fit)
+            self._fit = True
+        except ArtifactUnavailable as error:
+            # Once it was seen to be the right one, opened models and copies do without it.
+            if not self._fit:
+                raise
+            log.warning("model_directory_unchecked", reason=str(error))
+
+    def _check(
+        self, announced: Iterable[ModelRecord], policy: str, log: Any, *, owned_is_fit: bool
+    ) -> None:
+        found = self._owned()
+        why = None
+        if found is None or not owned_is_fit:
+            since = 0 if found is None else found.lost_until
+            paths = [record.artifact for record in announced if record.trained_at >= since]
+            random.shuffle(paths)
+            missing, looked = self.storage.missing(paths[: self.storage.most_looked_for])
+            why = lack(missing, looked, self.storage.location, owned=found is not None)
+        if why is not None and policy == "stop":
+            raise UnfitStore(
+                f"{why}. Start with the directory that holds them (--model-dir or "
+                "TELLTALE_MODEL_DIR; a relative one depends on the working directory); or, to have "
+                "these profiles learn anew, start once with --lost-models relearn "
+                "(TELLTALE_LOST_MODELS=relearn)"
+            )
+        if why is not None:
+            log.warning("lost_models", reason=why, policy=policy)
+        if self._owner is None:
+            return
+        if why is not None:
+            accepted = replace(self._owner, lost_until=time_ns() // 1_000_000)
+            self.storage.claim(encode(accepted), anew=True)
+        elif found is None:
+            self.storage.claim(encode(self._owner))
+        else:
+            return
+        self._owned()
+        log.info("model_directory_claimed", directory=self.storage.location)
+
+    def _owned(self) -> Owner | None:
+        """What the store's owner file says, which is of this installation; None if it has none."""
+        content = self.storage.owner()
+        if content is None:
+            return None
+        where = self.storage.location
+        if not content:
+            # One is being written, on a file system that shows a file before it is whole.
+            raise ArtifactUnavailable(f"{OWNER_FILE} in {where} is empty; remove it if it stays so")
+        try:
+            found = decode(content)
+        except ValueError as error:
+            raise UnfitStore(
+                f"{OWNER_FILE} in the model directory {where} is damaged: {error}; if the "
+                "directory is this installation's, remove the file and start again"
+            ) from None
+        if self._owner is not None and not found.same(self._owner):
+            raise UnfitStore(foreign(found, self._owner, where))
+        return found
 
     def open(self, records: Iterable[Stored]) -> dict[str, Model | ArtifactError]:
         """The models of these announcements by SHA-256; an error where one is lost.
@@ -135,3 +232,21 @@ class ModelStore:
         for sha256 in self.cache.digests():
             if digest and sha256.startswith(digest):
                 self.cache.drop(sha256)
+
+
+def lack(missing: int, looked: int, location: str, *, owned: bool) -> str | None:
+    """Why a store cannot be the one that announcements speak of, or None.
+
+    Args:
+        missing: artefacts that are not there, of ``looked`` that were looked for.
+        owned: whether the store has an owner file.
+    """
+    most = missing >= SEVERAL and 2 * missing > looked
+    unknown = not owned and missing > 0 and missing == looked
+    if not (most or unknown):
+        return None
+    told = "" if owned else f" and has no {OWNER_FILE}"
+    return (
+        f"the model directory {location} lacks {missing} of the {looked} announced models that "
+        f"were looked for{told}"
+    )

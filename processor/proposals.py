@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from models import artifacts
-from models.artifacts import GATE, Artifact, Model
+from models.artifacts import GATE, Artifact, ArtifactError, Model, misnamed
 from models.quality import constant_features
 from models.retraining import Candidate, retrain
 from models.training import seed_of
@@ -99,12 +99,23 @@ def train_if_due(work: Work, key: ProfileKey) -> None:
     base = work.known.announced[key]
     tried = replace(pool, asked=None, tried=pool.accepted, tried_at=work.now)
     work.step.profiles[key] = tried
-    current = work.rules.open_models([base])[base.sha256]
+    current = opened(work, key, base)
     if key in work.refused or not isinstance(current, Model):
         reason = "the artefact could not be written" if key in work.refused else str(current)
         fail(work, key, base, why, reason)
         return
     work.noted.append(Training(key, base, current, tried, why))
+
+
+def opened(work: Work, key: ProfileKey, base: ModelRecord) -> Model | ArtifactError:
+    """The model in force, or why it is lost."""
+    partition, kind, profile_id = key
+    wrong = misnamed(
+        base, kind=kind, profile_id=profile_id, partition=partition, generation=base.generation
+    )
+    if wrong is not None:
+        return ArtifactError(wrong)
+    return work.rules.open_models([base])[base.sha256]
 
 
 def train_noted(work: Work) -> None:

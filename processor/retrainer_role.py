@@ -16,6 +16,7 @@ from processor.draft import Rules
 from processor.metrics import Metrics
 from processor.model_store import ModelStore
 from processor.names import Topics
+from processor.owner import Owner
 from processor.pools import Pool
 from processor.proposals import Known, waits
 from processor.records import Incoming, ProfileKey
@@ -84,6 +85,15 @@ class RetrainerRole:
         )
         self._loaded = Table()
         self._log.info("state", pools=len(self._known.pools))
+
+    def admit(self, owner: Owner) -> str:
+        return self._store.admit(owner)
+
+    def check_models(self) -> None:
+        # Profiles that learn anew after a loss are announced still: the scorer alone can tell.
+        announced = self._known.announced.values()
+        policy = self._settings.lost_models
+        self._store.check(announced, policy, self._log, owned_is_fit=True)
 
     def newest(self) -> dict[Place, int]:
         return self._newest

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from processor.owner import Owner
 from processor.records import Incoming, TopicPartition
 from processor.step import Step
 
@@ -33,6 +34,22 @@ class Role(Protocol):
 
     def restored(self, partitions: Iterable[int]) -> None:
         """Turn what was loaded into state: all changelogs of these partitions were read."""
+
+    def admit(self, owner: Owner) -> str:
+        """See that the model store is no other installation's; where it is.
+
+        Raises:
+            UnfitStore: it is another's.
+            ArtifactUnavailable: it does not answer now.
+        """
+
+    def check_models(self) -> None:
+        """See that the model store holds what the restored state announces.
+
+        Raises:
+            UnfitStore: it lacks most of it, and the policy is to stop.
+            ArtifactUnavailable: it does not answer now.
+        """
 
     def newest(self) -> dict[TopicPartition, int]:
         """The newest offset of each input that the restored state came from."""

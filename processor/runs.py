@@ -223,8 +223,8 @@ def _opened(draft: Draft, rows: Integers, table: Table) -> NDArray[np.bool_]:
     wanted = rows[missing].tolist()
     open_models(draft, [(profiles.rows.keys[row], *profiles.at(row)) for row in wanted])
     for at, row in zip(missing.tolist(), wanted, strict=True):
-        sha256 = profiles.rows.standings[row].sha256
-        if sha256 in draft.models:
+        sha256, wrong = profiles.rows.standings[row].sha256, profiles.rows.standings[row].misnamed
+        if sha256 in draft.models and wrong is None:
             profiles.rows.opened(row, draft.models[sha256], *cache.find(sha256))
             found[at] = True
     table[missing] = profiles.rows.take(rows[missing])

@@ -17,6 +17,7 @@ from processor.loaded_slots import LoadedSlots
 from processor.metrics import Metrics
 from processor.model_store import ModelStore
 from processor.names import Topics
+from processor.owner import Owner
 from processor.records import Incoming, ProfileKey
 from processor.records import TopicPartition as Place
 from processor.retention import retention
@@ -124,6 +125,14 @@ class ScorerRole:
         self._expiry.load(key, stored)
         if len(self._state.learning) % ROOM_FOR == 0:
             self._make_room()
+
+    def admit(self, owner: Owner) -> str:
+        return self._store.admit(owner)
+
+    def check_models(self) -> None:
+        held = self._state.profiles.values()
+        announced = (each.record for each in held if isinstance(each, Active))
+        self._store.check(announced, self._settings.lost_models, self._log)
 
     def newest(self) -> dict[Place, int]:
         return self._newest

@@ -147,6 +147,9 @@ class Settings(BaseSettings):
     lost_offsets: Literal["stop", "earliest", "latest"] = Field(
         "stop", description="What to do when committed offsets, or unread telemetry, are gone."
     )
+    lost_models: Literal["stop", "relearn"] = Field(
+        "stop", description="What to do when most announced models are not in the directory."
+    )
     session_timeout_ms: int = Field(6000, ge=1000, description="A silent process loses its place.")
     transaction_timeout_ms: int = Field(10_000, ge=1000, description="An open transaction ends.")
     max_poll_interval_ms: int = Field(60_000, ge=10_000, description="Longest time for a batch.")

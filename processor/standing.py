@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 import orjson
 
+from models.artifacts import misnamed
 from models.drift import least_mean
 from schemas import ModelRecord
 
@@ -59,6 +60,7 @@ class Standing(NamedTuple):
         text: the ``SHARED`` fields as JSON, one after another.
         ends: where each of them ends in ``text``, int64.
         mean: least mean of p-values that still fits the version, see ``drift.least_mean``.
+        misnamed: why the artefact is not one that Telltale names; None if it is.
     """
 
     sha256: str
@@ -67,6 +69,7 @@ class Standing(NamedTuple):
     text: bytes
     ends: bytes
     mean: float
+    misnamed: str | None = None
 
 
 def standing_of(announced: ModelRecord) -> Standing:
@@ -75,4 +78,11 @@ def standing_of(announced: ModelRecord) -> Standing:
     texts = [orjson.dumps(getattr(announced, field)) for field in SHARED]
     ends = np.fromiter(accumulate(map(len, texts)), np.int64, len(texts)).tobytes()
     mean = least_mean(announced.trained_on)
-    return Standing(announced.sha256, announced.artifact, names, b"".join(texts), ends, mean)
+    wrong = misnamed(
+        announced,
+        kind=announced.kind,
+        profile_id=announced.profile_id,
+        partition=announced.partition or 0,
+        generation=announced.generation,
+    )
+    return Standing(announced.sha256, announced.artifact, names, b"".join(texts), ends, mean, wrong)

@@ -5,22 +5,27 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from queue import Empty, SimpleQueue
 from threading import Thread
+from time import monotonic
 from typing import Any, TypeVar, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from models import artifacts
-from models.artifacts import Artifact, ArtifactError, ArtifactUnavailable, Model
+from models.artifacts import NAME_ERRORS, Artifact, ArtifactError, ArtifactUnavailable, Model
+from processor.owner import OWNER_FILE
 from processor.settings import Settings, SettingsError
 
 ANSWER_SECONDS = 5.0
+LOOK_SECONDS = 5.0
+"""A look for missing artefacts ends after so long; what it has not come to, it does not tell."""
+
 EXTRAS = {"s3": "s3", "s3a": "s3"}
 """URL schemes whose driver an extra of the package brings."""
 
@@ -33,8 +38,76 @@ class Directory:
     writers = 8
     """Each waits for the disk most of its time."""
 
+    most_looked_for: int | None = None
+    """All that is announced: 100,000 files take less than a second."""
+
     def __init__(self, root: Path) -> None:
         self._root = root
+
+    @property
+    def location(self) -> str:
+        """Where the store is, for messages: an absolute path."""
+        return str(self._root.absolute())
+
+    def owner(self) -> bytes | None:
+        """What the owner file holds; None if there is none.
+
+        Raises:
+            ArtifactUnavailable: the disk does not answer as it should.
+        """
+        try:
+            return (self._root / OWNER_FILE).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ArtifactUnavailable(f"{OWNER_FILE}: {error.strerror or error}") from error
+
+    def claim(self, content: bytes, *, anew: bool = False) -> None:
+        """Write the owner file, whole, unless there is one; ``anew``, also in its place.
+
+        Raises:
+            ArtifactUnavailable: it cannot be written now.
+        """
+        target = self._root / OWNER_FILE
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(dir=self._root, suffix=".tmp")
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if anew:
+                    os.replace(temporary, target)
+                else:
+                    _publish(Path(temporary), target)
+            finally:
+                Path(temporary).unlink(missing_ok=True)
+        except OSError as error:
+            raise ArtifactUnavailable(f"{OWNER_FILE}: {error.strerror or error}") from error
+
+    def missing(self, paths: Sequence[str]) -> tuple[int, int]:
+        """How many of some artefacts are not there, and how many were looked for.
+
+        Raises:
+            ArtifactUnavailable: the disk does not answer as it should.
+        """
+        root, until = os.fspath(self._root), monotonic() + LOOK_SECONDS
+        missing = looked = 0
+        for path in paths:
+            try:
+                os.stat(f"{root}/{path}")
+            except (FileNotFoundError, NotADirectoryError, ValueError):
+                missing += 1
+            except OSError as error:
+                if error.errno not in NAME_ERRORS:
+                    why = f"{artifacts.shown(path)}: {error.strerror or error}"
+                    raise ArtifactUnavailable(why) from error
+                missing += 1
+            looked += 1
+            if monotonic() > until:
+                break
+        return missing, looked
 
     def read(self, path: str, sha256: str) -> Model:
         """Open an artefact after checking its digest.
@@ -96,6 +169,20 @@ class Directory:
         return deleted
 
 
+def _publish(temporary: Path, target: Path) -> None:
+    """Give a file that is written its name, unless another has it."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        return
+    except OSError:
+        # A file system without hard links: whoever reads it meanwhile may see it empty.
+        with suppress(FileExistsError), target.open("xb") as file:
+            file.write(temporary.read_bytes())
+            file.flush()
+            os.fsync(file.fileno())
+
+
 class Remote:
     """Artefacts below a URL; what was read once is kept in ``cache`` under its digest.
 
@@ -104,6 +191,9 @@ class Remote:
 
     writers = 1
     """No second call is made while one may still be under way."""
+
+    most_looked_for: int | None = 50
+    """A sample of what is announced: each takes a request."""
 
     def __init__(
         self, filesystem: Any, root: str, cache: Path, masked: Callable[[str], str] = str
@@ -121,8 +211,7 @@ class Remote:
             ArtifactError: missing, outside the store, altered, or of another format.
             ArtifactUnavailable: the store does not answer, or its bucket is not there.
         """
-        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-            raise ArtifactError(f"{path!r} lies outside the model directory")
+        artifacts.check_name(path, sha256)
         cached = self._cache / f"{sha256}.joblib"
         with suppress(OSError, ArtifactError):
             return artifacts.unpack(cached.read_bytes(), sha256)
@@ -131,6 +220,8 @@ class Remote:
         except FileNotFoundError as error:
             raise ArtifactError(f"{path}: not in the store") from error
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in NAME_ERRORS:
+                raise ArtifactError(f"{path}: {self._said(error)}") from error
             # What else a store raises is its driver's own; none of it may stop a scorer.
             raise ArtifactUnavailable(f"{path}: {self._said(error)}") from error
         model = artifacts.unpack(payload, sha256)
@@ -184,6 +275,56 @@ class Remote:
             raise ArtifactUnavailable(f"{directory}: {self._said(error)}") from error
         return sorted(deleted)
 
+    @property
+    def location(self) -> str:
+        """Where the store is, for messages: a URL without credentials."""
+        return self._masked(self._filesystem.unstrip_protocol(self._root))
+
+    def owner(self) -> bytes | None:
+        """What the owner file holds; see ``Directory.owner``."""
+        try:
+            return self._answer(lambda: self._fetch(OWNER_FILE))
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise ArtifactUnavailable(f"{OWNER_FILE}: {self._said(error)}") from error
+
+    def claim(self, content: bytes, *, anew: bool = False) -> None:
+        """Write the owner file unless there is one; see ``Directory.claim``.
+
+        A store that cannot write only what is new may have the file written twice: whoever claims
+        it reads it afterwards.
+        """
+        target = f"{self._root}/{OWNER_FILE}"
+        if not anew:
+            with suppress(Exception):
+                self._answer(lambda: self._filesystem.pipe_file(target, content, mode="create"))
+            # Not written: it is there, or the store cannot write only what is new.
+            if self.owner() is not None:
+                return
+        try:
+            self._answer(lambda: self._filesystem.pipe_file(target, content))
+        except Exception as error:
+            raise ArtifactUnavailable(f"{OWNER_FILE}: {self._said(error)}") from error
+
+    def missing(self, paths: Sequence[str]) -> tuple[int, int]:
+        """How many artefacts are not there, of how many; see ``Directory.missing``."""
+        until = monotonic() + LOOK_SECONDS
+        missing = looked = 0
+        for path in paths:
+            try:
+                artifacts.check_name(path)
+                self._answer(partial(self._found, path))
+            except (FileNotFoundError, ArtifactError):
+                missing += 1
+            except Exception as error:
+                why = f"{artifacts.shown(path)}: {self._said(error)}"
+                raise ArtifactUnavailable(why) from error
+            looked += 1
+            if monotonic() > until:
+                break
+        return missing, looked
+
     def _said(self, error: Exception) -> str:
         """What a driver says, without the credentials of the URL."""
         return self._masked(f"{type(error).__name__}: {error}")
@@ -192,12 +333,25 @@ class Remote:
         try:
             payload: bytes = self._filesystem.cat_file(f"{self._root}/{path}")
         except FileNotFoundError:
-            # Without its bucket a store holds nothing: that is no news of this artefact.
-            bucket = self._root.strip("/").partition("/")[0]
-            if not self._filesystem.exists(bucket):
-                raise ConnectionError(f"{bucket!r} is not there") from None
+            self._expect_bucket()
             raise
         return payload
+
+    def _found(self, path: str) -> None:
+        """Raise FileNotFoundError if an artefact is not there; no answer is kept from before."""
+        target = f"{self._root}/{path}"
+        self._filesystem.invalidate_cache(target.rpartition("/")[0])
+        try:
+            self._filesystem.info(target)
+        except FileNotFoundError:
+            self._expect_bucket()
+            raise
+
+    def _expect_bucket(self) -> None:
+        """Without its bucket a store holds nothing: that is no news of an artefact."""
+        bucket = self._root.strip("/").partition("/")[0]
+        if not self._filesystem.exists(bucket):
+            raise ConnectionError(f"{bucket!r} is not there")
 
     def _listed(self, folder: str) -> list[str]:
         """Objects of a folder as they are now: another process may have written some."""

@@ -25,6 +25,7 @@ from processor.http import BROKER_SECONDS, Health
 from processor.metrics import Metrics
 from processor.names import Topics
 from processor.offsets import LostOffsets
+from processor.owner import Owner, UnfitStore
 from processor.permissions import permissions
 from processor.records import Incoming
 from processor.records import TopicPartition as Place
@@ -90,7 +91,9 @@ class Worker:
         )
         slot = settings.slot or uuid4().hex
         self._transactions = Transactions(
-            kafka.transactional_producer(settings, f"{settings.application}-{role.name}-{slot}"),
+            kafka.transactional_producer(
+                settings, f"{settings.application}-{role.name}-{settings.topic_prefix}{slot}"
+            ),
             self._turned,
         )
         self._assignment = Assignment(self._consumer, role, settings, log)
@@ -106,6 +109,7 @@ class Worker:
         self._patience = settings.max_poll_interval_ms / 1000 + JOIN_MARGIN_SECONDS
         self._unavailable: str | None = None
         self._complaint = ""
+        self._admitted = False
 
     def stop(self) -> None:
         """Have the loop end after the Step at hand."""
@@ -119,7 +123,7 @@ class Worker:
                 self._turn()
             if self._ready is not None:
                 self._commit(self._ready)
-        except (Fatal, LostOffsets) as error:
+        except (Fatal, LostOffsets, UnfitStore) as error:
             return self._end(str(error))
         except KafkaException as error:
             return self._end(access.explain(self._admin.client, error.args[0], self._needed))
@@ -153,6 +157,7 @@ class Worker:
                 wrong = check_counts(self._admin.client, names)
                 wrong = wrong or check_sizes(self._admin.client, topics, written)
                 loose = check_inputs(self._admin.client, topics, self._role.inputs)
+                owner = access.installation(self._admin.client, self._settings, topics.models)
             except KafkaException as error:
                 if not passes(error.args[0]):
                     raise
@@ -162,11 +167,24 @@ class Worker:
                 raise Fatal(access.sentence(lacking))
             if wrong is not None:
                 raise Fatal(wrong)
-            for sentence in () if self._settings.compressed_inputs else loose:
-                self._log.warning("compressed_input", reason=sentence)
-            if self._has_producer():
+            # Before the producer: one of another installation's is not to be fenced by mistake.
+            if self._may_use_store(owner) and self._has_producer():
+                for sentence in () if self._settings.compressed_inputs else loose:
+                    self._log.warning("compressed_input", reason=sentence)
                 break
         self._assignment.subscribe()
+
+    def _may_use_store(self, owner: Owner) -> bool:
+        """Whether the model store answers, and is no other installation's."""
+        try:
+            directory = self._role.admit(owner)
+        except ArtifactUnavailable as error:
+            self._wait(f"the model directory does not answer: {error}")
+            return False
+        if not self._admitted:
+            self._log.info("model_directory", directory=directory)
+            self._admitted = True
+        return True
 
     def _turn(self) -> None:
         """Poll, and answer what the last Step left over and what was polled."""
@@ -185,7 +203,7 @@ class Worker:
             self._assignment.lost = False
             self._transactions.discard()
             return
-        if self._assignment.advance():
+        if self._advanced():
             self._answer(records)
             self._assignment.hold(Batch.of(self._rest).places())
             self._assignment.urgent_read()
@@ -196,6 +214,15 @@ class Worker:
         self._say(self._assignment.waiting or self._unavailable or unreadable)
         self._watch.look(self._unanswered())
         self._check_place()
+
+    def _advanced(self) -> bool:
+        """Go on with a restore; whether records can be answered."""
+        try:
+            return self._assignment.advance()
+        except ArtifactUnavailable as error:
+            self._assignment.waiting = f"the model directory does not answer: {error}"
+            self._wait(self._assignment.waiting)
+            return False
 
     def _answer(self, records: Sequence[Incoming]) -> None:
         """Compute the Step of what was polled, and commit what is ready."""

@@ -21,6 +21,7 @@ import joblib
 import pytest
 
 from models.artifacts import profile_directory
+from processor.owner import OWNER_FILE, decode
 from processor.ring import Ring
 from processor.settings import Settings
 from processor.state import Learning, State
@@ -45,14 +46,21 @@ class Bucket:
         self._files.mkdir("telltale")
 
     def objects(self) -> dict[str, bytes]:
-        """Content of every object, by its name below the model directory."""
+        """Content of every artefact, by its name below the model directory."""
         root = URL.removeprefix("s3://") + "/"
         found = {}
         for path in self._files.find(root):
+            if path == f"{root}{OWNER_FILE}":
+                continue
             # A candidate that was refused may be deleted meanwhile.
             with suppress(FileNotFoundError):
                 found[path.removeprefix(root)] = self._files.cat_file(path)
         return found
+
+    def owner(self) -> bytes:
+        """What the owner file holds."""
+        content: bytes = self._files.cat_file(f"{URL}/{OWNER_FILE}")
+        return content
 
     def put(self, name: str, content: bytes) -> None:
         self._files.pipe_file(f"{URL}/{name}", content)
@@ -144,6 +152,9 @@ def test_artefacts_land_in_the_bucket_and_an_empty_cache_is_filled_from_it(
     remote.produce("telemetry.features", records[140:])
     verdicts = by_profile(remote.wait_for(len(records)))
 
+    owner = decode(bucket.owner())
+    assert f"{owner.application}." == owner.topic_prefix
+    assert None not in (owner.cluster_id, owner.models_topic_id)
     objects = bucket.objects()
     for name, content in objects.items():
         named = NAME.fullmatch(name)

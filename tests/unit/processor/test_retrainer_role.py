@@ -107,3 +107,16 @@ def test_dropping_forgets_all(fed):
     assert fed.role.idle(NOW) is None
     assert fed.role.newest() == {}
     assert of(fed.role.compute(fed.samples[:12], NOW), TOPICS.candidates) == []
+
+
+def test_a_model_of_another_name_than_its_own_is_not_trained_on(fed):
+    fed.announce()
+    known = fed.role._known.announced
+    key = (0, "features", "p1")
+    known[key] = known[key].model_copy(update={"artifact": "features/a\0b"})
+
+    written = fed.pool().outputs
+
+    failed = [event for event in events(written) if event.event == "training_failed"]
+    assert {event.profile_id for event in failed} == {"p1"}
+    assert "artifact: expected" in (failed[0].detail or "")

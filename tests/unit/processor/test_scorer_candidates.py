@@ -3,6 +3,7 @@
 import orjson
 import pytest
 
+from models.artifacts import artifact_path
 from processor.records import UNREADABLE_HEADERS, Incoming
 from tests.unit.processor.build import (
     GROSS,
@@ -100,7 +101,40 @@ class TestRefusal:
         assert "current version is 1" in self.refused(scorer, proposed(scorer, base_version=7))
 
     def test_without_its_artefact(self, scorer):
-        assert "not there" in self.refused(scorer, proposed(scorer, sha256="0" * 64))
+        gone = {"sha256": "0" * 64, "artifact": artifact_path("features", "p", 0, 20, "0" * 64)}
+        assert "not there" in self.refused(scorer, proposed(scorer, **gone))
+
+    @pytest.mark.parametrize(
+        "artifact",
+        [
+            "",
+            "features/p\0",
+            "x" * 5000,
+            "features/a/b.joblib",
+            "features/../features/p/20-0.joblib",
+            "/etc/passwd",
+            f"{artifact_path('features', 'q', 0, 20, '0' * 64)}",
+        ],
+    )
+    def test_with_an_artefact_of_another_name_although_its_digest_is_known(self, scorer, artifact):
+        step = scorer.step([proposed(scorer, artifact=artifact)])
+
+        detail = self.refused(scorer, proposed(scorer, artifact=artifact))
+
+        assert "artifact: expected 'features/p-" in detail
+        assert len(detail) < 500
+        assert step.counts["trainings", ("features", "samples", "refused")] == 1
+        assert step.discards == []
+
+    def test_deletes_its_artefact_unless_that_is_announced(self, scorer):
+        announced = scorer.current(KEY)
+        own = {"artifact": announced.artifact, "sha256": announced.sha256}
+        refused = scorer.step([proposed(scorer, base_version=7)])
+        twin = scorer.step([proposed(scorer, base_version=7, **own)])
+
+        (path,) = refused.discards
+        assert path.startswith(announced.artifact.rpartition("/")[0])
+        assert twin.discards == []
 
     def test_for_a_profile_without_a_model(self, scorer):
         assert "no model" in self.refused(scorer, of_profile(scorer, "nobody"))

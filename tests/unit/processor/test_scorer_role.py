@@ -1,5 +1,7 @@
 """The scorer as the worker turns it, on a real model directory: restore, disk, forgetting."""
 
+from typing import Any
+
 import orjson
 import pytest
 
@@ -7,6 +9,7 @@ from processor.records import Incoming, Outgoing
 from processor.scorer_role import ScorerRole
 from processor.state import Active, Learning
 from processor.step import Step
+from schemas import HistoryEntry, ModelRecord
 from tests.unit.processor.build import (
     GROSS,
     NOW,
@@ -119,6 +122,71 @@ def test_after_a_restart_it_scores_with_what_was_announced(make_role):
     (verdict,) = verdicts(again.compute([record(vector(10.0, 10.0, 10.0), offset=9)], NOW))
     assert (verdict.status, verdict.model_version) == ("scored", 1)
     assert again.newest() == {(TOPICS.telemetry("features"), 0): 4}
+
+
+def test_an_announcement_of_a_release_that_did_not_say_its_partition_is_opened(make_role):
+    first = make_role(ScorerRole)
+    batch = stream(normal(5), partition=3)
+    (version,) = announced(committed(first, batch))
+    again = make_role(ScorerRole)
+    load(again, [renamed(version, 3, partition=None)])
+    again.restored([3])
+
+    (verdict,) = verdicts(again.compute(stream(normal(1), first=9, partition=3), NOW))
+
+    assert verdict.status == "scored"
+
+
+@pytest.mark.parametrize("kind", ["features", "drowsiness"])
+@pytest.mark.parametrize("artifact", ["features/a\0b", "x" * 5000, "features/b/1-0.joblib"])
+def test_an_announcement_of_another_name_is_a_lost_model_although_its_digest_is_in_memory(
+    make_role, kind, artifact
+):
+    value = {"features": vector(10.0, 10.0, 10.0), "drowsiness": DROWSY}[kind]
+    role = make_role(ScorerRole)
+    taught = stream([value] * 5, kind=kind)
+    (version,) = announced(committed(role, taught))
+    role.drop()
+    load(role, [renamed(version, 0, artifact=artifact)])
+    role.restored([0])
+
+    step = role.compute(stream([value], kind=kind, first=9), NOW)
+
+    assert [verdict.status for verdict in verdicts(step)] == ["learning"]
+    (event,) = events(step)
+    assert event.event == "model_lost"
+    assert "artifact: expected" in (event.detail or "")
+    assert len(event.detail or "") < 600
+
+
+def test_a_version_of_another_name_in_the_history_is_not_gone_back_to(make_role):
+    role = make_role(ScorerRole)
+    (version,) = announced(committed(role, stream(normal(5))))
+    old = HistoryEntry(
+        version=1,
+        artifact=f"features/elsewhere/0-{version.sha256[:16]}.joblib",
+        sha256=version.sha256,
+        decision_offset=0.0,
+        trained_at=NOW,
+    )
+    role.drop()
+    load(role, [renamed(version, 0, version=2, history=[old])])
+    role.restored([0])
+
+    step = role.compute([command("rollback")], NOW)
+
+    assert announced(step) == []
+    assert "artifact: expected" in (events(step)[0].detail or "")
+
+
+DROWSY = {"ear_value": 0.3, "is_drowsy": False, "duration_ms": 100}
+
+
+def renamed(announced: ModelRecord, on: int, **changed: Any) -> Outgoing:
+    """An announcement as somebody else, or an early release, wrote it."""
+    value = announced.model_copy(update=changed).model_dump_json().encode()
+    key = f"{announced.kind}:{announced.profile_id}".encode()
+    return Outgoing(TOPICS.models, value, key, on)
 
 
 def test_after_a_restart_in_the_midst_of_learning_it_counts_on(make_role):

@@ -76,7 +76,7 @@ class TestTheUrlOfTheModelDirectory:
         remote = Remote(Failing(), f"{USER}:{PLANTED}@bucket/prefix", tmp_path, settings.masked)
 
         with pytest.raises(ArtifactUnavailable) as unread:
-            remote.read("features/p/1-0123456789abcdef.joblib", "0" * 64)
+            remote.read("features/p/1-0000000000000000.joblib", "0" * 64)
         with pytest.raises(OSError, match="bucket") as unwritten:
             remote.write(Artifact("features/p/1-0.joblib", "0" * 64, b""))
         with pytest.raises(ArtifactUnavailable) as undeleted:

@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 from uuid import uuid4
@@ -166,14 +167,18 @@ def test_a_damaged_cache_is_passed_over(tmp_path: Path, artifact: Artifact) -> N
 
 def test_a_store_that_does_not_answer_is_no_loss(store: Storage, artifact: Artifact) -> None:
     store.write(artifact)
+    path = artifact.path
     if isinstance(store, Remote):
         store = Remote(Away(), "models", store._cache / "empty")
     else:
-        (store._root / artifact.path).unlink()
-        (store._root / artifact.path).symlink_to(artifact.path.rpartition("/")[2])
+        # What Linux answers with EIO to whoever reads it from its beginning.
+        file = store._root / path
+        file.unlink()
+        file.symlink_to("/proc/self/mem")
+        store, path = Directory(Path("/")), str(file).lstrip("/")
 
     with pytest.raises(ArtifactUnavailable):
-        store.read(artifact.path, artifact.sha256)
+        store.read(path, artifact.sha256)
 
 
 class Away(AbstractFileSystem):
@@ -181,6 +186,126 @@ class Away(AbstractFileSystem):
 
     def cat_file(self, path: str, **_: object) -> bytes:
         raise TimeoutError(path)
+
+    def info(self, path: str, **_: object) -> dict[str, object]:
+        raise TimeoutError(path)
+
+
+WRONG_NAMES = ["", "features/a\0b", "x" * 5000, f"{'y' * 300}/x.joblib", "features/a\nb"]
+
+
+@pytest.mark.parametrize("path", WRONG_NAMES)
+def test_a_name_that_no_store_takes_is_a_loss_and_not_waited_for(
+    store: Storage, artifact: Artifact, path: str
+) -> None:
+    store.write(artifact)
+
+    with pytest.raises(ArtifactError) as caught:
+        store.read(path, artifact.sha256)
+
+    assert not isinstance(caught.value, ArtifactUnavailable)
+
+
+def test_a_symbolic_link_to_itself_is_a_loss_and_not_waited_for(
+    tmp_path: Path, artifact: Artifact
+) -> None:
+    file = tmp_path / artifact.path
+    file.parent.mkdir(parents=True)
+    file.symlink_to(file.name)
+
+    with pytest.raises(ArtifactError) as caught:
+        Directory(tmp_path).read(artifact.path, artifact.sha256)
+
+    assert not isinstance(caught.value, ArtifactUnavailable)
+
+
+def test_a_known_digest_under_the_name_of_another_is_not_taken_from_the_cache(
+    store: Storage, artifact: Artifact
+) -> None:
+    store.write(artifact)
+    other = artifact.path.replace(artifact.sha256[:16], "0" * 16)
+
+    with pytest.raises(ArtifactError, match="not opened"):
+        store.read(other, artifact.sha256)
+
+
+class TestTheOwnerFile:
+    def test_is_written_once_and_found_again(self, store: Storage, artifact: Artifact) -> None:
+        store.write(artifact)
+        before = store.owner()
+
+        store.claim(b"first")
+        store.claim(b"second")
+
+        assert (before, store.owner()) == (None, b"first")
+
+    def test_is_written_in_place_of_another_if_that_is_wanted(
+        self, store: Storage, artifact: Artifact
+    ) -> None:
+        store.write(artifact)
+        store.claim(b"first")
+
+        store.claim(b"second", anew=True)
+
+        assert store.owner() == b"second"
+
+    def test_of_many_who_claim_at_once_one_stands_and_none_fails(self, tmp_path: Path) -> None:
+        directories = [Directory(tmp_path / "new") for _ in range(16)]
+        with ThreadPoolExecutor(16) as threads:
+            list(
+                threads.map(lambda n: directories[n].claim(b"%02d" * 500 % ((n,) * 500)), range(16))
+            )
+
+        content = directories[0].owner()
+
+        assert content in [b"%02d" % n * 500 for n in range(16)]
+        assert [file.name for file in (tmp_path / "new").iterdir()] == ["owner.json"]
+
+    def test_is_written_on_a_file_system_without_hard_links(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def link(*_: object) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr("os.link", link)
+
+        Directory(tmp_path).claim(b"first")
+        Directory(tmp_path).claim(b"second")
+
+        assert Directory(tmp_path).owner() == b"first"
+
+    def test_is_no_artefact(self, store: Storage, artifact: Artifact) -> None:
+        store.write(artifact)
+        store.claim(b"first")
+
+        store.erase(artifact.path.rpartition("/")[0], ())
+        store.delete("features", lambda _: True)
+
+        assert store.owner() == b"first"
+
+
+class TestTheLookForMissingArtefacts:
+    def test_counts_what_is_not_there(self, store: Storage, artifact: Artifact) -> None:
+        store.write(artifact)
+        gone = artifacts.artifact_path("features", "q", 0, 1, "0" * 64)
+
+        assert store.missing([artifact.path, gone, *WRONG_NAMES[1:]]) == (5, 6)
+
+    def test_asks_no_answer_of_before(self, tmp_path: Path, artifact: Artifact) -> None:
+        location = f"memory://{uuid4().hex}"
+        reader = at(location, tmp_path / "reader")
+        at(location, tmp_path).write(Artifact("features/x", "0" * 64, b""))
+        before = reader.missing([artifact.path])
+
+        at(location, tmp_path).write(artifact)
+
+        assert (before, reader.missing([artifact.path])) == ((1, 1), (0, 1))
+
+    def test_takes_no_silence_for_a_loss(self, tmp_path: Path, artifact: Artifact) -> None:
+        with pytest.raises(ArtifactUnavailable):
+            Remote(Away(), "models", tmp_path).missing([artifact.path])
+        with pytest.raises(ArtifactUnavailable, match="is not there"):
+            Remote(NoBucket(), "bucket/models", tmp_path).missing([artifact.path])
 
 
 def test_a_url_that_nothing_opens_stops_the_start(tmp_path: Path) -> None:
@@ -213,6 +338,9 @@ class NoBucket(AbstractFileSystem):
 
     def exists(self, path: str, **_: object) -> bool:
         return path != "bucket"
+
+    def info(self, path: str, **_: object) -> dict[str, object]:
+        raise FileNotFoundError(path)
 
 
 def test_a_store_that_hangs_is_not_waited_for_longer_than_a_while(
