@@ -19,6 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from models import artifacts
 from models.artifacts import NAME_ERRORS, Artifact, ArtifactError, ArtifactUnavailable, Model
+from processor import proof
 from processor.owner import OWNER_FILE
 from processor.settings import Settings, SettingsError
 
@@ -167,6 +168,10 @@ class Directory:
         with suppress(OSError):
             folder.rmdir()
         return deleted
+
+    def shared_secret(self) -> bytes:
+        """What only the roles know, see ``proof.of_directory``."""
+        return proof.of_directory(self._root)
 
 
 def _publish(temporary: Path, target: Path) -> None:
@@ -324,6 +329,15 @@ class Remote:
             if monotonic() > until:
                 break
         return missing, looked
+
+    def shared_secret(self) -> bytes:
+        """What only the roles know, see ``proof.of_filesystem``."""
+        try:
+            return self._answer(partial(proof.of_filesystem, self._filesystem, self._root))
+        except ArtifactUnavailable:
+            raise
+        except Exception as error:
+            raise ArtifactUnavailable(f"{proof.NAME}: {self._said(error)}") from error
 
     def _said(self, error: Exception) -> str:
         """What a driver says, without the credentials of the URL."""
