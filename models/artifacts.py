@@ -7,14 +7,12 @@ import hashlib
 import io
 import os
 import pickle
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
-from urllib.parse import quote
+from typing import Any
 
 import joblib
 import numpy as np
@@ -22,6 +20,11 @@ from numpy.typing import NDArray
 
 from models.detector import Detector
 from models.judging import Bench
+from models.naming import artifact_path as artifact_path
+from models.naming import digest_of as digest_of
+from models.naming import generation_of as generation_of
+from models.naming import profile_directory as profile_directory
+from models.naming import shown as shown
 
 PROTOCOL = 5
 _JOBLIB = b"joblib.numpy_pickle"
@@ -37,9 +40,6 @@ LONGEST_PATH = 1024
 
 NAME_ERRORS = frozenset((errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EILSEQ))
 """Errors of a file system that lie in the name asked for: no waiting mends them."""
-
-SHOWN = 80
-"""Characters of a name that a message shows."""
 
 GATE = "gate"
 """Where an artefact's provenance keeps what the gate measured on the candidate."""
@@ -84,18 +84,6 @@ class Model:
         return self.detector.nbytes + int(self.samples.nbytes)
 
 
-class Stored(Protocol):
-    """Whatever names an artefact, such as an announcement."""
-
-    @property
-    def artifact(self) -> str:
-        """Path below the model directory."""
-
-    @property
-    def sha256(self) -> str:
-        """Digest of its bytes, in hex."""
-
-
 @dataclass(frozen=True)
 class Artifact:
     """The bytes of a model and the name under which they are stored."""
@@ -122,52 +110,6 @@ def pack(model: Model, *, kind: str, profile_id: str, partition: int, generation
     digest = hashlib.sha256(payload).hexdigest()
     path = artifact_path(kind, profile_id, partition, generation, digest)
     return Artifact(path, digest, payload)
-
-
-def artifact_path(kind: str, profile_id: str, partition: int, generation: int, sha256: str) -> str:
-    """The one path, below the model directory, that an artefact is written to."""
-    directory = profile_directory(kind, profile_id, partition)
-    return f"{directory}/{generation}-{sha256[:16]}.joblib"
-
-
-def misnamed(
-    stored: Stored, *, kind: str, profile_id: str, partition: int, generation: int
-) -> str | None:
-    """Why a record's artefact is not the one that Telltale itself would name; None if it is.
-
-    Such an artefact is neither opened nor deleted, also if its model is in memory.
-    """
-    sha256 = stored.sha256
-    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
-        return f"sha256: expected 64 lower-case hex digits, got {sha256[:SHOWN]!r}"
-    expected = artifact_path(kind, profile_id, partition, generation, sha256)
-    if stored.artifact == expected:
-        return None
-    return f"artifact: expected {expected!r}, got {shown(stored.artifact)}"
-
-
-def shown(path: str) -> str:
-    """A path for a message: control characters escaped, cut if it is long."""
-    return repr(path) if len(path) <= 2 * SHOWN else f"{path[:SHOWN]!r}… of {len(path)} characters"
-
-
-def profile_directory(kind: str, profile_id: str, partition: int) -> str:
-    """Directory of a profile's artefacts: readable, unique, and safe whatever the id holds."""
-    escaped = quote(profile_id, safe="").replace(".", "%2E")[:100]
-    unique = hashlib.sha256(f"{partition}:{kind}:{profile_id}".encode()).hexdigest()[:16]
-    return f"{kind}/{escaped}-{unique}"
-
-
-def generation_of(name: str) -> int:
-    """Generation of an artefact by its file's name; of a file that is none, before all others."""
-    generation = name.partition("-")[0]
-    return int(generation) if generation.isdecimal() and len(generation) < 20 else -1
-
-
-def digest_of(name: str) -> str:
-    """The first 16 hex digits of an artefact's SHA-256 by its file's name; empty for another."""
-    match = re.fullmatch(r"\d+-([0-9a-f]{16})\.joblib", name)
-    return match[1] if match else ""
 
 
 def make_private(directory: Path) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from models import artifacts
-from models.artifacts import GATE, ArtifactError, Model, Stored, misnamed
+from models.artifacts import GATE, ArtifactError, Model
 from models.features import KINDS
+from models.naming import Stored, misnamed
 from models.quality import constant_features
 from models.training import seed_of, train
 from processor import proof, ring

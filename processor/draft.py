@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.artifacts import ArtifactError, Model, Stored
+from models.artifacts import ArtifactError, Model
 from models.features.layout import Layouts
+from models.naming import Stored
 from processor.decode import Decoded, Limits
 from processor.model_cache import ModelCache
 from processor.names import Topics

@@ -15,10 +15,10 @@ from models.artifacts import (
     ArtifactError,
     ArtifactUnavailable,
     Model,
-    Stored,
     digest_of,
     generation_of,
 )
+from models.naming import Stored
 from processor.model_cache import ModelCache
 from processor.owner import OWNER_FILE, Owner, UnfitStore, decode, encode, foreign
 from processor.records import ProfileKey

@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from models import artifacts
-from models.artifacts import GATE, Artifact, ArtifactError, Model, misnamed
+from models.artifacts import GATE, Artifact, ArtifactError, Model
 from models.features import KINDS
+from models.naming import misnamed
 from models.quality import constant_features
 from models.retraining import Candidate, detector_name, retrain
 from models.training import seed_of

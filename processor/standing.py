@@ -10,8 +10,8 @@ from weakref import WeakValueDictionary
 import numpy as np
 import orjson
 
-from models.artifacts import misnamed
 from models.drift import least_mean
+from models.naming import misnamed
 from schemas import ModelRecord
 
 NUMBER_BYTES, OTHER_BYTES = 25, 16_384
