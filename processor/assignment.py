@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from time import monotonic
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processor import kafka
+from processor import identity, kafka
+from processor.answered import Answered
 from processor.fetching import Fetching
-from processor.offsets import starting_offsets, topic_partitions
+from processor.identity import Described
+from processor.names import Topics
+from processor.offsets import Found, LostOffsets, find, starting_offsets, topic_partitions
+from processor.parts import Parts, listed, parts
+from processor.permissions import permissions
 from processor.records import TopicPartition as Place
 from processor.restore import Restore, ends, passes, uncollected
 from processor.role import Role
@@ -30,6 +35,12 @@ class Assignment:
 
     Attributes:
         partitions: partition numbers held, the same of every input; None outside the group.
+        unread: partitions that the group gave and nobody reads, as another topic lacks them.
+        apart: why, and what to do; None if there are none.
+        topics: what the topics of the role were when the partitions were taken.
+        notes: what is committed beside the offsets of each input that is held.
+        restated: positions to be committed as they are, since another offset or note is committed:
+            an idle partition would be met like that again at the next start.
         group: the consumer's metadata of the membership that gave them, for the transactions of
             what is computed under it; None before the first.
         positions: next offset to be answered of each input that is held; empty until restored.
@@ -44,6 +55,11 @@ class Assignment:
     def __init__(self, consumer: Consumer, role: Role, settings: Settings, log: Any) -> None:
         self.partitions: tuple[int, ...] | None = None
         self.group: object = None
+        self.unread: tuple[Place, ...] = ()
+        self.apart: str | None = None
+        self.topics: dict[str, Described] = {}
+        self.notes: dict[Place, str] = {}
+        self.restated: dict[Place, int] = {}
         self.positions: dict[Place, int] = {}
         self.ends: dict[Place, int] = {}
         self.waiting: str | None = "joining the group"
@@ -56,6 +72,14 @@ class Assignment:
         self._role = role
         self._settings = settings
         self._log = log
+        names = Topics(settings.topic_prefix)
+        needed = permissions(names, settings.application)[role.name]
+        self.names = sorted({p.name for p in needed if p.resource == "Topic"})
+        self._topics = names
+        self._given: dict[str, set[int]] = {}
+        self._described = False
+        self._found: dict[Place, Found] = {}
+        self._answered: Answered | None = None
         self._restore: Restore | None = None
         self._loaded = self._checked = False
         self._began = 0.0
@@ -94,7 +118,7 @@ class Assignment:
         """
         if self.partitions is None:
             return False
-        if self.restoring:
+        if self.restoring or not self._described:
             try:
                 self._continue()
             except KafkaException as error:
@@ -148,6 +172,8 @@ class Assignment:
     def answered(self, offsets: dict[Place, int]) -> None:
         """Note how far a committed Step went."""
         self.positions |= offsets
+        if self.restated:
+            self.restated = {p: at for p, at in self.restated.items() if p not in offsets}
         self.urgent_read()
 
     def follow_committed(self, places: Iterable[Place]) -> dict[Place, int]:
@@ -192,6 +218,7 @@ class Assignment:
         self._clear()
         self._refresh()
         self._consumer.assign([])
+        self._divide(parts(self._given, {}))
         self._began = monotonic()
         self.waiting = "restoring"
 
@@ -200,7 +227,32 @@ class Assignment:
         if self._restore is not None:
             self._restore.close()
             self._restore = None
+        if self._answered is not None:
+            self._answered.close()
+            self._answered = None
         self.restore_remaining = 0
+
+    def heard(self, topics: dict[str, Described]) -> None:
+        """Compare what the topics are with what they were; what can be answered is taken up anew.
+
+        Raises:
+            LostOffsets: an input or a changelog is another topic than the one that is read.
+        """
+        for name in (*self._role.inputs, *self._role.changelogs):
+            before, now = self.topics.get(name), topics.get(name)
+            if before is not None and now is not None and identity.anew(before.id, now.id):
+                raise LostOffsets(
+                    f"{name} was deleted and made anew while it was in use (its id was {before.id} "
+                    f"and is {now.id}): start again, and the start says what is lost"
+                )
+        if not self._described or self.partitions is None:
+            return
+        divided = parts(self._given, self._counts(self.topics | topics))
+        if divided.common != self.partitions:
+            self._log.info("partitions_changed", partitions=divided.common)
+            self.restore()
+        elif divided.why != self.apart:
+            self._divide(divided)
 
     def _guarded(self, callback: Callable[[list[Any]], None]) -> Callable[[Any, list[Any]], None]:
         def call(_: Any, places: list[Any]) -> None:
@@ -212,17 +264,10 @@ class Assignment:
         return call
 
     def _on_assign(self, places: list[Any]) -> None:
-        held = {t: {p.partition for p in places if p.topic == t} for t in self._role.inputs}
-        common = set.intersection(*held.values())
-        odd = sorted(set.union(*held.values()) - common)
-        if odd:
-            self._log.error("partitions_apart", partitions=odd, topics=list(self._role.inputs))
-        self.partitions = tuple(sorted(common))
+        self._given = {t: {p.partition for p in places if p.topic == t} for t in self._role.inputs}
         self.group = self._consumer.consumer_group_metadata()
-        self._log.info("assigned", partitions=self.partitions)
         self.restore()
-        if odd:
-            self.waiting = f"partitions {odd} are not assigned of every topic alike"
+        self._log.info("assigned", partitions=self.partitions)
 
     def _on_revoke(self, places: list[Any]) -> None:
         self._log.info("revoked", partitions=sorted({p.partition for p in places}))
@@ -245,6 +290,7 @@ class Assignment:
     def _leave(self) -> None:
         self._clear()
         self.partitions = None
+        self.unread, self.apart = (), None
         self._consumer.unassign()
         self.waiting = "rebalancing"
 
@@ -261,17 +307,40 @@ class Assignment:
         self.positions = {}
         self._begin(())
         self._urgent = {}
+        self.notes = {}
+        self.restated = {}
+        self._described = False
+        self._found = {}
         self._loaded = self._checked = False
         self._role.drop()
         gc.unfreeze()
 
+    def _divide(self, divided: Parts) -> None:
+        """Take note of what is read of what was given, and of what is not."""
+        self.partitions, self.unread, self.apart = divided
+
+    def _counts(self, topics: Mapping[str, Described]) -> dict[str, int]:
+        return {name: topics[name].partitions if name in topics else 0 for name in self.names}
+
+    def _describe(self) -> None:
+        """Ask which topics these are, and how many partitions all of them have."""
+        self.topics = identity.described(self._admin, self.names)
+        self._divide(parts(self._given, self._counts(self.topics)))
+        self._described = True
+        if self.apart is not None:
+            self._log.error("partitions_apart", reason=self.apart, partitions=self.partitions)
+
     def _continue(self) -> None:
         """One turn of the restore: offsets stable, changelogs read, offsets checked."""
+        if not self._described:
+            self._describe()
         partitions = self.partitions or ()
+        if not partitions:
+            return
+        places = [(t, p) for t in self._role.inputs for p in partitions]
         if self._restore is None:
             # Offsets that answer are stable: no transaction of an earlier life is pending.
-            places = [TopicPartition(t, p) for t in self._role.inputs for p in partitions]
-            self._consumer.committed(places, timeout=COMMITTED_SECONDS)
+            self._consumer.committed(topic_partitions(places), timeout=COMMITTED_SECONDS)
             reader = kafka.reader(self._settings)
             self._restore = Restore(reader, self._admin, self._role.changelogs, partitions)
             self.restore_remaining = self._restore.remaining
@@ -289,24 +358,55 @@ class Assignment:
         if not self._checked:
             self._role.check_models()
             self._checked = True
-        positions = starting_offsets(
-            self._consumer,
-            self._admin,
-            [(t, p) for t in self._role.inputs for p in partitions],
+        if self._answered is None:
+            self._found = find(self._consumer, self._admin, places)
+            self._answered = self._look_back()
+        if not self._answered.done:
+            self._answered.poll(RESTORE_POLL_SECONDS)
+            self.waiting = "looking for the records that were answered last"
+            return
+        start = starting_offsets(
+            self._found,
             self._role.newest(),
+            self._answered.newest,
+            self._role.changelogs,
+            self.topics,
             self._settings.lost_offsets,
             self._log,
         )
         urgent = [TopicPartition(t, p) for t in self._role.urgent for p in partitions]
         self._urgent = {
-            place: end for place, end in ends(self._admin, urgent).items() if end > positions[place]
+            place: end
+            for place, end in ends(self._admin, urgent).items()
+            if end > start.positions[place]
         }
-        self.positions = positions
+        self.positions, self.notes = start.positions, start.notes
+        self.restated = {place: self.positions[place] for place in start.restated}
         self.restore_seconds = monotonic() - self._began
         read = self._restore.read
+        for why in self._answered.unchecked:
+            self._log.warning("offsets_unchecked", reason=why)
         self.close()
         # Profiles stay: the collector need not look at each of them again and again.
         gc.collect()
         gc.freeze()
         self._log.info("restored", records=read, seconds=round(self.restore_seconds, 3))
         self.fetch()
+
+    def _look_back(self) -> Answered:
+        """Look for what was answered of telemetry whose committed offset carries no note of ours.
+
+        It was moved by hand, or an earlier version committed it, or nobody has so far.
+        """
+        telemetry = self._topics.kinds()
+        unsure = {place: at.last for place, at in self._found.items() if at.unsure}
+        others = [place for place in unsure if place[0] not in telemetry]
+        moved = [place for place in others if self._found[place].committed >= 0]
+        if moved:
+            self._log.warning(
+                "offsets_of_another_hand",
+                reason="committed by hand, or by an earlier version, with records behind them",
+                partitions=listed(moved),
+            )
+        asked = {place: end for place, end in unsure.items() if place[0] in telemetry}
+        return Answered(kafka.reader(self._settings), self._admin, self._topics, asked)

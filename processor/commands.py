@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import orjson
 from pydantic import ValidationError
 
@@ -10,7 +12,15 @@ from processor import forgetting
 from processor.announcements import announce, lifecycle, mark, profile_record, return_to
 from processor.draft import Draft
 from processor.lifecycle import lifecycle_record
-from processor.records import INVALID_HEADERS, UNREADABLE_HEADERS, Incoming, ProfileKey
+from processor.names import Topics
+from processor.records import (
+    INVALID_HEADERS,
+    UNREADABLE_HEADERS,
+    Incoming,
+    Outgoing,
+    ProfileKey,
+    TopicPartition,
+)
 from processor.state import Active, Suppression
 from schemas import (
     Command,
@@ -26,6 +36,9 @@ from schemas.base import MAX_ID_BYTES, id_fault
 
 FOREVER_MS = 253_402_300_799_999
 MAX_REASON = 1000
+EXECUTED = b"commands"
+"""Key in ``profiles`` under which the newest executed command of a partition stands."""
+
 MAX_COMMAND_BYTES = 64 * 1024
 """What a command says comes back in receipts, which must fit their topic."""
 
@@ -55,6 +68,26 @@ def execute(draft: Draft, record: Incoming) -> bool:
         if why:
             reply(draft, key, command, "command_rejected", why)
     return True
+
+
+def executed(offsets: Mapping[TopicPartition, int], topics: Topics) -> list[Outgoing]:
+    """Records of ``profiles`` that say how far the commands of each partition are executed.
+
+    A ``forget`` that offsets moved by hand bring back would meet the profile that was learnt since.
+
+    Args:
+        offsets: next offset of each input partition.
+    """
+    return [
+        Outgoing(
+            topics.profiles,
+            orjson.dumps({"format": 1, "commands": following - 1}),
+            EXECUTED,
+            partition,
+        )
+        for (topic, partition), following in offsets.items()
+        if topic == topics.commands and following
+    ]
 
 
 def read(record: Incoming) -> Command | str:

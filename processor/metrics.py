@@ -75,6 +75,12 @@ class Metrics:
             ("role",),
             registry=registry,
         )
+        self.unread_partitions = Gauge(
+            "telltale_unread_partitions",
+            "Input partitions that the group gave and nobody reads, as another topic lacks them.",
+            ("role",),
+            registry=registry,
+        )
         self.profiles = Gauge(
             "telltale_profiles", "Profiles held.", ("role", "kind", "state"), registry=registry
         )

@@ -45,6 +45,8 @@ def permissions(topics: Topics, application: str) -> Mapping[str, tuple[Permissi
             Permission("Read", "Group", scorer),
             Permission("Write", "TransactionalId", f"{scorer}-*"),
         ),
+        # Without it a scorer works, and does not see that its offsets were moved back.
+        "scorer, to see moved offsets": _on("Read", (topics.anomalies, topics.dead_letter)),
         "retrainer": (
             *_on("Read", (topics.accepted, topics.pool, topics.models)),
             *_on("Write", proposals),

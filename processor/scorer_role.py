@@ -14,6 +14,7 @@ from models.artifacts import ArtifactUnavailable
 from models.features import KINDS
 from processor import forgetting, ring
 from processor.changelog import Table
+from processor.commands import EXECUTED, executed
 from processor.draft import Rules
 from processor.expiry import Expiry
 from processor.loaded_slots import LoadedSlots
@@ -172,6 +173,7 @@ class ScorerRole:
             return compute(self._state, batch, now, self._rules, refused)
 
         step = self._store.written(make, self._log)
+        step.outputs += executed(step.offsets, self._topics)
         self._store.cache.settle()
         return step
 
@@ -318,7 +320,9 @@ class ScorerRole:
                 kind, _, profile_id = key.decode().partition(":")
                 kept = orjson.loads(value)
                 place = (partition, kind, profile_id)
-                if "forgetting" in kept:
+                if key == EXECUTED:
+                    self._newest[self._topics.commands, partition] = int(kept["commands"])
+                elif "forgetting" in kept:
                     forgettings[place] = forgetting.decode(kept["forgetting"])
                 else:
                     windows[place] = Suppression(int(kept["until"]), kept.get("reason"))

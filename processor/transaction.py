@@ -88,6 +88,7 @@ class Transactions:
         offsets: Mapping[Place, int],
         group: object,
         meanwhile: Callable[[], None] | None = None,
+        notes: Mapping[Place, str] | None = None,
     ) -> None:
         """Write outputs and offsets in one transaction.
 
@@ -95,6 +96,7 @@ class Transactions:
             group: the consumer's metadata of the membership under which the outputs were computed;
                 the coordinator refuses them once there is a newer generation (KIP-447).
             meanwhile: called while the broker answers; it raises nothing.
+            notes: metadata of the offsets.
 
         Raises:
             Aborted: nothing of it will ever be seen.
@@ -106,10 +108,12 @@ class Transactions:
         if producer is None:
             raise Lost("no producer")
         self._undelivered = None
+        told = notes or {}
         try:
             self._call(producer.begin_transaction)
             places = [
-                TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()
+                TopicPartition(*place, offset, told.get(place, ""))
+                for place, offset in offsets.items()
             ]
             if meanwhile is None:
                 # Right behind another transaction the coordinator refuses what comes first. Of
@@ -277,5 +281,8 @@ def _translated(error: KafkaException) -> Exception:
     if reason.txn_requires_abort() or reason.code() in _REJOIN:
         return Aborted(_text(error))
     if reason.code() in (KafkaError._TIMED_OUT, KafkaError._STATE, KafkaError._ALL_BROKERS_DOWN):
+        return Lost(_text(error))
+    if reason.code() in (KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC):
+        # What a producer knows of topics may be half a minute old; what follows asks anew.
         return Lost(_text(error))
     return Fatal(_text(error))

@@ -9,16 +9,19 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from processor import kafka
+from processor import identity, kafka
 from processor.assignment import Assignment
 from processor.http import Health
 from processor.metrics import Metrics
 from processor.records import TopicPartition as Place
 from processor.role import Role
 from processor.settings import Settings
+from processor.unread import Unread
 
 OBSERVE_SECONDS = 0.5
 PROBE_SECONDS = 5.0
+IDENTITY_SECONDS = 30.0
+"""Between two looks whether the topics are still the same; ``PROBE_SECONDS`` if some are apart."""
 
 
 class Watch:
@@ -46,29 +49,39 @@ class Watch:
         self._probe: dict[Place, Future[Any]] = {}
         self._marks: dict[Place, int] = {}
         self._marked = self._asked = 0
+        self._unread = Unread(f"{settings.application}-{role.name}")
+        self._identities: dict[str, Future[Any]] = {}
+        self._identified = 0.0
 
     def look(self, unanswered: set[Place]) -> None:
         """Set the gauges.
 
         Args:
             unanswered: partitions of which polled records wait for the next Step.
+
+        Raises:
+            LostOffsets: an input or a changelog was deleted and made anew.
         """
         if monotonic() - self._observed < OBSERVE_SECONDS:
             return
         self._observed = monotonic()
         self._probe_broker()
+        self._identify()
         name = self._role.name
         if self._marks and all(self._passed(place, unanswered) for place in self._marks):
             self._role.answered(self._marked)
         self._role.observe()
         self._metrics.restore_seconds.labels(name).set(self._assignment.restore_seconds)
         self._metrics.restore_remaining.labels(name).set(self._assignment.restore_remaining)
+        self._metrics.unread_partitions.labels(name).set(len(self._assignment.unread))
         held = self._assignment.positions
-        for topic, partition in self._shown - held.keys():
-            self._metrics.consumer_lag.remove(name, topic, str(partition))
-        self._shown = set(held)
+        lags = {p: n for p, n in self._unread.waiting.items() if p in self._assignment.unread}
         for place, position in held.items():
-            behind = self._behind(place, position, waits=place in unanswered)
+            lags[place] = self._behind(place, position, waits=place in unanswered)
+        for topic, partition in self._shown - lags.keys():
+            self._metrics.consumer_lag.remove(name, topic, str(partition))
+        self._shown = set(lags)
+        for place, behind in lags.items():
             self._metrics.consumer_lag.labels(name, place[0], str(place[1])).set(behind)
 
     def _behind(self, place: Place, position: int, *, waits: bool) -> int:
@@ -88,6 +101,23 @@ class Watch:
             answered = max(answered, self._assignment.ends.get(place, -1))
         return answered >= self._marks[place]
 
+    def _identify(self) -> None:
+        """Ask now and then which topics these are, without waiting for the answer."""
+        self._unread.hear()
+        if self._identities and all(future.done() for future in self._identities.values()):
+            answers, self._identities = self._identities, {}
+            try:
+                topics = identity.told(answers, 0.0)
+            except KafkaException:
+                return
+            self._assignment.heard(topics)
+        seconds = IDENTITY_SECONDS if self._assignment.apart is None else PROBE_SECONDS
+        # The demo's broker tells no ids, and never answers this question.
+        tells = any(topic.id != identity.UNKNOWN for topic in self._assignment.topics.values())
+        if tells and not self._identities and monotonic() - self._identified > seconds:
+            self._identified = monotonic()
+            self._identities = identity.asked(self._admin, self._assignment.names)
+
     def _probe_broker(self) -> None:
         """Ask the broker for the ends of the inputs every few seconds, without waiting for it."""
         if self._probe and all(future.done() for future in self._probe.values()):
@@ -102,6 +132,7 @@ class Watch:
             self._probe = {}
         if not self._probe and monotonic() - self._probed > PROBE_SECONDS:
             self._probed = monotonic()
+            self._unread.ask(self._admin, self._assignment.unread)
             self._asked = time_ns() // 1_000_000
             held = self._assignment.partitions or (0,)
             places = [TopicPartition(topic, p) for topic in self._role.inputs for p in held]

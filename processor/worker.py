@@ -204,6 +204,7 @@ class Worker:
             self._transactions.discard()
             return
         if self._advanced():
+            self._restate()
             self._answer(records)
             self._assignment.hold(Batch.of(self._rest).places())
             self._assignment.urgent_read()
@@ -211,7 +212,9 @@ class Worker:
             self._settle()
         self._pass_skipped()
         unreadable = self._unreadable.reason(monotonic())
-        self._say(self._assignment.waiting or self._unavailable or unreadable)
+        self._say(
+            self._assignment.waiting or self._assignment.apart or self._unavailable or unreadable
+        )
         self._watch.look(self._unanswered())
         self._check_place()
 
@@ -254,6 +257,12 @@ class Worker:
                 self._ready = one
             elif self._commit(one):
                 self._rest = one.step.rest
+
+    def _restate(self) -> None:
+        """Commit where reading begins, before anything is answered, if that is not committed."""
+        restated = self._assignment.restated
+        if restated and self._ready is None:
+            self._commit(Ready(Step(offsets=dict(restated)), monotonic(), self._assignment.epoch))
 
     def _settle(self) -> None:
         """Now and then commit the ends that were told, where all that was polled is answered.
@@ -383,7 +392,8 @@ class Worker:
         try:
             if step.outputs or step.offsets:
                 group = self._assignment.group
-                self._transactions.commit(step.outputs, step.offsets, group, meanwhile)
+                notes = self._assignment.notes
+                self._transactions.commit(step.outputs, step.offsets, group, meanwhile, notes)
             elif meanwhile is not None:
                 meanwhile()
         except Aborted as error:

@@ -340,5 +340,16 @@ def test_gauges_show_profiles_by_stage(make_role):
 def test_windows_are_plain_json(make_role):
     role = make_role(ScorerRole)
     committed(role, stream(normal(2)))
-    (out,) = [o for o in committed(role, [command("suppress")]).outputs if o.topic == "profiles"]
+    outputs = committed(role, [command("suppress")]).outputs
+    (out,) = [o for o in outputs if o.topic == "profiles" and o.key == b"features:p"]
     assert set(orjson.loads(out.value)) == {"format", "until", "reason"}
+
+
+def test_how_far_commands_are_executed_is_kept_with_the_windows(make_role):
+    role = make_role(ScorerRole)
+    outputs = committed(role, [command("forget", offset=n, profile="none") for n in (4, 5)]).outputs
+    again = make_role(ScorerRole)
+    load(again, outputs)
+    again.restored([0])
+    assert [(out.topic, out.key) for out in outputs] == [("profiles", b"commands")]
+    assert again.newest() == {("commands", 0): 5}

@@ -362,7 +362,7 @@ def check_forgotten(kafka: Kafka, disk: Disk, profile: str) -> None:
     for partition in range(PARTITIONS):
         for topic in (TOPICS.models, TOPICS.cold_start, TOPICS.profiles, TOPICS.pool):
             for record in kafka.compacted(topic, partition):
-                owner = (record.key or b"").decode().split(":")[1]
+                owner = (record.key or b"").decode().partition(":")[2].partition(":")[0]
                 assert owner != profile or record.value is None, f"{topic}: {record.key!r}"
         directory = profile_directory("features", profile, partition)
         left = [path for path in disk.payloads if path.startswith(f"{directory}/")]
