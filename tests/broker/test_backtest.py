@@ -43,7 +43,7 @@ class Judged:
     def written(self) -> dict[str, Any]:
         """End offsets of every topic, committed offsets aside, and the artefacts."""
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"{self.prefix}ends"})
-        topics = consumer.list_topics(timeout=30).topics
+        topics = consumer.list_topics(timeout=60).topics
         ends: dict[str, Any] = {
             f"{name} {number}": consumer.get_watermark_offsets(TopicPartition(name, number))[1]
             for name, topic in topics.items()

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.broker.harness import PATIENCE
+
 
 def test_the_demo_answers_every_record_and_ends_with_a_summary(tmp_path: Path) -> None:
     command = [str(Path(sys.executable).with_name("telltale")), "demo", "--seconds", "12"]
@@ -17,7 +19,7 @@ def test_the_demo_answers_every_record_and_ends_with_a_summary(tmp_path: Path) -
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=PATIENCE,
         check=False,
     )
 

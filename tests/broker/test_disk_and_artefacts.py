@@ -17,7 +17,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from tests.broker.harness import Telltale, by_profile
+from tests.broker.harness import PATIENCE, Telltale, by_profile
 from tests.broker.test_pipeline import vectors
 
 FEW = {"TELLTALE_COLD_START_SAMPLES": "20", "TELLTALE_RETRAIN_SAMPLES": "20"}
@@ -194,7 +194,7 @@ def test_a_topic_that_takes_less_than_is_written_stops_the_start_and_names_the_r
     telltale.create_topics(1)
     limit(bootstrap, f"{prefix}anomalies", 100_000)
 
-    stopped = telltale.run("score", timeout=90)
+    stopped = telltale.run("score")
     checked = telltale.run("topics", "check")
     limit(bootstrap, f"{prefix}anomalies", 5 * 2**20)
     scorer = telltale.start("score")
@@ -217,7 +217,7 @@ def test_a_limit_lowered_under_way_ends_the_scorer_instead_of_aborting_for_ever(
 
     limit(bootstrap, f"{prefix}anomalies", 200)
     telltale.produce("telemetry.features", [("a", {"values": {"x": 2.0}})])
-    code = scorer.wait(60)
+    code = scorer.wait(PATIENCE)
     limit(bootstrap, f"{prefix}anomalies", 4 * 2**20)
     telltale.start("score", "--slot", "0")
     verdicts = telltale.wait_for(2)

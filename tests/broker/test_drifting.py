@@ -27,7 +27,7 @@ def telemetry(means: dict[str, float], count: int, seed: int) -> list[tuple[str,
 
 def counted(port: int, series: str) -> float:
     """The sum of the series that a pattern of their names and labels finds."""
-    with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=60) as answer:
         text = answer.read().decode()
     return sum(float(value) for value in re.findall(rf"^{series} (\S+)$", text, re.M))
 

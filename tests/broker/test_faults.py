@@ -46,7 +46,7 @@ def test_offsets_that_are_gone_stop_the_start_and_the_policy_goes_on_without_lea
     admin = AdminClient({"bootstrap.servers": bootstrap})
     admin.delete_consumer_groups([group])[group].result(30)
 
-    stopped = telltale.run("score", "--slot", "0", timeout=90, **FEW)
+    stopped = telltale.run("score", "--slot", "0", **FEW)
     telltale.produce("telemetry.features", records[30:])
     telltale.start("score", "--slot", "0", "--lost-offsets", "earliest", **FEW)
     verdicts = by_profile(telltale.wait_for(len(records)))
@@ -71,7 +71,7 @@ def test_telemetry_that_retention_ate_unread_stops_the_start(
     admin = AdminClient({"bootstrap.servers": bootstrap})
     admin.delete_records([cut])[cut].result(30)
 
-    stopped = telltale.run("score", "--slot", "0", timeout=90, **FEW)
+    stopped = telltale.run("score", "--slot", "0", **FEW)
 
     assert stopped.returncode == 1
     assert "records 10 to 19 were deleted before they were read" in stopped.stderr
@@ -85,7 +85,7 @@ def test_topics_with_different_partition_counts_stop_the_start(
     admin.create_topics([NewTopic(odd, 3, 1)])[odd].result(30)
     telltale.create_topics(2)
 
-    stopped = telltale.run("score", timeout=90)
+    stopped = telltale.run("score")
     checked = telltale.run("topics", "check")
 
     assert stopped.returncode == 1
@@ -116,7 +116,7 @@ def test_a_broker_that_dies_and_comes_back_loses_and_doubles_nothing(tmp_path: P
         )
         broker.start()
         telltale.produce("telemetry.features", records[300:])
-        verdicts = by_profile(telltale.wait_for(len(records), seconds=180))
+        verdicts = by_profile(telltale.wait_for(len(records)))
 
         ids = [v["verdict_id"] for mine in verdicts.values() for v in mine]
         assert len(ids) == len(set(ids)) == len(records) == len(telltale.read("anomalies"))

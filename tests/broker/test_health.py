@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from processor import http, process
 from processor.metrics import Metrics
 from processor.settings import load
-from tests.broker.harness import Telltale, on_a_broker_of_its_own
+from tests.broker.harness import PATIENCE, Telltale, on_a_broker_of_its_own
 from tests.broker.test_pipeline import vectors
 from tests.kafka.broker import HOST, JvmBroker, free_ports
 
@@ -26,7 +26,7 @@ SHORT = {"TELLTALE_MAX_POLL_INTERVAL_MS": "10000", "TELLTALE_TRANSACTION_TIMEOUT
 def asked(port: int, path: str) -> tuple[int, str]:
     """Status and body; (0, …) where nobody answers."""
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -99,7 +99,7 @@ def test_a_loop_that_hangs_is_neither_live_nor_ready_and_the_process_still_ends(
     hangs = telltale.start("score", "--slot", "0", TELLTALE_HTTP_PORT=str(port), **FEW, **SHORT)
     telltale.wait_until(lambda: ready(port)[0] == 200, "ready before it needs the model")
     telltale.produce("telemetry.features", records[31:])
-    telltale.wait_until(lambda: live(port)[0] == 503, "not live once it hangs", 30)
+    telltale.wait_until(lambda: live(port)[0] == 503, "not live once it hangs")
 
     assert "the loop has not turned for 1" in live(port)[1]
     assert ready(port)[0] == 503
@@ -128,7 +128,7 @@ def test_after_a_fatal_error_a_role_is_never_healthy_again(
     )
     # Each holds one of the two partitions: the older learns of the twin when it answers.
     telltale.produce("telemetry.features", records)
-    loop.join(60)
+    loop.join(PATIENCE)
     worker.health.turned = worker.health.broker_seen = float("inf")
     worker.health.waiting = None
 

@@ -21,7 +21,7 @@ from processor import assignment, fetching, process
 from processor.fetching import Change, Fetching
 from processor.metrics import Metrics
 from processor.settings import Settings, load
-from tests.broker.harness import Telltale
+from tests.broker.harness import PATIENCE, Telltale
 
 PARTITIONS = 2
 LOOKS = 25
@@ -104,7 +104,7 @@ def scoring(telltale: Telltale, settings: Settings) -> Iterator[None]:
         yield
     finally:
         worker.stop()
-        thread.join(30)
+        thread.join(PATIENCE)
     assert not thread.is_alive()
     assert worker.health.fatal is None
 
@@ -144,7 +144,7 @@ def flowing(upstream: Upstream) -> Iterator[None]:
         yield
     finally:
         over.set()
-        thread.join(30)
+        thread.join(PATIENCE)
 
 
 def series(number: int) -> dict[str, Any]:

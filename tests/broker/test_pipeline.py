@@ -182,7 +182,7 @@ def test_bad_records_are_dead_letters_byte_for_byte_and_the_rest_is_answered(
 def test_a_role_without_its_topics_ends_with_1_and_says_how_to_create_them(
     telltale: Telltale,
 ) -> None:
-    ended = telltale.run("score", timeout=60)
+    ended = telltale.run("score")
 
     assert ended.returncode == 1
     assert "telltale topics create" in ended.stderr

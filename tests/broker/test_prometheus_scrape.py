@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.broker.harness import START_SECONDS, Telltale, environment_of
+from tests.broker.harness import PATIENCE, Telltale, environment_of
 from tests.kafka.broker import HOST, free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -72,14 +72,14 @@ class Scraper:
         """The data of an answer of its API; an error of the query fails the test."""
         query = f"{path}?{urllib.parse.urlencode(parameters)}"
         try:
-            with urllib.request.urlopen(f"http://{self.address}{query}", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://{self.address}{query}", timeout=60) as answer:
                 return json.loads(answer.read())["data"]
         except urllib.error.HTTPError as error:
             pytest.fail(f"{parameters}: {error.read().decode()}", pytrace=False)
 
     def ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=60) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -91,7 +91,7 @@ class Scraper:
         result: Series = found["result"]
         return result
 
-    def await_series(self, expression: str, seconds: float = 30) -> Series:
+    def await_series(self, expression: str, seconds: float = PATIENCE) -> Series:
         """What an expression gives once it gives something."""
         self.telltale.wait_until(lambda: bool(self.series(expression)), expression, seconds)
         return self.series(expression)
@@ -137,8 +137,8 @@ def scraper(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         telltale.start("retrain", TELLTALE_HTTP_PORT=str(retrainer))
         telltale.wait_until(found.ready, "Prometheus is ready")
         # Scraped before anything happens: every alert has to see the first event of its sort.
-        found.await_series("telltale_verdicts_total", START_SECONDS)
-        found.await_series('telltale_trainings_total{role="retrainer"}', START_SECONDS)
+        found.await_series("telltale_verdicts_total")
+        found.await_series('telltale_trainings_total{role="retrainer"}')
         sent = telltale.run(
             "simulate", "--profiles", "8", "--records", "90", "--anomaly-rate", "0.1"
         )

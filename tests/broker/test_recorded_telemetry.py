@@ -30,8 +30,8 @@ def test_each_record_of_a_recording_gets_one_verdict(telltale: Telltale, name: s
     telltale.create_topics(4)
     telltale.start("run", TELLTALE_COLD_START_SAMPLES__BEHAVIOR="20")
 
-    sent = telltale.run("produce", str(file), "--kind", FILES[name], timeout=240)
-    telltale.wait_for(count, seconds=240)
+    sent = telltale.run("produce", str(file), "--kind", FILES[name])
+    telltale.wait_for(count)
 
     assert sent.returncode == 0, sent.stderr
     verdicts = [Verdict.model_validate(value) for value in telltale.values("anomalies")]

@@ -27,7 +27,7 @@ from processor.settings import Settings
 from processor.state import Learning, State
 from processor.storage import storage
 from processor.sweep import DAY_MS, Sweep
-from tests.broker.harness import Telltale, by_profile
+from tests.broker.harness import PATIENCE, Telltale, by_profile
 from tests.broker.test_pipeline import vectors
 from tests.kafka.broker import free_ports
 
@@ -91,7 +91,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
 
 
 def await_port(port: int, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         assert server.poll() is None, f"moto_server ended with {server.returncode}"
         with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
@@ -118,7 +118,7 @@ def ready(remote: Telltale) -> tuple[int, str]:
     """Status and reason that the process started last gives at ``/health/ready``."""
     ports = [line["port"] for line in remote.log_lines() if line["event"] == "listening"]
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{ports[-1]}/health/ready", timeout=10) as found:
+        with urllib.request.urlopen(f"http://{HOST}:{ports[-1]}/health/ready", timeout=60) as found:
             return found.status, json.load(found)["roles"]["scorer"]
     except urllib.error.HTTPError as refused:
         return refused.code, json.load(refused)["roles"]["scorer"]

@@ -18,7 +18,7 @@ FEW = {"TELLTALE_COLD_START_SAMPLES": "30"}
 def metric(telltale: Telltale, name: str) -> float:
     """A gauge of the scorer started last."""
     port = [line["port"] for line in telltale.log_lines() if line["event"] == "listening"][-1]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         found = re.search(rf'^{name}{{role="scorer"}} (\S+)$', answer.read().decode(), re.M)
     assert found is not None, name
     return float(found[1])
@@ -124,7 +124,7 @@ def test_any_missing_topic_even_one_that_is_only_written_stops_the_start_by_its_
     admin = AdminClient({"bootstrap.servers": bootstrap})
     admin.delete_topics([gone])[gone].result(30)
 
-    stopped = telltale.run("score", timeout=90)
+    stopped = telltale.run("score")
 
     assert stopped.returncode == 1
     assert f"topics missing: {gone}" in stopped.stderr
@@ -149,7 +149,7 @@ def test_control_records_that_retention_deleted_are_no_lost_records(
     group = Consumer({"bootstrap.servers": bootstrap, "group.id": f"{prefix.rstrip('.')}-scorer"})
     place = TopicPartition(topic, 0)
     telltale.wait_until(
-        lambda: group.committed([place], timeout=10)[0].offset == 6, "the end is committed"
+        lambda: group.committed([place], timeout=60)[0].offset == 6, "the end is committed"
     )
     group.close()
     assert telltale.stop(scorer) == 0

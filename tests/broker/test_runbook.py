@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker.harness import COMMAND, Telltale, environment_of
+from tests.broker.harness import COMMAND, PATIENCE, Telltale, environment_of
 from tests.kafka.broker import free_ports
 from tests.unit.deploy.test_operations_documented import entries
 
@@ -56,7 +56,7 @@ def test_the_first_command_of_an_alert_works_as_it_stands(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

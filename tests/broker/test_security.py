@@ -25,7 +25,7 @@ from processor.names import Topics
 from processor.permissions import Permission, permissions
 from processor.settings import load
 from processor.worker import Worker
-from tests.broker.harness import Telltale
+from tests.broker.harness import PATIENCE, Telltale
 from tests.kafka import security
 from tests.kafka.broker import JvmBroker
 from tests.kafka.security import Security
@@ -174,7 +174,7 @@ def headers_of(message: Message) -> list[tuple[str, bytes]]:
     return list(message.headers() or ())
 
 
-def ended(worker: Worker, seconds: float = 40) -> str:
+def ended(worker: Worker, seconds: float = PATIENCE) -> str:
     """Why a worker ended with 1."""
     codes: list[int] = []
     thread = threading.Thread(target=lambda: codes.append(worker.run()), daemon=True)
@@ -182,7 +182,7 @@ def ended(worker: Worker, seconds: float = 40) -> str:
     thread.join(seconds)
     if thread.is_alive():
         worker.stop()
-        thread.join(10)
+        thread.join(PATIENCE)
         pytest.fail(f"still running after {seconds} s: {worker.health.waiting}")
     assert codes == [1]
     assert worker.health.live() == f"fatal: {worker.health.fatal}"
@@ -279,7 +279,7 @@ def test_a_scorer_ends_when_a_permission_is_taken_from_it_and_names_it(
     worker = secured.worker("scorer", secured.properties(user))
 
     def take_away() -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while worker.health.waiting is not None and time.monotonic() < deadline:
             stopping.wait(0.05)
         one = security.binding(user, lost.operation, lost.resource, lost.name)
@@ -294,7 +294,7 @@ def test_a_scorer_ends_when_a_permission_is_taken_from_it_and_names_it(
         reason = ended(worker)
     finally:
         stopping.set()
-        thread.join(30)
+        thread.join(PATIENCE)
 
     assert reason.startswith(f"not allowed by Kafka's ACLs: {lost} (")
 
@@ -370,7 +370,7 @@ def test_no_secret_is_in_logs_metrics_or_health_when_the_model_directory_does_no
 
 def get(port: int, path: str) -> str:
     """The body of an answer, whatever its status."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", path)
     return connection.getresponse().read().decode()
 
@@ -382,12 +382,12 @@ def test_a_role_with_a_wrong_password_waits_and_says_why_it_is_not_ready(
     worker = secured.worker("scorer", secured.properties("scorer", sasl_password=OTHER))
     thread = threading.Thread(target=worker.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while "SASL" not in (worker.health.ready() or "") and time.monotonic() < deadline:
         thread.join(0.1)
     said = worker.health.ready() or ""
     worker.stop()
-    thread.join(30)
+    thread.join(PATIENCE)
 
     assert not thread.is_alive()
     assert said.startswith("no way in: ")

@@ -43,7 +43,7 @@ def test_a_profile_that_falls_silent_is_forgotten_and_one_that_is_heard_is_not(
             (name, role) for name in ("active", "learning") for role in ("scorer", "retrainer")
         }
 
-    telltale.wait_until(both_confirmed, "the silent ones are forgotten by both roles", seconds=120)
+    telltale.wait_until(both_confirmed, "the silent ones are forgotten by both roles")
     telltale.produce("telemetry.features", telemetry(["active"], 1, seed=0))
     telltale.wait_until(
         lambda: telltale.values("anomalies")[-1]["profile_id"] == "active", "its next verdict"

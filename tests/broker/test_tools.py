@@ -13,7 +13,7 @@ import pytest
 
 from processor.names import Topics
 from schemas import AcceptedSample, Verdict
-from tests.broker.harness import COMMAND, Telltale, environment_of
+from tests.broker.harness import COMMAND, PATIENCE, Telltale, environment_of
 
 LEARN = {"TELLTALE_COLD_START_SAMPLES": "30", "TELLTALE_RETRAIN_SAMPLES": "100000"}
 
@@ -100,7 +100,7 @@ def test_tail_ends_with_0_on_ctrl_c_and_when_nobody_reads_on(
         assert interrupted.stdout.readline()
         interrupted.send_signal(signal.SIGINT)
         try:
-            _, told = interrupted.communicate(timeout=20)
+            _, told = interrupted.communicate(timeout=PATIENCE)
         finally:
             interrupted.kill()
     with subprocess.Popen(
@@ -115,7 +115,7 @@ def test_tail_ends_with_0_on_ctrl_c_and_when_nobody_reads_on(
         running.telltale.produce("telemetry.features", [("extra", {"values": {"x": 1}})] * 20)
         assert unread.stderr is not None
         complaint = unread.stderr.read()
-        unread.wait(20)
+        unread.wait(PATIENCE)
 
     assert (interrupted.returncode, told) == (0, b"")
     assert (unread.returncode, complaint) == (0, b"")

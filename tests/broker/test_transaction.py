@@ -66,7 +66,7 @@ def test_what_was_computed_under_a_membership_that_has_ended_leaves_no_trace(
 
     later = Consumer(kafka.group_consumer(settings, f"{prefix}own"))
     place = TopicPartition(f"{prefix}telemetry.features", 0)
-    (committed,) = later.committed([place], timeout=10)
+    (committed,) = later.committed([place], timeout=60)
     later.close()
     assert committed.offset < 0
     assert telltale.read("anomalies") == []

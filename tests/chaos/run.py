@@ -76,7 +76,7 @@ class Play:
             "NUMBA_NUM_THREADS": "1",
         }
         subprocess.run(
-            [COMMAND, "topics", "create"], env=os.environ | environment, check=True, timeout=60
+            [COMMAND, "topics", "create"], env=os.environ | environment, check=True, timeout=240
         )
         topics = Topics()
         self._ledger = Ledger(topics)

@@ -122,7 +122,7 @@ class JvmBroker:
         running = self.process is not None and self.process.poll() is None
         return self.process.pid if self.process is not None and running else None
 
-    def start(self, deadline: float = 90) -> None:
+    def start(self, deadline: float = 240) -> None:
         """Formats the data directory once, starts the broker, returns when it answers.
 
         `deadline` is in seconds. Raises BrokerError when it is over or the process ends first,
@@ -154,7 +154,7 @@ class JvmBroker:
             self.kill()
             raise
 
-    def stop(self, deadline: float = 30) -> None:
+    def stop(self, deadline: float = 120) -> None:
         """A clean shutdown (SIGTERM), a hard one after `deadline` seconds, said by BrokerError."""
         if self.process is None:
             return

@@ -8,7 +8,7 @@ from tests.kafka import settings
 from tests.kafka.broker import BrokerError, free_ports, wait_for_metadata
 
 IMAGE = "apache/kafka:4.4.0"
-DEADLINE = 90
+DEADLINE = 240
 """Seconds from the start to the first answer; the pull is not counted."""
 
 

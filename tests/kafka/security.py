@@ -30,7 +30,7 @@ ADMIN = "admin"
 LISTENER = "SASL_SSL"
 MECHANISM = "SCRAM-SHA-512"
 ITERATIONS = 4096
-SECONDS = 30.0
+SECONDS = 120.0
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def check(port: int) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "TELLTALE_HTTP_PORT": str(port)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=240,
         check=False,
     )
 

@@ -87,7 +87,7 @@ def base() -> list[Object]:
 @cache
 def kustomized(folder: Path) -> list[Object]:
     done = subprocess.run(
-        ["kubectl", "kustomize", str(folder)], capture_output=True, timeout=60, check=True
+        ["kubectl", "kustomize", str(folder)], capture_output=True, timeout=240, check=True
     )
     return [found for found in yaml.safe_load_all(done.stdout) if found]
 

@@ -55,7 +55,7 @@ def promtool() -> str:
 
 
 def run(*command: str | Path) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -108,7 +108,7 @@ def test_the_dashboard_is_the_one_that_its_script_writes():
         [sys.executable, "-B", "-c", script],
         cwd=GRAFANA,
         capture_output=True,
-        timeout=60,
+        timeout=240,
         check=True,
     )
 

@@ -33,7 +33,7 @@ def healthy() -> None:
 
 def get(url: str) -> tuple[int, str, str]:
     place = urlsplit(url)
-    connection = HTTPConnection(place.netloc, timeout=10)
+    connection = HTTPConnection(place.netloc, timeout=60)
     connection.request("GET", place.path)
     with connection.getresponse() as answer:
         return answer.status, answer.headers["Content-Type"], answer.read().decode()
