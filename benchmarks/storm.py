@@ -17,7 +17,9 @@ from benchmarks.bed import PARTITIONS, Bed, bed, broker, ends, fill, role, wait
 from benchmarks.progress import Progress
 from benchmarks.report import Figure
 from processor import kafka
+from processor.proof import HEADER, prove
 from processor.settings import Settings
+from processor.storage import storage
 from schemas import Mark
 
 STORM_SECONDS = 60.0
@@ -137,10 +139,11 @@ def retrainings(bootstrap: str, profiles: int) -> list[Figure]:
         prepared.active(made, profiles)
         prepared.pooled(made, profiles, POOLED)
         prepared.begin(made)
-        topic = made.names.accepted
-        fill(made.settings, ((topic, n % PARTITIONS, b"m", mark(n)) for n in range(profiles)))
+        ask(made, profiles)
         group = f"{made.settings.application}-retrainer"
-        progress = Progress(made.settings, group, {(topic, p): 1 for p in range(PARTITIONS)})
+        progress = Progress(
+            made.settings, group, {(made.names.accepted, p): 1 for p in range(PARTITIONS)}
+        )
         with role(made, "retrain") as retrainer:
             changes = progress.follow(retrainer, profiles, 120)
         progress.close()
@@ -156,16 +159,27 @@ def retrainings(bootstrap: str, profiles: int) -> list[Figure]:
     ]
 
 
-def mark(number: int) -> bytes:
-    """The scorer's word that a profile is to be retrained."""
-    asked = Mark(
-        mark="retrain",
-        profile_id=f"profile-{number}",
-        kind=prepared.KIND,
-        generation=0,
-        trigger="command",
-    )
-    return asked.model_dump_json().encode()
+def ask(made: Bed, profiles: int) -> None:
+    """Write the scorer's word that profiles are to be retrained, proven as the scorer proves it."""
+    secret = storage(made.settings).shared_secret()
+    producer = Producer(kafka.plain_producer(made.settings))
+    for number in range(profiles):
+        asked = Mark(
+            mark="retrain",
+            profile_id=f"profile-{number}",
+            kind=prepared.KIND,
+            generation=0,
+            version=1,
+            command_id=f"c-{number}",
+        )
+        place = number % PARTITIONS, asked.profile_id.encode(), asked.model_dump_json().encode()
+        headers = [(HEADER, prove(secret, *place))]
+        partition, key, value = place
+        producer.produce(
+            made.names.accepted, key=key, value=value, partition=partition, headers=headers
+        )
+    if producer.flush(60):
+        raise RuntimeError("the broker did not take the marks within 60 s")
 
 
 if __name__ == "__main__":

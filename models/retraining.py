@@ -66,6 +66,7 @@ def retrain(
     alert_budget: float,
     seed: int,
     provenance: Mapping[str, Any],
+    detector: str | None = None,
     rules: Gate = DEFAULT,
     admission: Admission | None = ADMISSION,
 ) -> Candidate:
@@ -80,6 +81,10 @@ def retrain(
         alert_budget: share of normal samples that may be called anomalous, 0–1.
         seed: of everything random.
         provenance: what the caller knows of the samples; plain JSON values.
+        detector: name in ``models.DETECTORS`` of the candidate's; None for the current model's.
+            Where it is another kind, the candidate is compared with one of its own kind that
+            learnt what the current model learnt: how far two kinds reach is for whoever chose
+            between them, what has crept in since for the gate.
         rules: what the gate takes for noise.
         admission: what chose the pool; None where all that was accepted is in it.
 
@@ -94,8 +99,11 @@ def retrain(
     original = current.samples[:cold_start].astype(np.float64)
     everything = np.concatenate([original, pool])
     learnt = chosen(original.shape[0], pool.shape[0], policy)
-    name = detector_name(current)
+    was = detector_name(current)
+    name = detector or was
     probed = make(name, alert_budget=alert_budget, seed=seed)
+    known = current.detector if name == was else again(probed, current, cold_start, admission)
+    moved_over = {} if name == was else {"detector_before": was}
     spared, held_back = out_of_sample(probed, everything, learnt, original.shape[0])
     model = train(
         name,
@@ -103,19 +111,19 @@ def retrain(
         current.features,
         alert_budget=alert_budget,
         seed=seed,
-        provenance={**provenance, "policy": policy},
+        provenance={**provenance, "policy": policy, **moved_over},
         latest=held_back,
         # Versions whose calibrations came about in different ways hardly compare.
-        suspected=getattr(current.detector, "in_blocks_", False),
+        suspected=getattr(known, "in_blocks_", False),
     )
     pooled = int((learnt >= original.shape[0]).sum())
     complete(model.detector, *missing(pooled, alert_budget, admission))
     calibrated = model.detector.calibration_
     impostors = np.concatenate([strangers, synthetic(original)])
-    version_1 = current.detector
+    version_1 = known
     if current.samples.shape[0] > cold_start or type(version_1) is not type(model.detector):
         version_1 = clone(model.detector).fit(original)
-    known, originals = current.detector, max(version_1.calibration_.scores.size, 1)
+    originals = max(version_1.calibration_.scores.size, 1)
     shown = pool[-LATEST:]
     seen_by_first = rarity(version_1, np.concatenate([shown, impostors]))
     latest, first = seen_by_first[: shown.shape[0]], seen_by_first[shown.shape[0] :]
@@ -142,6 +150,16 @@ def retrain(
     if kept.size > learnt.size:
         model = replace(model, samples=stored(everything[kept]))
     return Candidate(model, outcome)
+
+
+def again(
+    detector: Detector, current: Model, cold_start: int, admission: Admission | None
+) -> Detector:
+    """A detector of one kind, fitted on what a model of another kind has learnt."""
+    fitted: Detector = clone(detector).fit(current.samples.astype(np.float64))
+    pooled = current.samples.shape[0] - cold_start
+    complete(fitted, *missing(pooled, fitted.alert_budget, admission))
+    return fitted
 
 
 def chosen(original: int, pool: int, policy: Policy) -> NDArray[np.int64]:

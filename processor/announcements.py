@@ -11,7 +11,7 @@ from models.artifacts import GATE, ArtifactError, Model, profile_directory
 from models.features import KINDS
 from models.quality import constant_features
 from models.training import seed_of, train
-from processor import ring
+from processor import proof, ring
 from processor.decode import dead_letter
 from processor.draft import Draft
 from processor.records import DeadLetter, Incoming, Outgoing, ProfileKey
@@ -52,7 +52,11 @@ def lifecycle(draft: Draft, key: ProfileKey, event: str, detail: str, **fields: 
 
 
 def mark(draft: Draft, key: ProfileKey, word: MarkName, **more: Any) -> Outgoing:
-    """A word to the retrainer, in order with the profile's accepted samples."""
+    """A word to the retrainer, in order with the profile's accepted samples.
+
+    Raises:
+        ArtifactUnavailable: the store does not give the secret that proves it.
+    """
     partition, kind, profile_id = key
     said = Mark(
         mark=word,
@@ -61,8 +65,13 @@ def mark(draft: Draft, key: ProfileKey, word: MarkName, **more: Any) -> Outgoing
         generation=draft.generation(key) or 0,
         **more,
     )
-    value = said.model_dump_json().encode()
-    return Outgoing(draft.rules.topics.accepted, value, profile_id.encode(), partition)
+    name, value = profile_id.encode(), said.model_dump_json().encode()
+    out = Outgoing(draft.rules.topics.accepted, value, name, partition)
+    if word == "forget":
+        # The tombstone in the same transaction proves it, and it must not wait for the store.
+        return out
+    told = proof.prove(draft.rules.secret(), partition, name, value)
+    return out._replace(headers=[(proof.HEADER, told)])
 
 
 def profile_record(draft: Draft, key: ProfileKey, value: bytes | None) -> Outgoing:
@@ -278,6 +287,7 @@ def return_to(draft: Draft, current: ModelRecord, old: HistoryEntry) -> ModelRec
         update={
             "version": (current.version or 0) + 1,
             "base_version": None,
+            "detector": opened.provenance.get("detector", current.detector),
             "trained_on": int(opened.samples.shape[0]),
             "decision_offset": old.decision_offset,
             "trigger": "rollback",

@@ -92,7 +92,8 @@ def answer(draft: Draft, group: Group, judged: Judged, normals: Normals, begin: 
             since, wealth = after.since_anomaly, after.drift
         draft.answers[position] = outputs
         if drift.due(wealth) and not suppressed:
-            asked, told = drifts.tell(draft, key, known.judged(since, wealth))
+            offset = group.pending(at).record.offset
+            asked, told = drifts.tell(draft, key, known.judged(since, wealth), offset)
             outputs.append(asked)
             wealth = told.drift
     if taken:

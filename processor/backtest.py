@@ -15,6 +15,7 @@ from processor.backtest_retrain import Retraining
 from processor.draft import OpenModels, Rules
 from processor.names import Topics
 from processor.produce import NotTelemetry, parse_line
+from processor.proof import no_secret
 from processor.records import DeadLetter, Incoming
 from processor.scorer import compute
 from processor.settings import Settings
@@ -45,7 +46,8 @@ class Replay:
         stored: OpenModels = nothing_stored,
         retraining: Retraining | None = None,
     ) -> None:
-        self.rules = Rules(settings, topics, self.open)
+        secret = no_secret if retraining is None else retraining.store.secret
+        self.rules = Rules(settings, topics, self.open, secret=secret)
         self.state = State()
         self.trained: dict[str, Model] = {}
         self._stored = stored if retraining is None else retraining.store.open

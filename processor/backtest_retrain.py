@@ -14,6 +14,7 @@ from processor.metrics import Metrics
 from processor.model_store import ModelStore
 from processor.names import Topics
 from processor.records import Incoming, Outgoing
+from processor.records import TopicPartition as Place
 from processor.retrainer_role import RetrainerRole
 from processor.settings import Settings
 from processor.state import Profile
@@ -48,6 +49,10 @@ class Retraining:
         """The announcements since the last look, as the retrainer follows them."""
         found, self._announced = self._announced, []
         return found
+
+    def reach(self, _place: Place) -> list[Incoming]:
+        """The same: what was announced is there at once."""
+        return self.poll()
 
     def close(self) -> None:
         """There is nothing to stop."""

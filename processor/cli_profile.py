@@ -71,13 +71,44 @@ def forget(
 @with_settings(*CLIENT)
 def retrain(
     settings: Settings,
-    profile_id: Id,
+    profile_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="The profile's id: its records' key.")
+    ] = None,
+    all_of_them: Annotated[
+        bool, typer.Option("--all", help="Every profile that has a model, in place of one ID.")
+    ] = False,
     kind: OfKind = None,
     reason: Reason = None,
-    timeout: Timeout = 30,
+    timeout: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds to wait for the receipt; with --all, for the next."),
+    ] = 30,
 ) -> None:
-    """Have a profile retrained now on what was accepted so far."""
-    ask(settings, Request("retrain", profile_id, kind, reason=reason), timeout)
+    """Have a profile, or every one, retrained now on what was accepted so far."""
+    if (profile_id is None) is not all_of_them:
+        raise typer.BadParameter("expected an ID or --all, and not both", param_hint="ID")
+    if profile_id is not None:
+        ask(settings, Request("retrain", profile_id, kind, reason=reason), timeout)
+        return
+    from processor.retrain_all import retrain_all
+
+    def told(done: int, total: int) -> None:
+        typer.echo(f"{done} of {total} profiles answered", err=True)
+
+    outcome = retrain_all(settings, kind, reason, timeout, told)
+    for event in outcome.rejected:
+        typer.echo(f"{event.kind} {event.profile_id}: {event.event}: {event.detail}", err=True)
+    for which, text in ((outcome.unanswered, QUEUED), (outcome.unsent, "not sent")):
+        if which:
+            _, of, name = which[0]
+            more = f", and {len(which) - 1} more" if len(which) > 1 else ""
+            typer.echo(f"{of} {name}{more}: {text}", err=True)
+    unanswered = len(outcome.unanswered) + len(outcome.unsent)
+    typer.echo(
+        f"{outcome.requested} requested, {len(outcome.rejected)} rejected, {unanswered} unanswered"
+    )
+    if not outcome.answered:
+        raise typer.Exit(1)
 
 
 @app.command("rollback")

@@ -138,7 +138,8 @@ def _rollback(draft: Draft, key: ProfileKey, command: Command) -> str | None:
     if not isinstance(restored, ModelRecord):
         return str(restored)
     announce(draft, key, restored.model_copy(update={"pool_count": 0}))
-    draft.step.outputs.append(mark(draft, key, "rollback"))
+    told = {"version": restored.version, "command_id": command.command_id}
+    draft.step.outputs.append(mark(draft, key, "rollback", **told))
     detail = f"version {restored.version} is version {wanted.version} again"
     reply(draft, key, command, "rolled_back", detail)
     return None
@@ -151,10 +152,11 @@ def _earlier(history: list[HistoryEntry], version: int | None) -> HistoryEntry |
 
 
 def _retrain(draft: Draft, key: ProfileKey, command: Command) -> str | None:
-    if not isinstance(draft.profile(key), Active):
+    profile = draft.profile(key)
+    if not isinstance(profile, Active):
         return "the profile has no model yet"
-    asked = mark(draft, key, "retrain", command_id=command.command_id)
-    draft.step.outputs.append(asked)
+    told = {"version": profile.record.version, "command_id": command.command_id}
+    draft.step.outputs.append(mark(draft, key, "retrain", **told))
     reply(draft, key, command, "retrain_requested", "the retrainer trains on what it has pooled")
     return None
 

@@ -15,6 +15,7 @@ from models.features.layout import Layouts
 from processor.decode import Decoded, Limits
 from processor.model_cache import ModelCache
 from processor.names import Topics
+from processor.proof import Secret, no_secret
 from processor.records import Incoming, Outgoing, ProfileKey
 from processor.rows import NO_ROW
 from processor.settings import Settings
@@ -31,6 +32,8 @@ Silent = Callable[[int], Iterable[ProfileKey]]
 """At most so many of the profiles that were silent for longer than one may be."""
 Retention = Callable[[], Mapping[str, int | None]]
 """Milliseconds that each topic which only ages out keeps its records; None where unknown."""
+CatchUp = Callable[[int], None]
+"""Brings what is known of a partition's announcements to the end that ``models`` has now."""
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 """As the built-in ``map``: results in the order of the arguments."""
@@ -56,6 +59,10 @@ def unknown_retention() -> Mapping[str, int | None]:
     return {}
 
 
+def at_the_end(_partition: int) -> None:
+    """For a Step whose announcements are known to their end."""
+
+
 @dataclass(frozen=True)
 class Rules:
     """What a Step depends on besides state, batch and clock.
@@ -66,6 +73,8 @@ class Rules:
         retention: how long topics that only age out keep a forgotten profile's records.
         recall: reads back profiles that learn and whose rings wait on the local disk.
         silent: profiles to be forgotten because nothing came from them for so long.
+        secret: what proves that a mark is the scorer's.
+        catch_up: reads on in ``models``; raises ``Unavailable`` where that takes too long.
         map: calls a pure function with each of some arguments, maybe in several threads.
         layouts: how records were laid out that were read before; what is read does not depend on
             it, only how soon.
@@ -79,6 +88,8 @@ class Rules:
     retention: Retention = unknown_retention
     recall: Recall = nothing_spilled
     silent: Silent = never_silent
+    secret: Secret = no_secret
+    catch_up: CatchUp = at_the_end
     map: Map = map
     layouts: Layouts = field(default_factory=Layouts)
     cache: ModelCache = field(default_factory=ModelCache)

@@ -22,10 +22,13 @@ def follow(before: Active, judgement: Judgement, since_anomaly: int | None) -> D
     )
 
 
-def tell(draft: Draft, key: ProfileKey, active: Active) -> tuple[Outgoing, Active]:
+def tell(draft: Draft, key: ProfileKey, active: Active, offset: int) -> tuple[Outgoing, Active]:
     """Say that a profile drifts: the mark that has it retrained, and the profile once it is told.
 
     The mark belongs behind the accepted sample of the record that brought it.
+
+    Args:
+        offset: of that record, by which the mark is known from others.
     """
     found, version = active.drift, active.record.version
     draft.step.count("drifts", key[1])
@@ -45,4 +48,6 @@ def tell(draft: Draft, key: ProfileKey, active: Active) -> tuple[Outgoing, Activ
         },
     )
     told = active.judged(active.since_anomaly, drift.told(found))
-    return mark(draft, key, "retrain", trigger="drift"), told
+    command_id = f"drift-{offset}"
+    asked = mark(draft, key, "retrain", trigger="drift", version=version, command_id=command_id)
+    return asked, told

@@ -33,6 +33,7 @@ class ModelStore:
         self.storage = storage
         self.cache = ModelCache(budget)
         self._writers = ThreadPoolExecutor(storage.writers, "writer")
+        self._secret: bytes | None = None
 
     @property
     def nbytes(self) -> int:
@@ -120,6 +121,16 @@ class ModelStore:
         self._drop(digest_of(name))
         with suppress(ArtifactUnavailable):
             self.storage.delete(directory, lambda found: found == name)
+
+    def secret(self) -> bytes:
+        """What proves that a mark is the scorer's; read once.
+
+        Raises:
+            ArtifactUnavailable: the store does not answer.
+        """
+        if self._secret is None:
+            self._secret = self.storage.shared_secret()
+        return self._secret
 
     def replaced(self, sha256: str) -> None:
         """Let go of a model that another one has taken the place of; a rollback opens it again."""

@@ -60,6 +60,10 @@ def permissions(topics: Topics, application: str) -> Mapping[str, tuple[Permissi
             *_on("Write", (topics.commands,)),
             *_on("Read", (topics.lifecycle,)),
         ),
+        "profile retrain --all": (
+            *_on("Read", (topics.models, topics.lifecycle)),
+            *_on("Write", (topics.commands,)),
+        ),
         "profile accept": (
             *_on("Read", (*telemetry, *learnt)),
             *_on("Write", (topics.accepted,)),

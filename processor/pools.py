@@ -17,6 +17,8 @@ from processor.ring import Ring
 from processor.slots import HEAD, Slot, SlotError
 
 FORMAT = 1
+LATER = ("tried", "tried_at", "refused", "rolled_back")
+"""Counters that the first release did not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Pool:
         tried: accepted samples at the last try.
         tried_at: epoch milliseconds of the last try.
         refused: candidates in a row that the gate refused.
+        rolled_back: the newest version that a rollback emptied the pool for.
+        obeyed: ids of the last ``retrain`` marks that were obeyed, the newest first.
     """
 
     ring: Ring
@@ -40,6 +44,8 @@ class Pool:
     tried: int = 0
     tried_at: int = 0
     refused: int = 0
+    rolled_back: int = 0
+    obeyed: tuple[str, ...] = ()
 
     @property
     def generation(self) -> int:
@@ -58,6 +64,8 @@ def head(topic: str, key: ProfileKey, pool: Pool) -> Outgoing:
         "tried": pool.tried,
         "tried_at": pool.tried_at,
         "refused": pool.refused,
+        "rolled_back": pool.rolled_back,
+        "obeyed": pool.obeyed,
     }
     return Outgoing(topic, orjson.dumps(value), slots.key(kind, profile_id, HEAD), partition)
 
@@ -83,7 +91,8 @@ def read_head(value: bytes) -> dict[str, Any]:
         return {
             "asked": None if asked is None else str(asked),
             **{name: int(found[name]) for name in ("generation", "accepted", "offset")},
-            **{name: int(found.get(name, 0)) for name in ("tried", "tried_at", "refused")},
+            "obeyed": tuple(str(one) for one in found.get("obeyed", ())),
+            **{name: int(found.get(name, 0)) for name in LATER},
         }
     except (ValueError, TypeError, KeyError) as error:
         if isinstance(error, SlotError):

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from models import artifacts
 from models.artifacts import GATE, Artifact, Model
+from models.features import KINDS
 from models.quality import constant_features
-from models.retraining import Candidate, retrain
+from models.retraining import Candidate, detector_name, retrain
 from models.training import seed_of
 from processor.draft import Rules
 from processor.gallery import Gallery
@@ -30,11 +31,14 @@ class Known:
     Attributes:
         pools: of the profiles of its partitions.
         announced: the newest announcement of each profile; it may lag behind the batch.
+        gone: generation of the announcement that was seen last, of profiles that have none any
+            more and whose mark has not come yet.
         gallery: samples of other profiles.
     """
 
     pools: dict[ProfileKey, Pool] = field(default_factory=dict)
     announced: dict[ProfileKey, ModelRecord] = field(default_factory=dict)
+    gone: dict[ProfileKey, int] = field(default_factory=dict)
     gallery: Gallery = field(default_factory=Gallery)
 
 
@@ -58,10 +62,30 @@ class Work:
     refused: frozenset[ProfileKey]
     step: Step[Pool] = field(default_factory=lambda: Step[Pool]())
     noted: list[Training] = field(default_factory=list)
+    caught_up: set[int] = field(default_factory=set)
+    """Partitions whose announcements were read to their end in this Step."""
 
     def pool(self, key: ProfileKey) -> Pool | None:
         delta = self.step.profiles
         return delta[key] if key in delta else self.known.pools.get(key)
+
+    def announced(self, key: ProfileKey, generation: int | None = None) -> ModelRecord | None:
+        """The announcement of a profile as ``models`` has it now.
+
+        Args:
+            generation: of this one an announcement will do that may be an older version's.
+
+        Raises:
+            Unavailable: ``models`` cannot be read to its end now.
+        """
+        partition, known = key[0], self.known.announced
+        base = known.get(key)
+        if base is not None and base.generation == generation:
+            return base
+        if partition not in self.caught_up:
+            self.rules.catch_up(partition)
+            self.caught_up.add(partition)
+        return known.get(key)
 
     @property
     def full(self) -> bool:
@@ -83,11 +107,6 @@ def trigger(work: Work, key: ProfileKey) -> str | None:
         return "samples"
     age = work.now - max(base.trained_at, pool.tried_at)
     return "age" if fresh > 0 and age >= settings.retrain_days * DAY_MS else None
-
-
-def waits(pool: Pool | None, base: ModelRecord | None) -> bool:
-    """Whether a profile may be due, but its announcement has not come yet."""
-    return pool is not None and (base is None or base.generation < pool.generation)
 
 
 def train_if_due(work: Work, key: ProfileKey) -> None:
@@ -155,6 +174,7 @@ def trained(work: Work, training: Training) -> tuple[Candidate, Artifact | None,
         cold_start=cold,
         alert_budget=settings.alert_budget,
         seed=seed_of(settings.seed, kind, profile_id, base.generation, version),
+        detector=settings.detector_for(kind, KINDS[kind].detector),
         provenance={
             "trigger": why,
             "cold_start": cold,
@@ -189,6 +209,7 @@ def propose(
         update={
             "version": None,
             "base_version": base.version,
+            "detector": detector_name(model),
             "artifact": artifact.path,
             "sha256": artifact.sha256,
             "trained_on": int(model.provenance["samples"]),

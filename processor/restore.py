@@ -14,12 +14,15 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from models.artifacts import Unavailable
 from processor import kafka
 from processor.batch import Batch
 from processor.records import Incoming
+from processor.records import TopicPartition as Place
 from processor.settings import Settings
 
 REQUEST_TIMEOUT = 5.0
+REACH_SECONDS = 5.0
 RECORDS = 10_000
 
 
@@ -112,11 +115,22 @@ Position = tuple[str, int, int]
 """Topic, partition and the offset to begin at."""
 
 
+class Behind(Unavailable):
+    """What was announced cannot be read to its end now."""
+
+
 class Following(Protocol):
     """Gives the records that were appended to partitions since the last look."""
 
     def poll(self) -> Sequence[Incoming]:
         """The records since, at most some of them."""
+
+    def reach(self, place: Place) -> Iterable[Incoming]:
+        """The records that have come since, up to the end that a partition has now, or further.
+
+        Raises:
+            Behind: that takes too long.
+        """
 
     def close(self) -> None:
         """Stop following."""
@@ -126,15 +140,60 @@ class Follower:
     """Follows partitions from given offsets on, by a consumer of its own."""
 
     def __init__(self, settings: Settings, positions: list[Position]) -> None:
+        self._settings = settings
+        self._admin: AdminClient | None = None
+        self._at = {(topic, partition): offset for topic, partition, offset in positions}
         self._consumer = Consumer(kafka.reader(settings))
         self._consumer.assign([TopicPartition(*position) for position in positions])
 
     def poll(self) -> Sequence[Incoming]:
         """What has come since, without waiting."""
-        return received(self._consumer.consume(RECORDS, 0.0))[0]
+        return self._taken(self._consumer.consume(RECORDS, 0.0))
+
+    def reach(self, place: Place) -> Iterator[Incoming]:
+        """What has come since, up to the end that a partition has now.
+
+        The end is that of uncommitted reads: a transaction shows in one topic before it does in
+        another, so what it announced may be open still while its samples are read.
+        """
+        end = self._end(place)
+        deadline = monotonic() + REACH_SECONDS
+        while self._at[place] < end:
+            left = deadline - monotonic()
+            if left <= 0:
+                raise Behind(
+                    f"{place[0]} [{place[1]}] is read to offset {self._at[place]} of {end}: a "
+                    "transaction may be open there"
+                )
+            first = self._consumer.consume(1, min(left, 0.1))
+            if first:
+                yield from self._taken(first + self._consumer.consume(RECORDS, 0.0))
 
     def close(self) -> None:
         self._consumer.close()
+
+    def _taken(self, messages: list[Message]) -> Sequence[Incoming]:
+        """Records of messages; how far each partition is read is noted."""
+        found, told = received(messages)
+        for place, offset in found.lasts().items():
+            self._at[place] = max(offset + 1, self._at[place])
+        for message, error in told:
+            if error.code() == KafkaError._PARTITION_EOF:
+                place = (message.topic() or "", message.partition() or 0)
+                self._at[place] = max(message.offset() or 0, self._at[place])
+        return found
+
+    def _end(self, place: Place) -> int:
+        if self._admin is None:
+            self._admin = AdminClient(kafka.base(self._settings))
+        try:
+            return ends(self._admin, [TopicPartition(*place)])[place]
+        except KafkaException as error:
+            # A client from before a restart of the broker may go on like this for a minute.
+            self._admin = None
+            if not passes(error.args[0]):
+                raise
+            raise Behind(f"{place[0]} [{place[1]}]: {error.args[0].str()}") from error
 
 
 # Errors that no waiting mends; whatever else a broker says while it comes and goes, passes.

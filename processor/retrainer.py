@@ -1,6 +1,7 @@
 """The way of a batch through the retrainer: accepted samples → pools → candidates.
 
-Pure but for opening models: the same state, batch, clock and settings give the same Step.
+Pure but for opening models and reading on in ``models``: the same state, batch, clock and settings
+give the same Step.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from models.admission import ADMITTED, admitted, draw
 from models.artifacts import profile_directory
 from models.features import KINDS
 from processor import pools, ring
-from processor.decode import dead_letter
+from processor.decode import dead_letter, profile_id
 from processor.draft import Rules
 from processor.names import OUTPUT_LIMIT
 from processor.pools import Pool
+from processor.proof import HEADER, proven
 from processor.proposals import Known, Work, tell, train_if_due, train_noted
 from processor.records import DeadLetter, Incoming, Outgoing, ProfileKey
 from processor.ring import Ring
@@ -31,8 +33,11 @@ from schemas import (
     explain,
     parse_object,
 )
+from schemas.base import id_fault
 
 INVALID = "invalid_accepted_sample"
+OBEYED = 8
+"""Ids of marks that are kept of a profile."""
 
 
 def compute(
@@ -72,7 +77,7 @@ def compute_due(
     rules: Rules,
     refused: frozenset[ProfileKey] = frozenset(),
 ) -> Step[Pool]:
-    """The Step of profiles whose announcement was awaited when their training fell due."""
+    """The Step of restored profiles: settings, or the clock, may be others than before."""
     work = Work(known, rules, now, refused)
     for key in due:
         if not work.full:
@@ -92,6 +97,9 @@ def closed(work: Work) -> Step[Pool]:
 
 def decode(record: Incoming) -> AcceptedSample | Mark | DeadLetter:
     """Check a record of ``accepted-normal``; never raises."""
+    identity = profile_id(record.key)
+    if isinstance(identity, DeadLetter):
+        return DeadLetter(INVALID, identity.detail)
     try:
         parsed = parse_object(record.value or b"")
         value: AcceptedSample | Mark = (
@@ -103,32 +111,49 @@ def decode(record: Incoming) -> AcceptedSample | Mark | DeadLetter:
         return DeadLetter(INVALID, f"value: {error}")
     except ValidationError as error:
         return DeadLetter(INVALID, explain(error))
+    if value.profile_id != identity:
+        return DeadLetter(INVALID, "profile_id: expected the record's key")
     if value.kind not in KINDS:
         return DeadLetter(INVALID, f"kind: expected one of {', '.join(KINDS)}")
     if not 0 <= value.generation < 2**63:
         return DeadLetter(INVALID, "generation: expected the offset of a record")
-    if isinstance(value, AcceptedSample) and not (value.vectors and value.features):
+    if isinstance(value, Mark):
+        fault = None if value.command_id is None else id_fault(value.command_id)
+        return value if fault is None else DeadLetter(INVALID, f"command_id: {fault}")
+    if not (value.vectors and value.features):
         return DeadLetter(INVALID, "vectors: expected at least one row of at least one feature")
     return value
 
 
 def obey(work: Work, record: Incoming, mark: Mark) -> None:
-    """Do what a mark of the scorer says."""
+    """Do what a mark of the scorer says, and only that: others may write here as well.
+
+    A mark to forget is the scorer's if ``models`` has lost what it forgets; the others are proven.
+    """
     key = (record.partition, mark.kind, mark.profile_id)
-    pool = work.pool(key)
-    work.step.count("records", mark.kind, mark.mark)
-    if mark.mark == "forget":
-        forget(work, key, mark)
-    elif pool is not None and mark.generation < pool.generation:
+    if mark.mark != "forget" and not proven(work.rules.secret(), record):
+        refuse(work, record, mark, f"{HEADER}: expected the scorer's, over this very record")
         return
+    base = work.announced(key)
+    if mark.mark == "forget":
+        if base is not None and base.generation <= mark.generation:
+            why = f"models still announces version {base.version} of generation {base.generation}"
+            refuse(work, record, mark, f"generation: {mark.generation}, but {why}")
+            return
+        done = forget(work, key, mark, base)
+    elif base is None or mark.generation != base.generation:
+        done = False
     elif mark.mark == "rollback":
-        clear(work, key)
+        done = roll_back(work, key, record, mark)
     else:
-        if pool is None or mark.generation > pool.generation:
-            clear(work, key)
-            pool = Pool(Ring(mark.generation, ()))
-        work.step.profiles[key] = replace(pool, asked=mark.trigger, offset=record.offset)
-        train_if_due(work, key)
+        done = train_asked(work, key, record, mark, base)
+    work.step.count("records", mark.kind, mark.mark if done else "outdated")
+
+
+def refuse(work: Work, record: Incoming, mark: Mark, why: str) -> None:
+    """Send a mark that is not the scorer's to the dead letters."""
+    work.step.count("records", mark.kind, "refused_mark")
+    reject(work, record, DeadLetter("invalid_mark", why))
 
 
 def clear(work: Work, key: ProfileKey) -> None:
@@ -136,23 +161,79 @@ def clear(work: Work, key: ProfileKey) -> None:
     pool = work.pool(key)
     if pool is not None:
         work.step.outputs += pools.tombstones(work.rules.topics.pool, key, pool)
-        work.step.profiles[key] = None
+    work.step.profiles[key] = None
 
 
-def forget(work: Work, key: ProfileKey, mark: Mark) -> None:
+def emptied(work: Work, key: ProfileKey, record: Incoming, generation: int) -> Pool:
+    """A profile's pool without its samples; of another generation nothing else is kept either."""
+    pool = work.pool(key)
+    empty = Pool(Ring(generation, ()), offset=record.offset)
+    if pool is None:
+        return empty
+    work.step.outputs += ring.tombstones(work.rules.topics.pool, key, pool.ring)
+    if pool.generation != generation:
+        return empty
+    return replace(empty, rolled_back=pool.rolled_back, obeyed=pool.obeyed)
+
+
+def roll_back(work: Work, key: ProfileKey, record: Incoming, mark: Mark) -> bool:
+    """Empty the pool: what it holds was judged by the versions that were taken back.
+
+    Once for each version, which only go up: a copy of the mark does nothing.
+    """
+    pool, version = work.pool(key), mark.version or 0
+    known = 0 if pool is None or pool.generation != mark.generation else pool.rolled_back
+    if version <= known:
+        return False
+    empty = emptied(work, key, record, mark.generation)
+    work.step.profiles[key] = replace(empty, rolled_back=version)
+    return True
+
+
+def train_asked(
+    work: Work, key: ProfileKey, record: Incoming, mark: Mark, base: ModelRecord
+) -> bool:
+    """Train on what is pooled, now or with the first sample, once for each command.
+
+    Ids are kept of the last few: of a mark that was written more than one version ago, which is
+    as long as a candidate may be under way, nothing is left to do.
+    """
+    pool, command_id = work.pool(key), mark.command_id
+    if pool is not None and pool.generation != base.generation:
+        pool = None
+    before = () if pool is None else pool.obeyed
+    recent = (mark.version or 0) >= (base.version or 0) - 1
+    if command_id is None or command_id in before or not recent:
+        return False
+    if pool is None:
+        pool = emptied(work, key, record, base.generation)
+    obeyed = (command_id, *before)[:OBEYED]
+    asked = replace(pool, asked=mark.trigger, offset=record.offset, obeyed=obeyed)
+    work.step.profiles[key] = asked
+    train_if_due(work, key)
+    return True
+
+
+def forget(work: Work, key: ProfileKey, mark: Mark, base: ModelRecord | None) -> bool:
     """Drop the pool and all artefacts of a generation and those before it, and say so.
 
     A candidate that was on its way when the scorer forgot the profile is deleted here: after this
-    mark nothing of that generation is written again.
+    mark nothing of that generation is written again. Whatever the mark says, nothing newer is
+    deleted than what was known here: the profile may have learnt anew, and be about to announce it.
     """
     partition, kind, profile_id = key
     pool = work.pool(key)
+    generations = {work.known.gone.get(key, -1), -1 if base is None else base.generation}
     held = 0
-    if pool is not None and pool.generation <= mark.generation:
-        held = len(pool.ring.used)
+    if pool is not None:
+        generations.add(pool.generation)
+    if pool is None or pool.generation <= mark.generation:
+        held = 0 if pool is None else len(pool.ring.used)
         clear(work, key)
     directory = profile_directory(kind, profile_id, partition)
-    deleted = work.rules.erase(directory, mark.generation)
+    newest = min(mark.generation, max(generations))
+    # Where nothing was ever announced, all that is written there is the scorer's.
+    deleted = work.rules.erase(directory, newest) if newest >= 0 else []
     tell(
         work,
         key,
@@ -162,25 +243,30 @@ def forget(work: Work, key: ProfileKey, mark: Mark) -> None:
         command_id=mark.command_id,
         figures={"pool_slots": held, "artifacts": deleted},
     )
+    return True
 
 
 def accept(work: Work, record: Incoming, sample: AcceptedSample) -> None:
     """Count an accepted record, pool it where it is admitted, and train where it falls due."""
     key = (record.partition, sample.kind, sample.profile_id)
     pool, names = work.pool(key), tuple(sample.features)
-    if pool is not None and sample.generation < pool.generation:
+    base = work.announced(key, sample.generation)
+    if base is None or sample.generation < base.generation:
         work.step.count("records", sample.kind, "outdated")
         return
-    expected = names_of(pool, work.known.announced.get(key), sample.generation)
-    if expected is not None and names != expected:
-        detail = f"features: expected the profile's {len(expected)} in their order"
-        reject(work, record, DeadLetter("feature_mismatch", detail))
+    if sample.generation > base.generation:
+        detail = f"generation: {sample.generation}, but models announces {base.generation}"
+        reject(work, record, DeadLetter("unknown_generation", detail))
+        return
+    expected = tuple(base.features)
+    if names != expected:
+        reject(work, record, mismatch(names, len(expected)))
         return
     if len(names) > work.rules.settings.max_features:
         reject(work, record, DeadLetter("too_large", f"features: {len(names)} are too many"))
         return
     cleared: list[Outgoing] = []
-    if pool is None or sample.generation > pool.generation:
+    if pool is None or pool.generation != sample.generation:
         if pool is not None:
             cleared = pools.tombstones(work.rules.topics.pool, key, pool)
         pool = Pool(Ring(sample.generation, names))
@@ -194,8 +280,8 @@ def accept(work: Work, record: Incoming, sample: AcceptedSample) -> None:
     why = admission(work, sample)
     if why in ADMITTED:
         capacity = work.rules.settings.pool_samples
-        held, slot = ring.append(pool.ring, record.offset, rows, capacity=capacity)
-        stored = [ring.changelog(work.rules.topics.pool, key, slot, capacity)]
+        held, place, slot = ring.append(pool.ring, record.offset, rows, capacity=capacity)
+        stored = [ring.changelog(work.rules.topics.pool, key, place, slot)]
         if stored[0].size > OUTPUT_LIMIT:
             detail = "the samples do not fit the pool's topic"
             reject(work, record, DeadLetter("unanswerable", detail))
@@ -207,6 +293,17 @@ def accept(work: Work, record: Incoming, sample: AcceptedSample) -> None:
     train_if_due(work, key)
 
 
+def mismatch(names: Sequence[str], expected: int) -> DeadLetter:
+    """Why other names than the profile's are not taken."""
+    for at, name in enumerate(names):
+        fault = id_fault(name)
+        if fault is not None:
+            return DeadLetter(INVALID, f"features[{at}]: {fault}")
+    return DeadLetter(
+        "feature_mismatch", f"features: expected the profile's {expected} in their order"
+    )
+
+
 def admission(work: Work, sample: AcceptedSample) -> str:
     """Whether a sample is learnt from: the word of ``models.admission.admitted``."""
     known = [p for p in sample.p_values if p is not None]
@@ -216,17 +313,6 @@ def admission(work: Work, sample: AcceptedSample) -> str:
         sample.source,
         draw(work.rules.settings.seed, sample.verdict_id),
     )
-
-
-def names_of(
-    pool: Pool | None, base: ModelRecord | None, generation: int
-) -> tuple[str, ...] | None:
-    """The features of a generation, where they are known."""
-    if base is not None and base.generation == generation:
-        return tuple(base.features)
-    if pool is not None and pool.generation == generation and pool.ring.slots:
-        return pool.ring.names
-    return None
 
 
 def reject(work: Work, record: Incoming, why: DeadLetter) -> None:

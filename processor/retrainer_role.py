@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 from joblib import cpu_count
 
 from models.features import KINDS
-from processor import pools, retrainer
+from processor import pools, retrainer, ring
 from processor.changelog import Table, announcement
 from processor.draft import Rules
 from processor.metrics import Metrics
 from processor.model_store import ModelStore
 from processor.names import Topics
+from processor.omitted import Omitted
 from processor.pools import Pool
-from processor.proposals import Known, waits
+from processor.proposals import Known
 from processor.records import Incoming, ProfileKey
 from processor.records import TopicPartition as Place
 from processor.restore import Follower, Following, Position
@@ -49,13 +51,22 @@ class RetrainerRole:
         self._metrics = metrics
         self._log = log
         threads = ThreadPoolExecutor(cpu_count(), "training")
-        self._rules = Rules(settings, topics, store.open, store.erase, map=threads.map)
+        self._rules = Rules(
+            settings,
+            topics,
+            store.open,
+            store.erase,
+            map=threads.map,
+            secret=store.secret,
+            catch_up=self._catch_up,
+        )
         self._settings = settings
         self._loaded = Table()
         self._known = Known()
         self._stuck: set[ProfileKey] = set()
         self._newest: dict[Place, int] = {}
-        self._waiting: set[ProfileKey] = set()
+        self._unseen: set[ProfileKey] = set()
+        """Profiles that were restored, and not yet looked at since."""
         self._follow_from = follow
         self._follower: Following | None = None
 
@@ -65,19 +76,21 @@ class RetrainerRole:
     def restored(self, partitions: Iterable[int]) -> None:
         """Pools and announcements of these partitions; from here on ``models`` is followed."""
         chosen = list(partitions)
+        omitted = Omitted()
         for partition in chosen:
             rings = self._loaded.rings(self._topics.pool, partition, self._log)
             heads = self._loaded.heads(self._topics.pool, partition, self._log)
             for identity in rings.keys() | heads.keys():
-                pool = pools.restored(
-                    rings.get(identity, {}), heads.get(identity), self._settings.pool_samples
-                )
+                found = rings.get(identity, {})
+                pool = pools.restored(found, heads.get(identity), self._settings.pool_samples)
                 if pool is not None:
+                    omitted.note(identity[0], ring.left_out(found, pool.ring))
                     self._keep((partition, *identity), pool)
                     self._note(partition, pool.offset)
             for record in self._loaded.models(self._topics.models, partition, self._log):
                 self._known.announced[partition, record.kind, record.profile_id] = record
-        self._waiting = set(self._known.pools)
+        omitted.tell(self._log, self._topics.pool, "TELLTALE_POOL_SAMPLES")
+        self._unseen = set(self._known.pools)
         models = self._topics.models
         self._follower = self._follow_from(
             self._settings, [(models, p, self._loaded.next(models, p)) for p in chosen]
@@ -98,10 +111,9 @@ class RetrainerRole:
         return self._store.written(make, self._log)
 
     def idle(self, now: int) -> Step[Pool] | None:
-        """Train what fell due while its announcement was awaited."""
+        """Train what is due by the settings of now, though nothing has come for it since."""
         self._follow()
-        due = [key for key in self._waiting if not self._waits(key)]
-        due = due[: self._settings.trainings_per_step]
+        due = list(islice(self._unseen, self._settings.trainings_per_step))
         if not due:
             return None
 
@@ -110,7 +122,7 @@ class RetrainerRole:
 
         step = self._store.written(make, self._log)
         # What is trained stays on the list until it is committed.
-        self._waiting.difference_update(key for key in due if key not in step.profiles)
+        self._unseen.difference_update(key for key in due if key not in step.profiles)
         return step if step.profiles else None
 
     def ahead(self, step: Step[Pool]) -> None:
@@ -118,24 +130,21 @@ class RetrainerRole:
 
     def apply(self, step: Step[Pool]) -> None:
         for key, pool in step.profiles.items():
+            self._unseen.discard(key)
             if pool is None:
                 self._known.pools.pop(key, None)
+                self._known.gone.pop(key, None)
                 self._known.gallery.forget(key)
-                self._waiting.discard(key)
                 self._stuck.discard(key)
             else:
                 self._keep(key, pool)
-                if self._waits(key):
-                    self._waiting.add(key)
-                else:
-                    self._waiting.discard(key)
 
     def drop(self) -> None:
         self.close()
         self._known = Known()
         self._stuck.clear()
         self._newest.clear()
-        self._waiting.clear()
+        self._unseen.clear()
         self._loaded = Table()
 
     def answered(self, until: int) -> None:
@@ -156,14 +165,11 @@ class RetrainerRole:
             self._follower.close()
             self._follower = None
 
-    def _waits(self, key: ProfileKey) -> bool:
-        return waits(self._known.pools.get(key), self._known.announced.get(key))
-
     def _keep(self, key: ProfileKey, pool: Pool) -> None:
         """Hold a pool, its newest sample for the gallery, and whether the gate refuses it."""
         before = self._known.pools.get(key)
         self._known.pools[key] = pool
-        newest = pool.ring.slots.get((pool.ring.records - 1) % self._settings.pool_samples)
+        newest = pool.ring.newest
         if newest is not None and (before is None or before.ring.records != pool.ring.records):
             self._known.gallery.note(key, pool.ring.names, newest.rows[-1])
         if pool.refused >= REFUSED_IN_A_ROW:
@@ -182,6 +188,13 @@ class RetrainerRole:
         for record in self._follower.poll():
             self._announce(record)
 
+    def _catch_up(self, partition: int) -> None:
+        """Take what was announced on a partition up to the end that it has now."""
+        if self._follower is None:
+            return
+        for record in self._follower.reach((self._topics.models, partition)):
+            self._announce(record)
+
     def _announce(self, record: Incoming) -> None:
         name = record.key or b""
         kind, _, profile_id = name.decode().partition(":")
@@ -190,7 +203,9 @@ class RetrainerRole:
         if before is not None:
             self._store.replaced(before.sha256)
         if record.value is None:
-            self._known.announced.pop(key, None)
+            if before is not None:
+                del self._known.announced[key]
+                self._known.gone[key] = before.generation
             return
         announced = announcement(name, record.value, self._log)
         if announced is not None:

@@ -25,7 +25,9 @@ class Ring:
     Attributes:
         generation: telemetry offset of the record that gave the first sample.
         names: names of the features, in order.
-        slots: what it holds, by place in the changelog.
+        slots: what it holds, by place in the changelog: a record's running number modulo the
+            capacity, or where that holds a newer one still, since the capacity was another, any.
+            The newest comes last.
         used: all places that the changelog holds, stale ones included.
         records: records that went into it so far, overwritten ones included.
         seen: samples that went into it so far.
@@ -33,10 +35,15 @@ class Ring:
 
     generation: int
     names: tuple[str, ...]
-    slots: Mapping[int, Slot] = field(default_factory=dict)
+    slots: dict[int, Slot] = field(default_factory=dict)
     used: frozenset[int] = frozenset()
     records: int = 0
     seen: int = 0
+
+    @property
+    def newest(self) -> Slot | None:
+        """The slot of the last record."""
+        return next(reversed(self.slots.values()), None)
 
     @property
     def held(self) -> int:
@@ -50,32 +57,42 @@ class Ring:
         return np.concatenate([slot.rows for slot in sorted(self.slots.values(), key=_number)])
 
 
-def append(ring: Ring, offset: int, rows: Floats, *, capacity: int) -> tuple[Ring, Slot]:
-    """The ring with the samples of one more record, and the slot that stores them.
+def append(ring: Ring, offset: int, rows: Floats, *, capacity: int) -> tuple[Ring, int, Slot]:
+    """The ring with the samples of one more record, the place that it takes, and its slot.
 
     Args:
         offset: offset of the record.
         rows: shape (samples, features).
         capacity: records that the ring holds.
     """
-    place = ring.records % capacity
+    held, place = dict(ring.slots), ring.records % capacity
+    oldest = ring.records - capacity
+    before = held.get(place)
+    usual = oldest < 0 if before is None else before.number == oldest
+    if not usual:
+        # It had another capacity once, so that other places than usual hold what is newest.
+        held = _after(held, oldest)
+        if place in held:
+            place = next(free for free in range(capacity) if free not in held)
     names = ring.names if place == 0 else None
     slot = Slot(ring.generation, ring.records, ring.seen, offset, rows, names)
+    held.pop(place, None)
+    held[place] = slot
     grown = replace(
         ring,
-        slots=_newest({**ring.slots, place: slot}, capacity),
+        slots=held,
         used=ring.used if place in ring.used else ring.used | {place},
         records=ring.records + 1,
         seen=ring.seen + rows.shape[0],
     )
-    return grown, slot
+    return grown, place, slot
 
 
-def changelog(topic: str, key: ProfileKey, slot: Slot, capacity: int) -> Outgoing:
-    """The record that stores a slot."""
+def changelog(topic: str, key: ProfileKey, place: int, slot: Slot) -> Outgoing:
+    """The record that stores a slot at its place."""
     partition, kind, profile_id = key
-    place = slots.key(kind, profile_id, slot.number % capacity)
-    return Outgoing(topic, slots.encode(slot), place, partition)
+    name = slots.key(kind, profile_id, place)
+    return Outgoing(topic, slots.encode(slot), name, partition)
 
 
 def tombstones(topic: str, key: ProfileKey, ring: Ring) -> list[Outgoing]:
@@ -91,7 +108,8 @@ def restored(found: Mapping[int, Slot], capacity: int) -> Ring | None:
     """The ring whose changelog holds these slots, or None where nothing is left to go on with.
 
     Only the newest generation counts; slots of an older one are cleared with it. Where the ring
-    had another capacity before, its newest records count, wherever they lie.
+    had another capacity before, those of its last ``capacity`` records count that are still there,
+    wherever they lie.
     """
     if not found:
         return None
@@ -100,23 +118,35 @@ def restored(found: Mapping[int, Slot], capacity: int) -> Ring | None:
     names = next((slot.names for slot in held.values() if slot.names is not None), None)
     if names is None:
         return None
-    last = max(held.values(), key=_number)
+    place = max(held, key=lambda at: held[at].number)
+    last = held[place] = held.pop(place)
     return Ring(
         generation=newest,
         names=names,
-        slots=_newest(held, capacity),
+        slots=_after(held, last.number - capacity),
         used=frozenset(found),
         records=last.number + 1,
         seen=last.before + last.rows.shape[0],
     )
 
 
-def _newest(held: dict[int, Slot], capacity: int) -> dict[int, Slot]:
-    """The newest ``capacity`` slots: more are there only after the ring was made smaller."""
-    if len(held) <= capacity:
+def left_out(found: Mapping[int, Slot], ring: Ring) -> int:
+    """Samples of a restored ring's generation that it leaves out, as its capacity is smaller now.
+
+    Args:
+        found: slots by place, as ``restored`` had them.
+    """
+    if len(found) == len(ring.slots):
+        return 0
+    of_it = (slot for slot in found.values() if slot.generation == ring.generation)
+    return int(sum(slot.rows.shape[0] for slot in of_it)) - ring.held
+
+
+def _after(held: dict[int, Slot], number: int) -> dict[int, Slot]:
+    """The slots of records behind a running number."""
+    if number < 0 or all(slot.number > number for slot in held.values()):
         return held
-    ordered = sorted(held.items(), key=lambda item: item[1].number)
-    return dict(ordered[-capacity:])
+    return {place: slot for place, slot in held.items() if slot.number > number}
 
 
 def _number(slot: Slot) -> int:

@@ -192,7 +192,7 @@ def learn(
     profile = draft.profile(key)
     before = profile if isinstance(profile, Learning) else Learning(Ring(record.offset, names))
     needed = draft.rules.settings.cold_start(value.kind)
-    grown, slot = ring.append(before.ring, record.offset, rows, capacity=needed)
+    grown, place, slot = ring.append(before.ring, record.offset, rows, capacity=needed)
     after = replace(before, ring=grown)
     complete = grown.seen >= max(needed, before.retry_at)
     if complete and key not in draft.refused:
@@ -203,7 +203,7 @@ def learn(
         if complete:
             after = replace(after, retry_at=grown.seen + max(1, needed // 10))
             announcements.not_written(draft, key, grown.generation, after.retry_at)
-        stored = ring.changelog(draft.rules.topics.cold_start, key, slot, needed)
+        stored = ring.changelog(draft.rules.topics.cold_start, key, place, slot)
         if stored.size > OUTPUT_LIMIT:
             why = DeadLetter("unanswerable", "value: its samples do not fit their topic")
             return rejection(draft, record, why)

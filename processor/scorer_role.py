@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
 import orjson
 
+from models.artifacts import ArtifactUnavailable
 from models.features import KINDS
 from processor import forgetting, ring
 from processor.changelog import Table
@@ -17,6 +20,7 @@ from processor.loaded_slots import LoadedSlots
 from processor.metrics import Metrics
 from processor.model_store import ModelStore
 from processor.names import Topics
+from processor.omitted import Omitted
 from processor.records import Incoming, ProfileKey
 from processor.records import TopicPartition as Place
 from processor.retention import retention
@@ -52,6 +56,9 @@ class ScorerRole:
         self.changelogs = (topics.models, topics.cold_start, topics.profiles)
         self._topics = topics
         self._settings = settings
+        self._detectors = {
+            name: settings.detector_for(name, kind.detector) for name, kind in KINDS.items()
+        }
         self._store = store
         self._metrics = metrics
         self._log = log
@@ -65,6 +72,7 @@ class ScorerRole:
             lambda: retention(settings, topics),
             self._spill.get,
             self._silent,
+            secret=store.secret,
             cache=store.cache,
         )
         self._state = State()
@@ -84,20 +92,36 @@ class ScorerRole:
 
     def restored(self, partitions: Iterable[int]) -> None:
         """State of these partitions from their models, rings and maintenance windows."""
+        omitted, others = Omitted(), Counter[str]()
         for partition in partitions:
             for record in self._loaded.models(self._topics.models, partition, self._log):
                 key = (partition, record.kind, record.profile_id)
                 self._note(record.kind, partition, record.source_offset)
                 self._state.apply({key: Active(record)}, {})
                 self._expiry.load(key, None)
+                if record.detector != self._detectors[record.kind]:
+                    others[record.kind] += 1
             for (kind, profile_id), held, stored in self._slots.rings(partition):
-                self._learns((partition, kind, profile_id), held, stored)
+                omitted.note(kind, self._learns((partition, kind, profile_id), held, stored))
             windows, forgettings = self._kept(partition)
             self._loaded.drop(partition)
             self._state.apply({}, windows, forgettings)
             self._make_room()
         self._loaded = Table()
         self._slots.clear()
+        omitted.tell(self._log, self._topics.cold_start, "TELLTALE_COLD_START_SAMPLES")
+        for kind, profiles in others.items():
+            self._log.warning(
+                "detector_differs",
+                kind=kind,
+                configured=self._detectors[kind],
+                profiles=profiles,
+                detail="they keep their detector until they are retrained, which moves them over: "
+                f"telltale profile retrain --all --kind {kind}",
+            )
+        with suppress(ArtifactUnavailable):
+            # Not with the first mark only: that would wait for a store that is away by then.
+            self._store.secret()
         counts = self._state.counts
         self._log.info(
             "state",
@@ -106,24 +130,25 @@ class ScorerRole:
             + self._spill.counts.total(),
         )
 
-    def _learns(self, key: ProfileKey, held: Mapping[int, Slot], stored: int) -> None:
-        """Take the ring of a profile, unless its model is as new.
+    def _learns(self, key: ProfileKey, held: Mapping[int, Slot], stored: int) -> int:
+        """Take the ring of a profile, unless its model is as new; samples that it leaves out.
 
         Args:
             stored: epoch milliseconds of its newest record.
         """
         kind, before = key[1], self._state.profiles.get(key)
         if kind not in KINDS:
-            return
+            return 0
         newest = max(slot.generation for slot in held.values())
         if isinstance(before, Active) and before.record.generation >= newest:
-            return
+            return 0
         self._note(kind, key[0], max(slot.offset for slot in held.values()))
         whole = ring.restored(held, self._settings.cold_start(kind))
         self._state.apply({key: None if whole is None else Learning(whole)}, {})
         self._expiry.load(key, stored)
         if len(self._state.learning) % ROOM_FOR == 0:
             self._make_room()
+        return 0 if whole is None else ring.left_out(held, whole)
 
     def newest(self) -> dict[Place, int]:
         return self._newest

@@ -18,6 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from models import artifacts
 from models.artifacts import Artifact, ArtifactError, ArtifactUnavailable, Model
+from processor import proof
 from processor.settings import Settings, SettingsError
 
 ANSWER_SECONDS = 5.0
@@ -94,6 +95,10 @@ class Directory:
         with suppress(OSError):
             folder.rmdir()
         return deleted
+
+    def shared_secret(self) -> bytes:
+        """What only the roles know, see ``proof.of_directory``."""
+        return proof.of_directory(self._root)
 
 
 class Remote:
@@ -183,6 +188,15 @@ class Remote:
         except Exception as error:
             raise ArtifactUnavailable(f"{directory}: {self._said(error)}") from error
         return sorted(deleted)
+
+    def shared_secret(self) -> bytes:
+        """What only the roles know, see ``proof.of_filesystem``."""
+        try:
+            return self._answer(partial(proof.of_filesystem, self._filesystem, self._root))
+        except ArtifactUnavailable:
+            raise
+        except Exception as error:
+            raise ArtifactUnavailable(f"{proof.NAME}: {self._said(error)}") from error
 
     def _said(self, error: Exception) -> str:
         """What a driver says, without the credentials of the URL."""

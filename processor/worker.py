@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
-from models.artifacts import ArtifactUnavailable
+from models.artifacts import ArtifactUnavailable, Unavailable
 from processor import access, kafka
 from processor.access import Admin
 from processor.assignment import Assignment
@@ -186,7 +186,7 @@ class Worker:
     def _answer(self, records: Sequence[Incoming]) -> None:
         """Compute the Step of what was polled, and commit what is ready."""
         ready, self._ready = self._ready, None
-        found: list[Ready | ArtifactUnavailable] = []
+        found: list[Ready | Unavailable] = []
 
         def compute() -> None:
             found.extend(self._computed(records))
@@ -196,10 +196,12 @@ class Worker:
         elif not self._commit(ready, compute if records else None):
             return
         for one in found:
-            if isinstance(one, ArtifactUnavailable):
+            if isinstance(one, Unavailable):
                 # Read again rather than kept: whoever is not polled holds up the whole group.
                 self._assignment.fetch()
-                self._unavailable = f"the model directory does not answer: {one}"
+                self._unavailable = str(one)
+                if isinstance(one, ArtifactUnavailable):
+                    self._unavailable = f"the model directory does not answer: {one}"
                 self._wait(self._unavailable)
                 continue
             if records:
@@ -225,12 +227,12 @@ class Worker:
         if passed:
             self._commit(Ready(Step(offsets=passed), self._settled, self._assignment.epoch))
 
-    def _computed(self, records: Sequence[Incoming]) -> Iterator[Ready | ArtifactUnavailable]:
+    def _computed(self, records: Sequence[Incoming]) -> Iterator[Ready | Unavailable]:
         """The Step of what was polled, if there is anything to do; or why it cannot be made."""
         began, now = monotonic(), time_ns() // 1_000_000
         try:
             step = self._role.compute(records, now) if records else self._role.idle(now)
-        except ArtifactUnavailable as error:
+        except Unavailable as error:
             yield error
             return
         if step is not None:

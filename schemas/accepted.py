@@ -57,7 +57,11 @@ class AcceptedSample(Record):
 
 
 class Mark(Record):
-    """A word of the scorer to the retrainer, in order with the accepted samples."""
+    """A word of the scorer to the retrainer, in order with the accepted samples.
+
+    The header ``telltale.proof`` says that a ``retrain`` or ``rollback`` is the scorer's; a
+    ``forget`` is held against ``models``.
+    """
 
     mark: MarkName = Field(
         description="forget: drop the pool and older generations; retrain: train on the pool now; "
@@ -69,4 +73,11 @@ class Mark(Record):
     trigger: Literal["command", "drift"] = Field(
         default="command", description="For retrain: who asks for it."
     )
-    command_id: str | None = Field(default=None, description="The command behind the mark.")
+    version: int | None = Field(
+        default=None,
+        description="For retrain: the version in force; for rollback: the one that it announced.",
+    )
+    command_id: str | None = Field(
+        default=None,
+        description="The command behind the mark; for drift one of its own. Obeyed once.",
+    )

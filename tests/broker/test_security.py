@@ -221,6 +221,7 @@ def test_the_documented_permissions_suffice_for_every_role_and_command(
         run(secured, who, "profile", *command)
         for command in (["suppress", "p1", "--until", "1h"], ["forget", "p2"])
     ]
+    every = run(secured, "profile retrain --all", "profile", "retrain", "--all")
     listed = run(secured, "dead-letter list", "dead-letter", "list")
     replayed = run(secured, "dead-letter replay", "dead-letter", "replay")
 
@@ -233,6 +234,7 @@ def test_the_documented_permissions_suffice_for_every_role_and_command(
     assert f"accepted {alarm}" in accepted
     assert "suppressed" in answers[0]
     assert "forgotten" in answers[1]
+    assert every == "2 requested, 0 rejected, 0 unanswered\n"
     assert "invalid_record" in listed
     assert "1 sent back" in replayed
     assert [telltale.stop(role) for role in roles] == [0, 0]

@@ -284,6 +284,35 @@ def test_after_a_slide_and_a_rollback_the_next_retraining_still_learns_the_origi
         assert again.provenance["samples"] == 50
 
 
+@pytest.mark.parametrize("before", sorted(DETECTORS))
+@pytest.mark.parametrize("after", sorted(DETECTORS))
+def test_on_stationary_data_a_profile_moves_over_to_any_other_detector(before, after):
+    passed = []
+    for seed in range(20):
+        generator = np.random.default_rng(seed)
+        count, width = [(200, 17), (200, 2), (100, 5), (60, 3)][seed % 4]
+        first = version_1(normal(generator, count, width), before)
+        pool = accepted(first, normal(generator, 80, width))[:40]
+        candidate = retrained(first, pool, strangers_of(generator, width), detector=after)
+        assert detector_name(candidate.model) == after
+        passed.append(candidate.outcome.passed)
+
+    assert np.mean(passed) >= 0.9
+
+
+def test_a_change_of_detector_does_not_let_an_impostors_pool_pass():
+    refused = 0
+    for seed in range(20):
+        generator = np.random.default_rng(seed)
+        first = version_1(normal(generator, 200, 5), "gaussian")
+        elsewhere = normal(generator, 40, 5) * 0.3 + 2.5
+        strangers = normal(generator, 80, 5) + generator.normal(2.5, 0.5, size=5)
+        candidate = retrained(first, elsewhere, strangers, detector="blend")
+        refused += not candidate.outcome.passed
+
+    assert refused >= 19
+
+
 @pytest.mark.parametrize("budget", [0.01, 0.05])
 def test_false_alarms_stay_at_the_budget_over_a_run_with_many_retrainings(budget):
     shares = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import orjson
 from models import artifacts
 from models.artifacts import ArtifactError, Model, unpack
 from models.training import train
-from processor import retrainer, scorer
+from processor import proof, retrainer, scorer
 from processor.draft import Rules
 from processor.names import Topics
 from processor.pools import Pool
@@ -28,6 +28,8 @@ from schemas import AcceptedSample, LifecycleEvent, ModelRecord, Verdict
 NOW = 1_700_000_000_000
 TOPICS = Topics()
 NOWHERE = Path("does-not-exist")
+SECRET = b"s" * proof.BYTES
+"""What both roles of these tests share."""
 
 
 def settings(**wanted: Any) -> Settings:
@@ -81,7 +83,7 @@ class Memory:
 
 def rules(memory: Memory | None = None, **wanted: Any) -> Rules:
     held = memory or Memory()
-    return Rules(settings(**wanted), TOPICS, held.open, held.erase)
+    return Rules(settings(**wanted), TOPICS, held.open, held.erase, secret=lambda: SECRET)
 
 
 def record(
@@ -248,8 +250,24 @@ class Retrainer:
 
     def __init__(self, memory: Memory, **wanted: Any) -> None:
         self.memory = memory
-        self.rules = rules(memory, **wanted)
+        self.rules = replace(rules(memory, **wanted), catch_up=self._catch_up)
         self.known = Known()
+        self.ahead: list[ModelRecord | tuple[ProfileKey, None]] = []
+        """What ``models`` has, and the retrainer has not read."""
+        self.caught_up = 0
+
+    def _catch_up(self, _partition: int) -> None:
+        self.caught_up += 1
+        for record in self.ahead:
+            if isinstance(record, ModelRecord):
+                self.know(record)
+            else:
+                self.lose(record[0])
+        self.ahead = []
+
+    def lose(self, key: ProfileKey) -> None:
+        """Read a tombstone of ``models``."""
+        self.known.gone[key] = self.announced.pop(key).generation
 
     @property
     def pools(self) -> dict[ProfileKey, Pool]:
@@ -272,6 +290,7 @@ class Retrainer:
         for key, pool in step.profiles.items():
             if pool is None:
                 self.pools.pop(key, None)
+                self.known.gone.pop(key, None)
             else:
                 self.pools[key] = pool
         return step

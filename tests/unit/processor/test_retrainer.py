@@ -1,18 +1,26 @@
 """The retrainer: pools of accepted samples, when it trains, what it proposes."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor import pools, proposals, retrainer, slots
+from models import artifacts
+from models.artifacts import Unavailable
+from processor import pools, proof, retrainer, ring, slots
 from processor.pools import Pool
 from processor.records import Incoming, Outgoing
+from processor.restore import Behind
+from processor.ring import Ring
+from processor.step import Step
 from schemas import ModelRecord
 from tests.unit.processor.build import (
     NOW,
+    SECRET,
     TOPICS,
     Memory,
     Retrainer,
@@ -26,6 +34,7 @@ from tests.unit.processor.build import (
     parsed,
     reasons,
     record,
+    settings,
     stream,
 )
 
@@ -58,9 +67,28 @@ def samples(count: int, *, first: int = 0, **changed: Any) -> list[Incoming]:
     return [sample(offset=at, **{"vectors": [row(at)], **changed}) for at in offsets]
 
 
-def mark(word: str, *, offset: int = 0, generation: int = 20, **changed: Any) -> Incoming:
-    said = {"mark": word, "profile_id": "p", "kind": "features", "generation": generation}
-    return record(said | changed, topic=TOPICS.accepted, offset=offset)
+def mark(
+    word: str,
+    *,
+    offset: int = 0,
+    generation: int = 20,
+    secret: bytes | None = SECRET,
+    **changed: Any,
+) -> Incoming:
+    """A mark as the scorer writes it; without a secret as anybody may."""
+    said = {
+        "mark": word,
+        "profile_id": "p",
+        "kind": "features",
+        "generation": generation,
+        "version": 1,
+        "command_id": f"c-{offset}",
+    } | changed
+    plain = record(said, topic=TOPICS.accepted, offset=offset)
+    if secret is None or word == "forget":
+        return plain
+    told = proof.prove(secret, plain.partition, plain.key or b"", plain.value or b"")
+    return plain._replace(headers=((proof.HEADER, told),))
 
 
 def stored(outputs: list[Outgoing]) -> list[Outgoing]:
@@ -109,13 +137,15 @@ class TestPools:
         role.feed([sample(source="analyst", p_values=[], model_version=None)])
         assert role.pools[KEY].ring.seen == 1
 
-    def test_of_several_partitions_are_apart_and_stay_on_their_partition(self, role):
+    def test_of_several_partitions_are_apart_and_stay_on_their_partition(self, role, taught):
+        role.know(taught.current(KEY).model_copy(update={"partition": 5}))
         written = role.feed([sample(partition=0), sample(partition=5)])
         assert [out.partition for out in stored(written)] == [0, 5]
         assert {key[0] for key in role.pools} == {0, 5}
 
-    def test_a_newer_generation_replaces_the_pool(self, role):
+    def test_a_newer_generation_replaces_the_pool(self, role, taught):
         role.feed(samples(3))
+        role.know(taught.current(KEY).model_copy(update={"generation": 77, "features": ["x"]}))
         written = role.feed([sample(generation=77, offset=3, features=["x"], vectors=[[1.0]])])
         outs = stored(written)
         assert [(slots.parse_key(out.key)[2], out.value is None) for out in outs] == [
@@ -134,10 +164,16 @@ class TestPools:
         assert step.profiles == {}
         assert step.counts["records", ("features", "outdated")] == 1
 
+    def test_a_pool_of_a_generation_that_never_was_gives_way_to_the_one_announced(self, role):
+        """As an earlier release left it, which took any sample's word for its generation."""
+        role.pools[KEY] = Pool(Ring(2**63 - 1, ("a", "b", "c")), accepted=7)
+        role.feed(samples(3))
+        assert (role.pools[KEY].generation, role.pools[KEY].accepted) == (20, 3)
+
     def test_compute_does_not_change_the_pools_it_is_given(self, role):
         role.feed(samples(3))
         before = dict(role.pools)
-        role.step([*samples(12, first=3), mark("forget", offset=15)])
+        role.step([*samples(9, first=3), mark("rollback", offset=12)])
         assert role.pools == before
 
 
@@ -169,21 +205,25 @@ class TestAdmission:
         assert (restored.accepted, restored.offset, restored.generation) == (1, 0, 20)
 
 
-class TestMarks:
-    @pytest.mark.parametrize("word", ["forget", "rollback"])
-    def test_forget_and_rollback_empty_the_pool(self, role, word):
+GONE = [(KEY, None)]
+"""What ``models`` has of a forgotten profile."""
+
+
+class TestForgetting:
+    """A mark to forget stands in one transaction with the tombstone of the announcement."""
+
+    def test_clears_the_pool(self, role):
         role.feed(samples(3))
-        written = role.feed([mark(word, offset=3)])
+        role.ahead = GONE
+        written = role.feed([mark("forget", offset=3)])
         assert [(out.key, out.value) for out in of(written, TOPICS.pool)] == [
             (slots.key("features", "p", place), None) for place in (0, 1, 2, slots.HEAD)
         ]
         assert KEY not in role.pools
 
-    def test_a_rollback_of_a_profile_without_a_pool_does_nothing(self, role):
-        assert role.feed([mark("rollback")]) == []
-
-    def test_forget_is_confirmed_with_what_was_deleted(self, role):
+    def test_is_confirmed_with_what_was_deleted(self, role):
         role.feed(samples(10))
+        role.ahead = GONE
         written = role.feed([mark("forget", offset=10, command_id="c1")])
         (event,) = events(written)
         assert (event.event, event.command_id, event.role) == ("forgotten", "c1", "retrainer")
@@ -191,22 +231,97 @@ class TestMarks:
         assert len(event.figures["artifacts"]) == 2
         assert role.memory.payloads == {}
 
-    def test_forget_is_confirmed_where_nothing_was_pooled(self, role):
+    def test_is_confirmed_where_nothing_was_pooled(self, role):
+        role.ahead = GONE
         (event,) = events(role.feed([mark("forget", command_id="c1")]))
         assert (event.event, event.figures["pool_slots"]) == ("forgotten", 0)
+        assert role.memory.payloads == {}
 
-    def test_forget_spares_what_a_newer_generation_has(self, role):
+    def test_is_confirmed_where_the_profile_was_still_learning(self, role):
+        role.announced.clear()
+        (event,) = events(role.feed([mark("forget", command_id="c1")]))
+        assert (event.event, event.figures["artifacts"]) == ("forgotten", [])
+
+    def test_spares_what_a_newer_generation_has(self, role, taught):
+        role.know(taught.current(KEY).model_copy(update={"generation": 77}))
         role.feed(samples(3, generation=77))
         role.feed([mark("forget", offset=3, generation=20)])
         assert role.pools[KEY].generation == 77
 
-    def test_a_mark_of_an_older_generation_is_passed_over(self, role):
-        role.feed(samples(3, generation=77))
+    @pytest.mark.parametrize("generation", [20, 21, 2**62, 2**63 - 1])
+    def test_of_what_is_announced_is_refused(self, role, generation):
+        role.feed(samples(3))
+        pool, payloads = role.pools[KEY], dict(role.memory.payloads)
+        step = role.step([mark("forget", offset=3, generation=generation)])
+        assert reasons(step) == ["invalid_mark"]
+        assert step.counts["records", ("features", "refused_mark")] == 1
+        assert step.counts["dead_letters", ("invalid_mark",)] == 1
+        (letter,) = of(step, TOPICS.dead_letter)
+        detail = dict(letter.headers or ())["telltale.detail"].decode()
+        assert f"generation: {generation}, but models still announces version 1" in detail
+        role.apply(step)
+        assert (role.pools[KEY], role.memory.payloads) == (pool, payloads)
+        assert events(step) == []
+
+    def test_deletes_nothing_that_may_be_about_to_be_announced(self, role, taught):
+        """The profile learns anew: its next version is on disk before ``models`` has it."""
+        artifact = artifacts.pack(
+            role.memory.open([taught.current(KEY)])[taught.current(KEY).sha256],
+            kind="features",
+            profile_id="p",
+            partition=0,
+            generation=90,
+        )
+        role.memory.keep(Step(artifacts=[(KEY, artifact)]))
+        role.ahead = GONE
+        role.feed([mark("forget", generation=2**62)])
+        assert list(role.memory.paths.values()) == [artifact.path]
+
+    def test_of_an_older_generation_deletes_nothing_of_the_one_in_force(self, role, taught):
+        role.feed([mark("forget", generation=19)])
+        assert taught.current(KEY).sha256 in role.memory.payloads
+
+
+class TestMarks:
+    def test_a_rollback_empties_the_pool_and_keeps_that_it_did(self, role):
+        role.feed(samples(3))
+        written = role.feed([mark("rollback", offset=3)])
+        outs = of(written, TOPICS.pool)
+        assert [(out.key, out.value is None) for out in outs] == [
+            *((slots.key("features", "p", place), True) for place in (0, 1, 2)),
+            (slots.key("features", "p", slots.HEAD), False),
+        ]
+        pool = role.pools[KEY]
+        assert (pool.accepted, pool.ring.held, pool.rolled_back) == (0, 0, 1)
+
+    def test_a_copy_of_a_rollback_does_nothing(self, role):
+        told = mark("rollback", offset=3)
+        role.feed([*samples(3), told, *samples(2, first=4)])
+        step = role.step([told._replace(offset=6)])
+        assert (step.profiles, step.outputs) == ({}, [])
+        assert step.counts["records", ("features", "outdated")] == 1
+        assert role.pools[KEY].ring.held == 2
+
+    def test_a_copy_of_a_rollback_without_a_pool_then_does_nothing_later(self, role):
+        told = mark("rollback")
+        role.feed([told, *samples(2, first=1), told._replace(offset=3)])
+        assert role.pools[KEY].ring.held == 2
+
+    def test_a_later_rollback_empties_the_pool_again(self, role, taught):
+        role.feed([mark("rollback"), *samples(2, first=1)])
+        role.ahead = [taught.current(KEY).model_copy(update={"version": 2})]
+        role.feed([mark("rollback", version=2, offset=3)])
+        assert (role.pools[KEY].ring.held, role.pools[KEY].rolled_back) == (0, 2)
+
+    @pytest.mark.parametrize("generation", [19, 21])
+    def test_of_another_generation_is_passed_over(self, role, generation):
+        role.feed(samples(3))
         before = role.pools[KEY]
-        assert role.feed([mark("retrain", offset=3), mark("rollback", offset=4)]) == []
+        for offset, word in enumerate(["retrain", "rollback"]):
+            assert role.feed([mark(word, offset=offset, generation=generation)]) == []
         assert role.pools[KEY] == before
 
-    def test_a_mark_says_whether_drift_or_an_operator_asked(self, role):
+    def test_says_whether_drift_or_an_operator_asked(self, role):
         written = role.feed([*samples(6), mark("retrain", offset=6, trigger="drift")])
         assert [c.trigger for c in candidates(written)] == ["drift"]
 
@@ -226,6 +341,81 @@ class TestMarks:
     def test_retrain_is_done_once(self, role):
         written = role.feed([*samples(3), mark("retrain", offset=3), *samples(3, first=4)])
         assert len(candidates(written)) == 1
+
+    def test_a_copy_of_retrain_does_nothing(self, role):
+        first, second = mark("retrain", offset=3), mark("retrain", offset=4)
+        assert len(candidates(role.feed([*samples(3), first, second]))) == 2
+        copies = [first._replace(offset=5), second._replace(offset=6)]
+        step = role.step(copies)
+        assert (step.outputs, step.profiles) == ([], {})
+        assert step.counts["records", ("features", "outdated")] == 2
+
+    def test_retrain_of_versions_ago_is_passed_over(self, role, taught):
+        role.know(taught.current(KEY).model_copy(update={"version": 3}))
+        assert role.feed([mark("retrain", version=1)]) == []
+        assert KEY not in role.pools
+        role.feed([mark("retrain", version=2, offset=1)])
+        assert role.pools[KEY].asked == "command"
+
+    def test_what_is_passed_over_leaves_a_pool_of_another_generation_to_the_next_sample(
+        self, role, taught
+    ):
+        role.feed(samples(3))
+        role.know(taught.current(KEY).model_copy(update={"generation": 77, "version": 3}))
+        before = role.pools[KEY]
+        assert role.feed([mark("retrain", generation=77, version=1, offset=3)]) == []
+        assert role.pools[KEY] == before
+
+    def test_what_was_obeyed_is_restored(self, role):
+        role.feed([*samples(3), mark("rollback", offset=3)])
+        written = role.feed([mark("retrain", offset=4)])
+        (*_, head) = of(written, TOPICS.pool)
+        restored = pools.restored({}, pools.read_head(head.value), 30)
+        assert restored is not None
+        assert (restored.rolled_back, restored.obeyed) == (1, ("c-4",))
+
+    def test_a_head_of_the_release_before_is_read(self):
+        head = b'{"format":1,"generation":3,"accepted":2,"offset":7,"asked":null}'
+        counters = pools.read_head(head)
+        assert (counters["rolled_back"], counters["obeyed"]) == (0, ())
+
+    def test_the_scorers_own_are_proven(self):
+        scorer = Scorer()
+        scorer.taught(first=20)
+        role = Retrainer(scorer.memory)
+        role.know(scorer.current(KEY))
+        marks = consumed(scorer.feed([command("retrain")]), TOPICS.accepted)
+        role.feed(marks)
+        assert role.pools[KEY].obeyed == ("c-retrain",)
+
+
+class TestForgedMarks:
+    @pytest.mark.parametrize("word", ["rollback", "retrain"])
+    @pytest.mark.parametrize("secret", [None, b"", b"x" * 32], ids=["none", "empty", "another"])
+    def test_without_the_proof_nothing_is_done(self, role, word, secret):
+        role.feed(samples(3))
+        pool = role.pools[KEY]
+        step = role.apply(role.step([mark(word, offset=3, secret=secret)]))
+        assert reasons(step) == ["invalid_mark"]
+        assert step.counts["records", ("features", "refused_mark")] == 1
+        assert role.pools[KEY] == pool
+        assert step.offsets == {(TOPICS.accepted, 0): 4}
+
+    @pytest.mark.parametrize(
+        "changed",
+        [{"partition": 1}, {"value": None}],
+        ids=["on another partition", "over another value"],
+    )
+    def test_a_proof_is_of_one_record(self, role, changed):
+        told = mark("retrain")
+        other = orjson.loads(told.value) | {"command_id": "c-2"}
+        changed = {name: value or orjson.dumps(other) for name, value in changed.items()}
+        assert reasons(role.feed([told._replace(**changed)])) == ["invalid_mark"]
+
+    def test_nothing_is_proven_to_a_role_without_a_secret(self, role):
+        bare = replace(role.rules, secret=proof.no_secret)
+        step = retrainer.compute(role.known, [mark("retrain", secret=b"")], NOW, bare)
+        assert reasons(step) == ["invalid_mark"]
 
 
 class TestTriggers:
@@ -313,28 +503,98 @@ class TestCandidates:
         role.know(scorer.current(KEY))
         proposals = role.feed(samples(10))
         scorer.feed(consumed(proposals, TOPICS.candidates))
-        role.feed(consumed(scorer.feed([command("rollback")]), TOPICS.accepted, first=90))
-        assert KEY not in role.pools
+        marks = consumed(scorer.feed([command("rollback")]), TOPICS.accepted, first=90)
+        role.know(scorer.current(KEY))
+        role.feed(marks)
+        assert (role.pools[KEY].ring.held, role.pools[KEY].rolled_back) == (0, 3)
 
 
-class TestWaiting:
-    """There is no order between ``models`` and ``accepted-normal``."""
+class TestAnotherDetector:
+    """The setting changed on a running system: a retraining moves a profile over."""
 
-    def test_without_the_announcement_nothing_is_proposed(self, role):
+    def test_is_that_of_the_candidate_and_said(self, role, taught):
+        role.rules = replace(role.rules, settings=settings(detector="forest", retrain_samples=10))
+        (candidate,) = candidates(role.feed(samples(10)))
+        assert taught.current(KEY).detector == "gaussian"
+        assert candidate.detector == "forest"
+        provenance = candidate.provenance or {}
+        assert (provenance["detector"], provenance["detector_before"]) == ("forest", "gaussian")
+        model = role.memory.open([candidate])[candidate.sha256]
+        assert type(model.detector).__name__ == "Forest"
+
+    def test_is_that_of_the_kind(self, role):
+        wanted = settings(detector="forest", detector__features="gaussian", retrain_samples=10)
+        role.rules = replace(role.rules, settings=wanted)
+        (candidate,) = candidates(role.feed(samples(10)))
+        assert candidate.detector == "gaussian"
+        assert "detector_before" not in (candidate.provenance or {})
+
+    def test_is_announced_by_the_scorer_and_judged_beside_its_own_kind_from_then_on(self):
+        scorer = Scorer(cold_start_samples=60)
+        scorer.taught(first=20)
+        role = Retrainer(scorer.memory, retrain_samples=10, detector="neighbors")
+        for version in (2, 3):
+            role.know(scorer.current(KEY))
+            proposals = role.feed(samples(10, first=100 * version))
+            scorer.feed(consumed(proposals, TOPICS.candidates))
+            assert (scorer.current(KEY).version, scorer.current(KEY).detector) == (
+                version,
+                "neighbors",
+            )
+
+
+class TestTheTableOfModels:
+    """There is no order between ``models`` and ``accepted-normal``: the table may lag behind."""
+
+    def test_is_read_to_its_end_where_a_sample_is_of_another_generation(self, role, taught):
         role.announced.clear()
-        written = role.feed(samples(12))
-        assert candidates(written) == []
-        assert role.pools[KEY].ring.seen == 12
+        role.ahead = [taught.current(KEY)]
+        (candidate,) = candidates(role.feed(samples(12)))
+        assert candidate.trained_on == 15
+        assert role.caught_up == 1
 
-    def test_an_announcement_of_an_older_generation_is_none(self, role):
-        written = role.feed(samples(12, generation=77))
-        assert candidates(written) == []
-        assert proposals.waits(role.pools[KEY], role.announced[KEY])
+    def test_is_read_once_a_step_and_only_where_it_is_needed(self, role):
+        role.feed(samples(3))
+        assert role.caught_up == 0
+        role.feed(samples(3, first=3, generation=21))
+        assert role.caught_up == 1
 
-    def test_once_it_comes_what_fell_due_is_trained(self, role, taught):
-        role.announced.clear()
+    def test_where_it_has_nothing_of_the_profile_a_sample_is_outdated(self, role):
+        """What it had, the scorer has forgotten since."""
+        role.ahead = GONE
+        step = role.step(samples(12, generation=19))
+        assert (step.outputs, step.profiles) == ([], {})
+        assert step.counts["records", ("features", "outdated")] == 12
+
+    @pytest.mark.parametrize("generation", [21, 2**63 - 1])
+    def test_a_sample_of_a_generation_that_it_does_not_hold_is_a_dead_letter(
+        self, role, generation
+    ):
+        role.feed(samples(3))
+        pool = role.pools[KEY]
+        step = role.apply(role.step([sample(generation=generation, offset=3)]))
+        assert reasons(step) == ["unknown_generation"]
+        assert step.counts["dead_letters", ("unknown_generation",)] == 1
+        (letter,) = of(step, TOPICS.dead_letter)
+        detail = dict(letter.headers or ())["telltale.detail"].decode()
+        assert detail == f"generation: {generation}, but models announces 20"
+        assert role.pools[KEY] == pool
+        assert len(candidates(role.feed(samples(7, first=4)))) == 1
+
+    def test_where_it_cannot_be_read_the_step_cannot_be_made(self, role):
+        def away(_partition: int) -> None:
+            raise Behind("models [0]: no answer")
+
+        role.rules = replace(role.rules, catch_up=away)
+        with pytest.raises(Unavailable, match="no answer"):
+            role.step([mark("forget")])
+
+
+class TestRestoredProfiles:
+    def test_are_trained_where_that_is_due_by_now(self, role):
+        role.rules = replace(role.rules, settings=settings(retrain_samples=100))
         role.feed(samples(12))
-        role.know(taught.current(KEY))
+        role.rules = replace(role.rules, settings=settings(retrain_samples=10))
         step = retrainer.compute_due(role.known, [KEY], NOW, role.rules)
         assert [c.trained_on for c in candidates(step.outputs)] == [17]
         assert step.offsets == {}
@@ -392,6 +652,10 @@ class TestBadRecords:
             b"{}",
             b"[" * 5000,
             b'{"mark": "forget"}',
+            b'{"mark": "forget", "profile_id": "q", "kind": "features", "generation": 1}',
+            b'{"mark": "forget", "profile_id": "p", "kind": "features", "generation": -1}',
+            b'{"mark": "forget", "profile_id": "p", "kind": "features", "generation": 1, '
+            b'"command_id": "a\\u0000"}',
             b'{"mark": "explode", "profile_id": "p", "kind": "features", "generation": 1}',
         ],
     )
@@ -418,6 +682,11 @@ class TestBadRecords:
             {"p_values": [0.1, 0.2]},
             {"observed_at": -1},
             {"source": "nobody"},
+            {"profile_id": "another"},
+            {"profile_id": "p\n"},
+            {"features": ["a", "b", "\x1b[2J"]},
+            {"features": ["a", "b", "x" * 257]},
+            {"features": ["a", "b", ""]},
         ],
     )
     def test_so_are_samples_that_do_not_hold_to_their_schema(self, role, changed):
@@ -432,27 +701,34 @@ class TestBadRecords:
         assert reasons(step) == ["feature_mismatch"]
         assert [c.trained_on for c in candidates(step.outputs)] == [15]
 
-    def test_features_that_turn_out_wrong_once_the_model_is_known_are_never_trained_on(
-        self, role, taught
-    ):
-        role.announced.clear()
-        role.feed(samples(12, features=["x"], vectors=[[1.0]]))
-        role.know(taught.current(KEY))
+    def test_features_that_an_earlier_release_pooled_unseen_are_never_trained_on(self, role):
+        held = Ring(20, ("x",))
+        for offset in range(12):
+            held, _, _ = ring.append(held, offset, np.ones((1, 1)), capacity=30)
+        role.pools[KEY] = Pool(held, accepted=12)
         assert candidates(role.feed([mark("retrain", offset=12)])) == []
         role.feed([sample(offset=13)])
         assert role.pools[KEY].ring.names == ("a", "b", "c")
 
-    def test_more_features_than_allowed_are_too_large(self):
+    def test_more_features_than_allowed_are_too_large(self, taught):
         role = Retrainer(Memory(), max_features=2)
+        role.know(taught.current(KEY))
         assert reasons(role.feed([sample()])) == ["too_large"]
 
-    def test_samples_that_do_not_fit_the_pools_topic_are_dead_letters(self):
+    def test_samples_that_do_not_fit_the_pools_topic_are_dead_letters(self, taught):
         role = Retrainer(Memory())
+        role.know(taught.current(KEY))
         wide = [[1.0, 2.0, 3.0]] * 200_000
         assert reasons(role.feed([sample(vectors=wide, p_values=[0.5] * 200_000)])) == [
             "unanswerable"
         ]
         assert role.pools == {}
+
+
+@pytest.mark.parametrize("key", [None, b"", b"\xff", b"a\x1b", b"x" * 257])
+def test_a_key_that_is_none_is_a_dead_letter_whatever_the_value_says(role, key):
+    step = role.step([sample()._replace(key=key)])
+    assert reasons(step) == ["invalid_accepted_sample"]
 
 
 @given(st.none() | st.binary())
@@ -478,32 +754,55 @@ def test_any_bytes_are_answered(value):
     )
 )
 def test_a_sample_of_any_shape_is_pooled_or_a_dead_letter(changed):
-    step = Retrainer(Memory()).step([sample(**changed)])
-    assert len(step.profiles) + len(reasons(step)) == 1
+    role = Retrainer(Memory())
+    role.know(ANNOUNCED)
+    step = role.step([sample(**changed)])
+    outdated = step.counts["records", ("features", "outdated")]
+    outdated += step.counts["records", ("series", "outdated")]
+    assert len(step.profiles) + len(reasons(step)) + outdated == 1
+
+
+ANNOUNCED = ModelRecord(
+    profile_id="p",
+    kind="features",
+    generation=20,
+    version=1,
+    detector="gaussian",
+    artifact="features/p/20.joblib",
+    sha256="0" * 64,
+    features=["a", "b", "c"],
+    trained_on=5,
+    learned=5,
+    alert_budget=0.01,
+    trigger="cold-start",
+    trained_at=NOW,
+)
 
 
 @st.composite
 def words(draw) -> list[Incoming]:
-    """Samples of rising generations, with marks among them."""
-    generation, batch = 20, []
+    """Samples of the generation in force and of others, with marks among them."""
+    batch = []
     for offset in range(draw(st.integers(1, 40))):
         what = draw(st.integers(0, 11))
         if what == 0:
-            batch.append(mark("forget", offset=offset, generation=generation))
-            generation += 1
+            batch.append(mark("forget", offset=offset, generation=draw(st.integers(19, 20))))
         elif what == 1:
-            batch.append(mark("rollback", offset=offset, generation=generation))
+            batch.append(mark("rollback", offset=offset, version=draw(st.integers(1, 3))))
         elif what == 2:
-            batch.append(sample(offset=offset, generation=generation - 1))
+            batch.append(sample(offset=offset, generation=draw(st.sampled_from([19, 21]))))
+        elif what == 3:
+            batch.append(mark("retrain", offset=offset))
         else:
             rows = [[float(offset), 10.0, 10.0]] * draw(st.integers(1, 2))
-            batch.append(sample(offset=offset, generation=generation, vectors=rows, p_values=[]))
+            batch.append(sample(offset=offset, vectors=rows, p_values=[]))
     return batch
 
 
 @given(batch=words(), cut=st.integers(0, 40))
 def test_pools_are_restored_from_their_changelog(batch, cut):
     role = Retrainer(Memory(), pool_samples=10)
+    role.know(ANNOUNCED)
     written = role.feed(batch[:cut]) + role.feed(batch[cut:])
     newest = {out.key: out.value for out in of(written, TOPICS.pool)}
     left = {slots.parse_key(key)[2]: value for key, value in newest.items() if value}
@@ -516,6 +815,7 @@ def test_pools_are_restored_from_their_changelog(batch, cut):
         assert live.ring.samples().tolist() == read.ring.samples().tolist()
         assert (live.generation, live.ring.seen) == (read.generation, read.ring.seen)
         assert (live.accepted, live.offset, live.asked) == (read.accepted, read.offset, read.asked)
+        assert (live.rolled_back, live.obeyed) == (read.rolled_back, read.obeyed)
 
 
 @given(batch=words(), cut=st.integers(0, 40))

@@ -1,12 +1,16 @@
 """The retrainer as the worker turns it, on a real model directory and without a broker."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
-from processor.records import Incoming
+from models.artifacts import Unavailable, profile_directory
+from processor.records import Incoming, Outgoing
+from processor.restore import Behind
 from processor.retrainer_role import RetrainerRole
 from tests.unit.processor.build import (
     NOW,
@@ -16,6 +20,7 @@ from tests.unit.processor.build import (
     consumed,
     events,
     of,
+    record,
     stream,
     vector,
 )
@@ -46,9 +51,16 @@ class Fed:
         self.role.apply(step)
         return step
 
+    def restore(self, written: list[Outgoing]) -> None:
+        """Have the role restore what was written, as the broker would give it."""
+        for stored in [*consumed(written, TOPICS.pool), *self.announcements]:
+            self.role.load(stored)
+        self.role._follow_from = lambda *_: Table([])
+        self.role.restored([0])
+
     def announce(self) -> None:
-        for record in self.announcements:
-            self.role._announce(record)
+        for told in self.announcements:
+            self.role._announce(told)
 
 
 @pytest.fixture
@@ -64,15 +76,91 @@ def test_a_candidates_artefact_is_on_disk_before_its_step_is_committed(fed, tmp_
     assert all((tmp_path / "models" / artifact.path).exists() for _, artifact in step.artifacts)
 
 
-def test_what_fell_due_is_trained_when_its_announcement_comes_few_at_a_time(fed):
-    assert of(fed.pool(), TOPICS.candidates) == []
-    assert fed.role.idle(NOW) is None
+def test_restored_profiles_that_are_due_by_now_are_trained_a_few_at_a_time(fed, make_role):
+    """The setting was larger before the restart."""
+    fed.role = make_role(RetrainerRole, retrain_samples=100)
     fed.announce()
+    written = fed.pool().outputs
+    fed.role = make_role(RetrainerRole, retrain_samples=10, trainings_per_step=2)
+    fed.restore(written)
     counts = []
     while (step := fed.role.idle(NOW)) is not None:
         fed.role.apply(step)
         counts.append(len(of(step, TOPICS.candidates)))
     assert counts == [2, 1]
+
+
+class Table:
+    """What ``models`` has, of which the role has read nothing yet."""
+
+    def __init__(self, records: list[Incoming], reachable: bool = True) -> None:
+        self.records, self.reachable = records, reachable
+        self.reached: list[tuple[str, int]] = []
+
+    def poll(self) -> list[Incoming]:
+        return []
+
+    def reach(self, place: tuple[str, int]) -> Iterator[Incoming]:
+        self.reached.append(place)
+        while self.records:
+            yield self.records.pop(0)
+        if not self.reachable:
+            raise Behind("models [0] is read to offset 3 of 7: a transaction may be open there")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def test_announcements_that_lag_behind_are_read_before_samples_are_judged(fed):
+    fed.role._follower = table = Table(list(fed.announcements))
+    assert len(of(fed.pool(), TOPICS.candidates)) == 2
+    assert table.reached == [(TOPICS.models, 0)]
+
+
+def test_announcements_that_cannot_be_read_to_their_end_are_waited_for(fed):
+    fed.role._follower = Table(list(fed.announcements), reachable=False)
+    with pytest.raises(Unavailable, match="a transaction may be open"):
+        fed.role.compute(fed.samples, NOW)
+    assert len(fed.role._known.announced) == 3, "what was read so far is kept"
+
+
+def test_what_a_forgotten_profile_had_stays_known_until_its_mark_is_obeyed(fed, tmp_path):
+    fed.announce()
+    fed.pool()
+    (first, *_) = fed.announcements
+    fed.role._announce(first._replace(offset=99, value=None))
+    said = {"mark": "forget", "profile_id": "p0", "kind": "features", "generation": 0}
+    batch = [record(said, topic=TOPICS.accepted, key="p0", offset=50)]
+    step = fed.role.compute(batch, NOW)
+    assert fed.role._known.gone == {(0, "features", "p0"): 0}
+    fed.role.apply(step)
+    assert fed.role._known.gone == {}
+    assert list((tmp_path / "models").rglob("p0-*")) == []
+    assert list((tmp_path / "models").rglob("p1-*")) != []
+
+
+def test_a_mark_to_forget_what_still_learns_deletes_nothing_that_is_being_written(fed, tmp_path):
+    """The scorer deletes what it has of it, and may be writing its first version by now."""
+    directory = tmp_path / "models" / profile_directory("features", "young", 0)
+    directory.mkdir()
+    (directory / "half-written.tmp").write_bytes(b"...")
+    said = {"mark": "forget", "profile_id": "young", "kind": "features", "generation": 2**62}
+    step = fed.role.compute([record(said, topic=TOPICS.accepted, key="young")], NOW)
+    assert [event.figures["artifacts"] for event in events(step)] == [[]]
+    assert (directory / "half-written.tmp").exists()
+
+
+def test_what_a_smaller_pool_leaves_out_is_told_in_one_line(fed, make_role):
+    fed.role = make_role(RetrainerRole, retrain_samples=100)
+    fed.announce()
+    written = fed.pool().outputs
+    fed.role = make_role(RetrainerRole, retrain_samples=100, pool_samples=10)
+    with structlog.testing.capture_logs() as lines:
+        fed.restore(written)
+    (told,) = [line for line in lines if line["event"] == "samples_left_out"]
+    assert (told["kind"], told["profiles"], told["samples"]) == ("features", 3, 6)
+    assert (told["topic"], told["log_level"]) == (TOPICS.pool, "warning")
+    assert "TELLTALE_POOL_SAMPLES" in told["detail"]
 
 
 def test_a_disk_that_takes_no_artefact_is_told_and_nothing_is_proposed(fed, tmp_path):
@@ -93,7 +181,9 @@ def test_a_profile_that_was_forgotten_is_no_longer_announced(fed):
     assert of(step, TOPICS.candidates) == []
 
 
-def test_pools_are_shown_by_kind(fed):
+def test_pools_are_shown_by_kind(fed, make_role):
+    fed.role = make_role(RetrainerRole, retrain_samples=100)
+    fed.announce()
     fed.pool()
     fed.role.observe()
     gauge = fed.role._metrics.profiles

@@ -25,8 +25,10 @@ def grown(start: Ring, counts: list[int], capacity: int, log: dict[bytes, bytes 
     """Append records and write the changelog; only the newest value of each key is left in it."""
     for count in counts:
         number = start.records
-        start, slot = ring.append(start, number + 100, rows_of(number, count), capacity=capacity)
-        out = ring.changelog(TOPIC, KEY, slot, capacity)
+        rows = rows_of(number, count)
+        start, place, slot = ring.append(start, number + 100, rows, capacity=capacity)
+        assert place < capacity
+        out = ring.changelog(TOPIC, KEY, place, slot)
         assert (out.topic, out.partition) == (TOPIC, 3)
         log[out.key] = out.value
     return start
@@ -80,6 +82,36 @@ def test_is_restored_after_its_capacity_was_changed(first, then, last, capacitie
         assert len(read.slots) <= capacity
         live = grown(read, counts, capacity, log)
         assert_same(live, ring.restored(found(log), capacity))
+
+
+@given(first=COUNTS.filter(bool), then=COUNTS, last=COUNTS, capacities=st.tuples(*[CAPACITY] * 3))
+def test_holds_the_newest_of_each_capacity_that_it_had(first, then, last, capacities):
+    """What a smaller ring had no room for is gone; nothing else ever is."""
+    log: dict[bytes, bytes | None] = {}
+    live, kept = empty(), range(0)
+    for counts, capacity in zip((first, then, last), capacities, strict=True):
+        read = ring.restored(found(log), capacity) or live
+        live = grown(read, counts, capacity, log)
+        written = range(live.records)[-len(counts) :] if counts else range(0)
+        kept = [number for number in (*kept, *written) if number >= live.records - capacity]
+        numbers = {slot.number for slot in live.slots.values()}
+        assert numbers >= set(kept)
+        assert min(numbers, default=0) >= live.records - capacity
+        assert live.newest is not None
+        assert live.newest.number == live.records - 1
+
+
+def test_a_capacity_changed_back_and_forth_loses_nothing_that_was_not_overwritten():
+    log: dict[bytes, bytes | None] = {}
+    grown(empty(), [1] * 15, 20, log)
+    few = ring.restored(found(log), 5)
+    assert few is not None
+    assert few.held == 5
+    assert ring.left_out(found(log), few) == 10
+    again = ring.restored(found(log), 20)
+    assert again is not None
+    assert [row[0] for row in again.samples()] == list(range(15))
+    assert ring.left_out(found(log), again) == 0
 
 
 @given(counts=COUNTS.filter(bool), capacities=st.tuples(CAPACITY, CAPACITY), more=COUNTS)

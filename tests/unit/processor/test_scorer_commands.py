@@ -9,16 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.artifacts import ArtifactUnavailable
-from processor import forgetting, slots
+from processor import forgetting, proof, slots
 from processor.records import Outgoing
 from processor.state import Learning
 from schemas import LifecycleEvent, Mark
 from tests.unit.processor.build import (
     NOW,
+    SECRET,
     TOPICS,
     Scorer,
     announced,
     command,
+    consumed,
     events,
     normal,
     of,
@@ -220,6 +222,12 @@ class TestRollback:
         assert [old.version for old in version.history] == [2, 1]
         assert version.history[0].sha256 == second.sha256
 
+    def test_over_a_change_of_detector_announces_the_one_of_the_artefact(self, scorer):
+        scorer.feed([proposed(scorer, detector="forest")])
+        assert scorer.current(KEY).detector == "forest"
+        scorer.feed([command("rollback")])
+        assert scorer.current(KEY).detector == "gaussian"
+
     def test_to_a_named_version(self, scorer):
         first = scorer.current(KEY)
         written = self.advanced(scorer).feed([command("rollback", version=1)])
@@ -229,8 +237,11 @@ class TestRollback:
         assert (event.event, event.version) == ("rolled_back", 4)
 
     def test_empties_the_retrainers_pool(self, scorer):
-        (mark,) = marks(self.advanced(scorer).feed([command("rollback")]))
-        assert (mark.mark, mark.generation) == ("rollback", 20)
+        written = self.advanced(scorer).feed([command("rollback")])
+        (mark,) = marks(written)
+        assert (mark.mark, mark.generation, mark.version) == ("rollback", 20, 4)
+        (told,) = consumed(written, TOPICS.accepted)
+        assert proof.proven(SECRET, told)
 
     def test_judges_the_telemetry_of_the_same_batch(self, scorer):
         scorer.feed([proposed(scorer, around=500.0)])
@@ -254,12 +265,35 @@ class TestRollback:
         assert marks(written) == []
 
 
+class TestTheProof:
+    @pytest.mark.parametrize("word", ["rollback", "retrain"])
+    def test_is_waited_for_where_the_store_does_not_give_the_secret(self, scorer, word):
+        def away() -> bytes:
+            raise ArtifactUnavailable("marks.key: no answer")
+
+        scorer.feed([proposed(scorer)])
+        scorer.rules = replace(scorer.rules, secret=away)
+        with pytest.raises(ArtifactUnavailable):
+            scorer.step([command(word)])
+
+    def test_is_not_needed_to_forget(self, scorer):
+        def away() -> bytes:
+            raise ArtifactUnavailable("marks.key: no answer")
+
+        scorer.rules = replace(scorer.rules, secret=away)
+        (mark,) = marks(scorer.step([command("forget")]).outputs)
+        assert mark.mark == "forget"
+
+
 class TestRetrain:
     def test_is_a_mark_for_the_retrainer(self, scorer):
         written = scorer.feed([command("retrain")])
         (out,) = of(written, TOPICS.accepted)
         (mark,) = marks(written)
         assert (mark.mark, mark.profile_id, mark.generation) == ("retrain", "p", 20)
+        assert (mark.version, mark.command_id) == (1, "c-retrain")
+        (told,) = consumed(written, TOPICS.accepted)
+        assert proof.proven(SECRET, told)
         assert (out.key, out.partition) == (b"p", 0)
         assert receipt(written).event == "retrain_requested"
 

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from models import drift
+from processor import proof
 from processor.metrics import Metrics
 from processor.records import Incoming, Outgoing
 from processor.scorer_role import ScorerRole
@@ -16,6 +17,7 @@ from processor.state import Active
 from tests.unit.processor.build import (
     GROSS,
     NOW,
+    SECRET,
     TOPICS,
     Retrainer,
     Scorer,
@@ -73,7 +75,12 @@ def test_a_profile_that_moves_is_told_and_asked_to_be_retrained_once(scorer):
     assert (event.event, event.version, event.generation) == ("drifting", 1, 0)
     assert event.figures["wealth"] >= event.figures["bound"] == drift.BOUND
     assert (mark["mark"], mark["trigger"], mark["generation"]) == ("retrain", "drift", 0)
-    assert mark["command_id"] is None
+    assert mark["version"] == 1
+    said = parsed(of(written, TOPICS.accepted))
+    brought = said[said.index(mark) - 1]["verdict_id"]
+    assert mark["command_id"] == f"drift-{brought.rpartition('-')[2]}"
+    told = consumed(written, TOPICS.accepted)[said.index(mark)]
+    assert proof.proven(SECRET, told)
 
 
 def test_a_jump_is_told_within_150_records(scorer):

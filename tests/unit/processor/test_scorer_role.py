@@ -1,7 +1,10 @@
 """The scorer as the worker turns it, on a real model directory: restore, disk, forgetting."""
 
+from typing import Any
+
 import orjson
 import pytest
+import structlog
 
 from processor.records import Incoming, Outgoing
 from processor.scorer_role import ScorerRole
@@ -50,6 +53,50 @@ def test_an_artefact_is_on_disk_before_its_step_is_committed(make_role, tmp_path
     role = make_role(ScorerRole)
     (version,) = announced(role.compute(stream(normal(5)), NOW))
     assert (tmp_path / "models" / version.artifact).exists()
+
+
+def restored(role: ScorerRole, outputs: list[Outgoing]) -> list[Any]:
+    """What a role logs as it restores what was written."""
+    load(role, outputs)
+    with structlog.testing.capture_logs() as lines:
+        role.restored([0])
+    return lines
+
+
+def test_a_detector_that_profiles_do_not_have_yet_is_told_once_a_kind(make_role):
+    first = make_role(ScorerRole)
+    outputs = [
+        out
+        for number in range(3)
+        for out in committed(first, stream(normal(5), key=f"p{number}", first=5 * number)).outputs
+    ]
+    assert restored(make_role(ScorerRole), outputs)[-1]["event"] == "state"
+    lines = restored(make_role(ScorerRole, detector="forest"), outputs)
+    (told,) = [line for line in lines if line["event"] == "detector_differs"]
+    assert (told["kind"], told["configured"], told["profiles"]) == ("features", "forest", 3)
+    assert told["detail"].endswith("telltale profile retrain --all --kind features")
+    assert "detector_differs" not in str(restored(make_role(ScorerRole), outputs))
+
+
+def test_samples_that_a_smaller_cold_start_leaves_out_are_told_and_there_again_later(make_role):
+    learning = make_role(ScorerRole, cold_start_samples=20)
+    outputs = list(committed(learning, stream(normal(15))).outputs)
+    few = make_role(ScorerRole, cold_start_samples=6)
+    (told,) = [line for line in restored(few, outputs) if line["event"] == "samples_left_out"]
+    assert (told["kind"], told["profiles"], told["samples"]) == ("features", 1, 9)
+    assert (told["topic"], told["log_level"]) == (TOPICS.cold_start, "warning")
+    again = make_role(ScorerRole, cold_start_samples=20)
+    assert "samples_left_out" not in str(restored(again, outputs))
+    (verdict,) = verdicts(committed(again, [record(normal(1)[0], offset=15)]))
+    assert (verdict.samples_seen, verdict.samples_needed) == (16, 20)
+
+
+def test_a_store_that_is_away_at_the_start_is_asked_for_the_secret_again(make_role, tmp_path):
+    (tmp_path / "models").write_text("no directory")
+    role = make_role(ScorerRole)
+    assert restored(role, [])[-1]["event"] == "state"
+    (tmp_path / "models").unlink()
+    assert len(role._store.secret()) == 32
 
 
 def test_memory_for_a_single_model_gives_the_same_answers(make_role):

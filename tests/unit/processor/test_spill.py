@@ -36,7 +36,7 @@ def learning(samples: int, *, capacity: int = 5, width: int = 3) -> Learning:
     grown = Ring(7, tuple("abc"[:width]))
     for number in range(samples):
         rows = np.full((1, width), float(number))
-        grown, _ = ring.append(grown, 7 + number, rows, capacity=capacity)
+        grown, _, _ = ring.append(grown, 7 + number, rows, capacity=capacity)
     return Learning(grown, retry_at=samples + 3)
 
 

@@ -9,16 +9,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from models import drift
+from processor.proof import HEADER
 from processor.state import Active
 from processor.step import Step
 from tests.unit.simulation.world import (
     BAD,
+    FORGED,
     PARTITIONS,
     TOPICS,
     Disk,
     Kafka,
     Process,
     check,
+    check_disk,
     check_forgotten,
     check_retrainer,
 )
@@ -104,6 +107,43 @@ class Delivery(RuleBasedStateMachine):
     def bad_telemetry_arrives(self, partition: int, profile: str) -> None:
         self.kafka.append(TOPICS.telemetry("features"), partition, profile.encode(), BAD)
 
+    @rule(
+        partition=PARTITION,
+        profile=PROFILES,
+        word=st.sampled_from(["forget", "rollback", "retrain"]),
+        generation=st.sampled_from([0, 2**62, None]),
+        copied=st.booleans(),
+    )
+    def somebody_writes_a_mark(
+        self, partition: int, profile: str, word: str, generation: int | None, copied: bool
+    ) -> None:
+        """Of the generation in force, too; or a copy of one that the scorer wrote."""
+        log = self.kafka.logs[TOPICS.accepted, partition]
+        marks = [record for record in log if b'"mark"' in (record.value or b"") and record.headers]
+        if copied and marks:
+            found = marks[-1]
+            self.kafka.append(found.topic, partition, found.key, found.value, found.headers)
+            return
+        key = f"features:{profile}".encode()
+        announced = [
+            orjson.loads(record.value)["generation"]
+            for record in self.kafka.compacted(TOPICS.models, partition)
+            if record.key == key and record.value is not None
+        ]
+        if generation is None:
+            generation = announced[0] if announced else 0
+        value = {
+            "mark": word,
+            "profile_id": profile,
+            "kind": "features",
+            "generation": generation,
+            "version": 9,
+            "command_id": FORGED,
+        }
+        proof = ((HEADER, b"0" * 64),)
+        place = TOPICS.accepted, partition
+        self.kafka.append(*place, profile.encode(), orjson.dumps(value), proof)
+
     @rule(profile=PROFILES, command=st.sampled_from(["rollback", "retrain", "forget"]))
     def a_command_arrives(self, profile: str, command: str) -> None:
         self.commands += 1
@@ -187,6 +227,7 @@ class Delivery(RuleBasedStateMachine):
     def nothing_is_lost_or_doubled(self) -> None:
         if hasattr(self, "kafka"):
             check(self.kafka)
+            check_disk(self.kafka, self.disk)
 
     def teardown(self) -> None:
         """In the end everything is answered."""

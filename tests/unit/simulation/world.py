@@ -20,7 +20,7 @@ from models.artifacts import Artifact, ArtifactError, ArtifactUnavailable, Model
 from processor.metrics import Metrics
 from processor.model_store import ModelStore
 from processor.names import Topics
-from processor.records import Incoming, Outgoing, TopicPartition
+from processor.records import Headers, Incoming, Outgoing, TopicPartition
 from processor.restore import Position
 from processor.retrainer_role import RetrainerRole
 from processor.scorer_role import ScorerRole
@@ -53,6 +53,9 @@ class Disk:
     failing: int = 0
 
     writers = 1
+
+    def shared_secret(self) -> bytes:
+        return b"s" * 32
 
     def read(self, path: str, sha256: str) -> Model:
         if path not in self.payloads:
@@ -92,15 +95,23 @@ class Kafka:
     offsets: dict[str, dict[TopicPartition, int]] = field(default_factory=lambda: defaultdict(dict))
     now: int = 1_700_000_000_000
 
-    def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
+    def append(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+    ) -> None:
         log = self.logs[topic, partition]
-        log.append(Incoming(topic, partition, len(log), key, value, (), self.now))
+        log.append(Incoming(topic, partition, len(log), key, value, headers, self.now))
 
     def commit(
         self, group: str, outputs: Sequence[Outgoing], offsets: dict[TopicPartition, int]
     ) -> None:
         for out in outputs:
-            self.append(out.topic, out.partition, out.key, out.value)
+            headers = tuple(out.headers or ())
+            self.append(out.topic, out.partition, out.key, out.value, headers)
         self.offsets[group] |= offsets
 
     def compacted(self, topic: str, partition: int) -> Iterator[Incoming]:
@@ -118,12 +129,20 @@ class Following:
     def __init__(self, kafka: Kafka, positions: Iterable[Position]) -> None:
         self._kafka = kafka
         self._next = {(topic, partition): offset for topic, partition, offset in positions}
+        self._seen = dict(self._next)
 
     def poll(self) -> list[Incoming]:
+        """What was there at the look before: the table may lag behind."""
         found = []
         for place, offset in self._next.items():
-            found += self._kafka.logs[place][offset:]
-            self._next[place] = len(self._kafka.logs[place])
+            found += self._kafka.logs[place][offset : self._seen[place]]
+            self._next[place] = max(offset, self._seen[place])
+            self._seen[place] = len(self._kafka.logs[place])
+        return found
+
+    def reach(self, place: TopicPartition) -> list[Incoming]:
+        found = self._kafka.logs[place][self._next[place] :]
+        self._next[place] = len(self._kafka.logs[place])
         return found
 
     def close(self) -> None:
@@ -237,7 +256,8 @@ def check(kafka: Kafka) -> None:
         )
         wanted = [f"{telemetry}-{partition}-{offset}" for offset in range(answered)]
         assert answers == Counter(wanted), "each record has one verdict, or is a dead letter"
-        assert len(kafka.logs[TOPICS.dead_letter, partition]) == sum(
+        letters = [record.value for record in kafka.logs[TOPICS.dead_letter, partition]]
+        assert letters.count(BAD) == sum(
             record.value == BAD for record in kafka.logs[telemetry, partition][:answered]
         )
         _check_learning(verdicts)
@@ -253,12 +273,12 @@ def check(kafka: Kafka) -> None:
         assert accepted == normal, "each accepted verdict is written once"
         events = kafka.values(TOPICS.lifecycle, partition)
         told = sum(event["event"] == "drifting" for event in events)
-        marks = sum(
-            mark.get("trigger") == "drift" and mark["mark"] == "retrain"
+        marks = {
+            (mark["profile_id"], mark["command_id"])
             for mark in kafka.values(TOPICS.accepted, partition)
-            if "mark" in mark
-        )
-        assert marks == told, "each flag of drift has its event and its mark"
+            if mark.get("trigger") == "drift" and mark["mark"] == "retrain"
+        }
+        assert len(marks) == told, "each flag of drift has its event and its mark"
 
 
 def _check_learning(verdicts: Iterable[dict[str, Any]]) -> None:
@@ -302,7 +322,12 @@ def _check_pools(kafka: Kafka, partition: int) -> None:
             if f"features:{sample['profile_id']}:{HEAD}" == name
             and sample["generation"] == head["generation"]
         ]
-        rollbacks = [n for n, sample in enumerate(own) if sample.get("mark") == "rollback"]
+        obeyed = {
+            sample["command_id"]: n
+            for n, sample in reversed([*enumerate(own)])
+            if sample.get("mark") == "rollback" and sample["command_id"] != FORGED
+        }
+        rollbacks = sorted(obeyed.values())
         since = own[rollbacks[-1] + 1 :] if rollbacks else own
         counted = sum(len(sample["vectors"]) for sample in since if "mark" not in sample)
         assert head["accepted"] == counted, "each accepted sample is counted once"
@@ -314,11 +339,22 @@ def _check_receipts(kafka: Kafka, partition: int) -> None:
     receipts = Counter(
         (event["command_id"], event["role"]) for event in events if event["event"] == "forgotten"
     )
-    assert set(receipts.values()) <= {1}, "no forget is confirmed twice"
+    own = {count for (command, _), count in receipts.items() if command != FORGED}
+    assert own <= {1}, "no forget is confirmed twice"
     done = kafka.offsets["retrainer"].get((TOPICS.accepted, partition), 0)
     accepted = kafka.values(TOPICS.accepted, partition)[:done]
     marks = {item["command_id"] for item in accepted if item.get("mark") == "forget"}
-    assert marks == {command for command, role in receipts if role == "retrainer"}
+    confirmed = {command for command, role in receipts if role == "retrainer"}
+    assert marks - {FORGED} == confirmed - {FORGED}
+
+
+def check_disk(kafka: Kafka, disk: Disk) -> None:
+    """Whether whatever is announced is there."""
+    for partition in range(PARTITIONS):
+        for record in kafka.compacted(TOPICS.models, partition):
+            if record.value is not None:
+                artifact = orjson.loads(record.value)["artifact"]
+                assert artifact in disk.payloads, "an announced artefact is gone"
 
 
 def check_forgotten(kafka: Kafka, disk: Disk, profile: str) -> None:
@@ -334,3 +370,5 @@ def check_forgotten(kafka: Kafka, disk: Disk, profile: str) -> None:
 
 
 BAD = b"not telemetry"
+FORGED = "forged"
+"""Command id of marks that the scorer has not written."""
