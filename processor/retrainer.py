@@ -208,12 +208,15 @@ def train_asked(
     as long as a candidate may be under way, nothing is left to do.
     """
     pool, command_id = work.pool(key), mark.command_id
-    if pool is None or pool.generation != base.generation:
-        pool = emptied(work, key, record, base.generation)
+    if pool is not None and pool.generation != base.generation:
+        pool = None
+    before = () if pool is None else pool.obeyed
     recent = (mark.version or 0) >= (base.version or 0) - 1
-    if command_id is None or command_id in pool.obeyed or not recent:
+    if command_id is None or command_id in before or not recent:
         return False
-    obeyed = (command_id, *pool.obeyed)[:OBEYED]
+    if pool is None:
+        pool = emptied(work, key, record, base.generation)
+    obeyed = (command_id, *before)[:OBEYED]
     asked = replace(pool, asked=mark.trigger, offset=record.offset, obeyed=obeyed)
     work.step.profiles[key] = asked
     train_if_due(work, key)
@@ -237,7 +240,9 @@ def forget(work: Work, key: ProfileKey, mark: Mark, base: ModelRecord | None) ->
         held = 0 if pool is None else len(pool.ring.used)
         clear(work, key)
     directory = profile_directory(kind, profile_id, partition)
-    deleted = work.rules.erase(directory, min(mark.generation, max(generations)))
+    newest = min(mark.generation, max(generations))
+    # Where nothing was ever announced, all that is written there is the scorer's.
+    deleted = work.rules.erase(directory, newest) if newest >= 0 else []
     tell(
         work,
         key,

@@ -29,6 +29,9 @@ REASONS: Final = (
 )
 """Why a record of telemetry becomes a dead letter."""
 
+ACCEPTED_REASONS: Final = ("invalid_accepted_sample", "invalid_mark", "unknown_generation")
+"""Why a record of accepted samples becomes one, beside reasons that telemetry has, too."""
+
 _AGAIN: Final = tuple(name for name in KNOWN_TRIGGERS if name not in ("cold-start", "rollback"))
 _TRANSACTIONS: Final = ("committed", "aborted", "lost")
 
@@ -67,11 +70,11 @@ def _scorer() -> Iterator[Count]:
 
 def _retrainer() -> Iterator[Count]:
     for kind in KINDS:
-        for outcome in (*get_args(Admitted), "outdated", *get_args(MarkName)):
+        for outcome in (*get_args(Admitted), "outdated", *get_args(MarkName), "refused_mark"):
             yield "records", (kind, outcome)
         yield from _trainings(kind, _AGAIN, ("proposed", "refused", "failed"))
         yield "constant_features", (kind,)
-    for reason in ("invalid_accepted_sample", "feature_mismatch", "too_large", "unanswerable"):
+    for reason in (*ACCEPTED_REASONS, "feature_mismatch", "too_large", "unanswerable"):
         yield "dead_letters", (reason,)
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
 from tests.kafka.broker import JvmBroker
 
@@ -155,9 +155,10 @@ class Telltale:
         found: list[Message] = []
         while len(ended) < len(places):
             for message in consumer.consume(1000, 1.0):
-                if message.error() is None:
+                error = message.error()
+                if error is None:
                     found.append(message)
-                else:
+                elif error.code() == KafkaError._PARTITION_EOF:
                     ended.add(message.partition() or 0)
         consumer.close()
         return found

@@ -68,7 +68,7 @@ def test_an_artefact_that_cannot_be_written_is_tried_again_and_learning_goes_on(
     telltale.wait_for(21)
     failed = [e for e in telltale.values("lifecycle") if e["event"] == "training_failed"]
     announced = telltale.values("models")
-    left = [path for path in (models / "features").rglob("*") if path.is_file() and path.suffix]
+    left = [path for path in models.rglob("*") if path.suffix in (".joblib", ".tmp")]
     mend()
     telltale.produce("telemetry.features", records[21:])
     verdicts = telltale.wait_for(30)

@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import fsspec
 import joblib
 import pytest
 
-from models.artifacts import profile_directory
+from models.artifacts import ArtifactUnavailable, profile_directory
 from processor.owner import OWNER_FILE, decode
 from processor.ring import Ring
 from processor.settings import Settings
@@ -49,9 +50,7 @@ class Bucket:
         """Content of every artefact, by its name below the model directory."""
         root = URL.removeprefix("s3://") + "/"
         found = {}
-        for path in self._files.find(root):
-            if path == f"{root}{OWNER_FILE}":
-                continue
+        for path in filter(lambda path: path.endswith(".joblib"), self._files.find(root)):
             # A candidate that was refused may be deleted meanwhile.
             with suppress(FileNotFoundError):
                 found[path.removeprefix(root)] = self._files.cat_file(path)
@@ -301,3 +300,25 @@ def test_a_bucket_without_its_driver_stops_the_start_and_says_what_to_install(
     assert stopped.returncode == 1
     assert "TELLTALE_MODEL_DIR" in stopped.stderr
     assert "pip install 'telltale[s3]'" in stopped.stderr
+
+
+def test_all_who_start_at_once_on_an_empty_bucket_share_one_secret(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    assert bucket.objects() == {}
+    settings = Settings(_env_file=None, model_dir=URL, model_cache=str(tmp_path))
+
+    def waited_for(_: int) -> bytes:
+        """As a role does that gets no answer in time."""
+        store, deadline = storage(settings), time.monotonic() + 60
+        while True:
+            try:
+                return store.shared_secret()
+            except ArtifactUnavailable:
+                assert time.monotonic() < deadline
+
+    with ThreadPoolExecutor(4) as threads:
+        found = set(threads.map(waited_for, range(4)))
+
+    assert [len(secret) for secret in found] == [32]
+    assert waited_for(0) in found

@@ -357,6 +357,15 @@ class TestMarks:
         role.feed([mark("retrain", version=2, offset=1)])
         assert role.pools[KEY].asked == "command"
 
+    def test_what_is_passed_over_leaves_a_pool_of_another_generation_to_the_next_sample(
+        self, role, taught
+    ):
+        role.feed(samples(3))
+        role.know(taught.current(KEY).model_copy(update={"generation": 77, "version": 3}))
+        before = role.pools[KEY]
+        assert role.feed([mark("retrain", generation=77, version=1, offset=3)]) == []
+        assert role.pools[KEY] == before
+
     def test_what_was_obeyed_is_restored(self, role):
         role.feed([*samples(3), mark("rollback", offset=3)])
         written = role.feed([mark("retrain", offset=4)])

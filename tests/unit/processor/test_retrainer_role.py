@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
-from models.artifacts import Unavailable
+from models.artifacts import Unavailable, profile_directory
 from processor.records import Incoming, Outgoing
 from processor.restore import Behind
 from processor.retrainer_role import RetrainerRole
@@ -137,6 +137,17 @@ def test_what_a_forgotten_profile_had_stays_known_until_its_mark_is_obeyed(fed, 
     assert fed.role._known.gone == {}
     assert list((tmp_path / "models").rglob("p0-*")) == []
     assert list((tmp_path / "models").rglob("p1-*")) != []
+
+
+def test_a_mark_to_forget_what_still_learns_deletes_nothing_that_is_being_written(fed, tmp_path):
+    """The scorer deletes what it has of it, and may be writing its first version by now."""
+    directory = tmp_path / "models" / profile_directory("features", "young", 0)
+    directory.mkdir()
+    (directory / "half-written.tmp").write_bytes(b"...")
+    said = {"mark": "forget", "profile_id": "young", "kind": "features", "generation": 2**62}
+    step = fed.role.compute([record(said, topic=TOPICS.accepted, key="young")], NOW)
+    assert [event.figures["artifacts"] for event in events(step)] == [[]]
+    assert (directory / "half-written.tmp").exists()
 
 
 def test_what_a_smaller_pool_leaves_out_is_told_in_one_line(fed, make_role):

@@ -197,7 +197,8 @@ class TestPoolHeads:
         found = golden("pool_head")["today"]
 
         assert pools.read_head(json.dumps(found).encode()) == {
-            name: value for name, value in found.items() if name != "format"
+            **{name: value for name, value in found.items() if name != "format"},
+            "obeyed": tuple(found["obeyed"]),
         }
 
     def test_of_the_oldest_release_lack_what_came_later(self):
@@ -205,6 +206,7 @@ class TestPoolHeads:
 
         assert counters["accepted"] == 30
         assert (counters["asked"], counters["tried"], counters["refused"]) == (None, 0, 0)
+        assert (counters["rolled_back"], counters["obeyed"]) == (0, ())
 
     def test_of_a_release_to_come_are_read_as_if_they_were_of_today(self):
         found = golden("pool_head")["today"]
