@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,9 +15,8 @@ from models.features.behavior import NAMES as OF_WINDOW
 from processor.names import DEAD_LETTER_LIMIT
 from processor.records import DeadLetter, Incoming, Outgoing
 from schemas import InvalidJson, explain, parse_object
-from schemas.base import MAX_EPOCH_MS
+from schemas.base import MAX_EPOCH_MS, MAX_ID_BYTES, id_fault
 
-MAX_KEY_BYTES = 256
 TRUNCATED_BYTES = 64 * 1024
 
 
@@ -51,19 +49,14 @@ def profile_id(key: bytes | None) -> str | DeadLetter:
     """The profile that a record's key names: 1 to 256 bytes of UTF-8 without control characters."""
     if not key:
         return DeadLetter("invalid_key", "key: expected a profile_id of 1 to 256 bytes, got none")
-    if len(key) > MAX_KEY_BYTES:
+    if len(key) > MAX_ID_BYTES:
         return DeadLetter("invalid_key", f"key: expected at most 256 bytes, got {len(key)}")
     try:
         text = key.decode("utf-8")
     except UnicodeDecodeError as error:
         return DeadLetter("invalid_key", f"key: not UTF-8 at byte {error.start}")
-    if text.isascii() and text.isprintable():
-        return text
-    for position, character in enumerate(text):
-        if unicodedata.category(character) == "Cc":
-            found = f"U+{ord(character):04X} at character {position}"
-            return DeadLetter("invalid_key", f"key: control character {found}")
-    return text
+    fault = id_fault(text)
+    return text if fault is None else DeadLetter("invalid_key", f"key: {fault}")
 
 
 def decode_all(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import reprlib
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -28,6 +29,9 @@ Number = Annotated[float, Strict(), AllowInfNan(False)]
 
 EpochMs = Annotated[int, Strict(), Field(ge=0, le=MAX_EPOCH_MS)]
 """Milliseconds since 1970-01-01T00:00:00Z, up to the year 9999."""
+
+MAX_ID_BYTES: Final = 256
+"""The longest key of a record, and so the longest id."""
 
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt]([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)(?:\.(\d+))?"
@@ -58,6 +62,30 @@ def rfc3339_ms(text: str) -> int:
     seconds = minutes * 60 + int(second)
     millis = int((fraction or "")[:3].ljust(3, "0"))
     return (midnight - _EPOCH) // timedelta(milliseconds=1) + seconds * 1000 + millis
+
+
+def id_fault(text: str) -> str | None:
+    """What is wrong with an id or a name: 1 to 256 bytes of UTF-8 without control characters.
+
+    The rule of a record's key holds for whatever is copied into keys, receipts and file names.
+    ASCII only. Never raises.
+    """
+    if not text:
+        return "expected 1 to 256 bytes, got none"
+    # At most four bytes a character: most ids need no second look.
+    if len(text) > MAX_ID_BYTES // 4 or not text.isascii():
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError as error:
+            return f"not UTF-8 at character {error.start}"
+        if size > MAX_ID_BYTES:
+            return f"expected at most {MAX_ID_BYTES} bytes, got {size}"
+    if text.isascii() and text.isprintable():
+        return None
+    for position, character in enumerate(text):
+        if unicodedata.category(character) == "Cc":
+            return f"control character U+{ord(character):04X} at character {position}"
+    return None
 
 
 def _as_epoch_ms(value: Any) -> Any:

@@ -4,6 +4,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from schemas import AcceptedSample, Command, LifecycleEvent, Mark, ModelRecord, Verdict, explain
+from schemas.base import id_fault
 
 VERDICT = {
     "verdict_id": "telemetry.features-0-7",
@@ -179,3 +180,30 @@ def test_any_other_command_is_refused():
 
 def test_an_event_of_a_later_release_is_read():
     assert LifecycleEvent.model_validate(EVENT | {"event": "moved"}).event == "moved"
+
+
+@pytest.mark.parametrize(
+    "text", ["p", "a b", "x" * 256, "ü" * 128, "家" * 85, "a:b/../c", "\u202e"]
+)
+def test_an_id_is_what_a_key_may_be(text):
+    assert id_fault(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "got none"),
+        ("x" * 257, "got 257"),
+        ("ü" * 129, "got 258"),
+        ("a\x00b", "U+0000 at character 1"),
+        ("ab\n", "U+000A at character 2"),
+        ("\x7f", "U+007F at character 0"),
+        ("家\x9b", "U+009B at character 1"),
+        ("a\ud800", "not UTF-8 at character 1"),
+    ],
+)
+def test_what_is_wrong_with_an_id_is_said_in_ascii(text, fault):
+    said = id_fault(text)
+    assert said is not None
+    assert fault in said
+    assert said.isascii()
