@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.detector import Detector
+from models.errors import ArtifactError as ArtifactError
+from models.errors import ArtifactUnavailable as ArtifactUnavailable
 from models.judging import Bench
 from models.naming import artifact_path as artifact_path
 from models.naming import digest_of as digest_of
@@ -43,18 +45,6 @@ NAME_ERRORS = frozenset((errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EI
 
 GATE = "gate"
 """Where an artefact's provenance keeps what the gate measured on the candidate."""
-
-
-class ArtifactError(Exception):
-    """An artefact that is missing, altered, or of a format that this version cannot read."""
-
-
-class Unavailable(Exception):
-    """What a Step needs cannot be had now: nothing may be concluded from that, but to wait."""
-
-
-class ArtifactUnavailable(ArtifactError, Unavailable):
-    """An artefact that may well be there, but cannot be had now: to be tried again."""
 
 
 @dataclass(frozen=True)

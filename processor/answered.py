@@ -128,9 +128,8 @@ class Answered:
             return None
 
     def _letter(self, record: Incoming) -> Place | None:
-        try:
-            found = letter(record)
-        except ValueError:
+        found = letter(record)
+        if found.offset is None:
             return None
         return self._met((found.topic, record.partition), found.offset)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
-import orjson
 import typer
 
 from processor.backtest import Summary, backtest
@@ -19,6 +18,7 @@ from processor.backtest_topic import Range, compare
 from processor.backtest_view import show_report, show_summary
 from processor.produce import lines_of
 from processor.settings import Settings
+from processor.shown import dumped
 
 __all__ = ["Plan", "Range", "of_file", "of_topic"]
 
@@ -50,7 +50,7 @@ def of_file(
             "skipped": summary.skipped,
             "retrained": dict(summary.retrained),
         }
-        typer.echo(orjson.dumps(plain).decode())
+        typer.echo(dumped(plain))
     else:
         show_summary(summary)
     if summary.skipped:
@@ -78,7 +78,7 @@ def of_topic(
             if differences is not None and outcome.result != "same":
                 write_difference(outcome.plain())
     if json:
-        typer.echo(orjson.dumps(report.plain()).decode())
+        typer.echo(dumped(report.plain()))
     else:
         show_report(report, wanted.topic, plan)
     if check and report.count("changed"):
@@ -94,4 +94,4 @@ def writer(stack: ExitStack, path: Path | None) -> Callable[[dict[str, Any]], ob
     if path is None:
         return lambda _: None
     file: IO[bytes] = stack.enter_context(path.open("wb"))
-    return lambda value: file.write(orjson.dumps(value) + b"\n")
+    return lambda value: file.write(dumped(value) + b"\n")

@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
 from processor.backtest_report import Verdict
 from processor.records import DeadLetter, ProfileKey
-from schemas import ModelRecord
+from schemas import InvalidJson, ModelRecord, parse_object
 
 AGED_OUT = "no verdict found: it may have aged out"
 NO_VERDICT = "no verdict found"
 NOT_YET = "no verdict yet"
+
+COMPARED: dict[str, Any] = {
+    "verdict_id": str,
+    "profile_id": str,
+    "status": str,
+    "anomaly": bool,
+    "suppressed": bool,
+    "generation": int | None,
+    "model_version": int | None,
+    "samples_needed": int,
+}
+"""Fields by which verdicts are compared, and their types."""
+
+
+def verdict_of(value: bytes) -> Verdict | None:
+    """The verdict that a record of ``anomalies`` holds; None if it is none."""
+    try:
+        found = parse_object(value)
+    except InvalidJson:
+        return None
+    fits = all(name in found and isinstance(found[name], of) for name, of in COMPARED.items())
+    return found if fits else None
 
 
 @dataclass

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from os import fsencode
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import orjson
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from pydantic import ValidationError
@@ -18,8 +18,9 @@ from processor.backtest import Replay
 from processor.backtest_compare import Comparison, Plan
 from processor.backtest_report import Outcome, Report
 from processor.backtest_retrain import Retraining
-from processor.backtest_said import Said, Versions
+from processor.backtest_said import Said, Versions, verdict_of
 from processor.dead_letters import letter
+from processor.headers import number
 from processor.model_store import ModelStore
 from processor.names import Topics
 from processor.records import DeadLetter, Incoming
@@ -28,7 +29,7 @@ from processor.restore import REQUEST_TIMEOUT
 from processor.settings import Settings
 from processor.storage import storage
 from processor.tools import ToolError, admin_client, places_of, read
-from schemas import InvalidJson, ModelRecord, parse_object
+from schemas import InvalidJson, ModelRecord, explain, parse_object
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Range:
     profile: str | None = None
 
     def wants(self, record: Incoming) -> bool:
-        return self.profile is None or record.key == self.profile.encode()
+        return self.profile is None or record.key == fsencode(self.profile)
 
 
 def compare(
@@ -103,7 +104,8 @@ def versions_of(
                 announced = ModelRecord.model_validate(parse_object(record.value))
             except (InvalidJson, ValidationError) as error:
                 where = f"{record.topic} [{record.partition}] offset {record.offset}"
-                raise ToolError(f"{where}: not an announcement: {error}") from None
+                why = explain(error) if isinstance(error, ValidationError) else error
+                raise ToolError(f"{where}: not an announcement: {why}") from None
             versions.add(record.partition, announced)
     return versions
 
@@ -120,9 +122,9 @@ def letters_of(
     for record in read(settings, admin, [p for p in places if p.topic == topics.dead_letter]):
         if wanted.wants(record):
             told = letter(record)
-            if told.topic == wanted.topic:
-                why = DeadLetter(told.reason, told.detail)
-                found.setdefault(told.partition, {})[told.offset] = why
+            partition, offset = told.partition, told.offset
+            if told.topic == wanted.topic and partition is not None and offset is not None:
+                found.setdefault(partition, {})[offset] = DeadLetter(told.reason, told.detail)
     return found
 
 
@@ -132,9 +134,12 @@ def said_of(settings: Settings, admin: AdminClient, place: TopicPartition, wante
     start = f"{wanted.topic}-{place.partition}-"
     for record in read(settings, admin, [place]):
         if wanted.wants(record) and record.value is not None:
-            identity = orjson.loads(record.value)["verdict_id"]
+            verdict = verdict_of(record.value)
+            identity = "" if verdict is None else verdict["verdict_id"]
             if identity.startswith(start):
-                said.add(int(identity.removeprefix(start)), record.value)
+                offset = number(identity.removeprefix(start).encode())
+                if offset is not None:
+                    said.add(offset, record.value)
     return said
 
 
@@ -165,7 +170,7 @@ def _telemetry(
     if first and not plan.fresh:
         for offset, verdict in said.verdicts.items():
             if offset >= first:
-                told = orjson.loads(verdict)
+                told = parse_object(verdict)
                 generation = told["generation"]
                 if told["status"] == "learning" and generation is not None and generation < first:
                     begins.setdefault(told["profile_id"].encode(), generation)

@@ -13,6 +13,7 @@ from rich.text import Text
 from processor.backtest import Summary
 from processor.backtest_compare import Plan
 from processor.backtest_report import COLUMNS, Report
+from processor.shown import printable
 
 SHOWN = 40
 DIFFERENT = 10
@@ -27,7 +28,7 @@ def show_summary(summary: Summary) -> None:
         scored = counts["normal"] + counts["anomaly"]
         share = f"{counts['anomaly'] / scored:.2%}" if scored else "–"
         table.add_row(
-            Text(name),
+            Text(printable(name)),
             f"{counts['learning']:,}",
             f"{counts['normal']:,}",
             f"{counts['anomaly']:,}",
@@ -40,7 +41,7 @@ def show_summary(summary: Summary) -> None:
         console.print(f"and {len(by_share) - SHOWN} profiles more")
     show_retrained(console, summary.retrained)
     for reason, count in summary.dead_letters.items():
-        console.print(f"{count} dead letters: {reason}")
+        console.print(Text(f"{count} dead letters: {printable(reason)}"))
 
 
 def show_report(report: Report, topic: str, plan: Plan) -> None:
@@ -55,7 +56,7 @@ def show_report(report: Report, topic: str, plan: Plan) -> None:
     outcomes.add_column("records", justify="right", no_wrap=True)
     outcomes.add_column("why")
     for (result, why), count in report.results.most_common():
-        outcomes.add_row(result, f"{count:,}", why)
+        outcomes.add_row(result, f"{count:,}", Text(printable(why)))
     console.print(outcomes)
     if again := report.trained.total():
         same = report.trained["same"]
@@ -64,7 +65,7 @@ def show_report(report: Report, topic: str, plan: Plan) -> None:
         )
     show_retrained(console, report.retrained)
     for reason, count in report.dead_letters.items():
-        console.print(f"{count:,} dead letters: {reason}")
+        console.print(Text(f"{count:,} dead letters: {printable(reason)}"))
     if report.kinds:
         console.print(counts_table("kind", report.kinds.items()))
     different = report.most_different()
@@ -95,5 +96,5 @@ def counts_table(what: str, rows: Iterable[tuple[str, Counter[str]]]) -> Table:
     for name in columns:
         table.add_column(name, justify="right", max_width=9)
     for name, counts in found:
-        table.add_row(Text(name), *(f"{counts[column]:,}" for column in columns))
+        table.add_row(Text(printable(name)), *(f"{counts[column]:,}" for column in columns))
     return table

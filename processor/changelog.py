@@ -12,6 +12,7 @@ from models.features import KINDS
 from processor import slots
 from processor.pools import read_head
 from processor.records import Incoming, TopicPartition
+from processor.shown import key_digest
 from processor.slots import HEAD, Slot, SlotError
 from schemas import ModelRecord
 
@@ -60,7 +61,9 @@ class Table:
                     continue
                 slot = slots.decode(value)
             except SlotError as error:
-                log.error("slot_unreadable", topic=topic, key=repr(key[:80]), error=str(error))
+                log.error(
+                    "slot_unreadable", topic=topic, key_sha256=key_digest(key), error=str(error)
+                )
                 continue
             if kind in KINDS:
                 rings.setdefault((kind, profile_id), {})[place] = slot
@@ -75,7 +78,9 @@ class Table:
                 if place == HEAD and kind in KINDS:
                     heads[kind, profile_id] = read_head(value)
             except SlotError as error:
-                log.error("pool_unreadable", topic=topic, key=repr(key[:80]), error=str(error))
+                log.error(
+                    "pool_unreadable", topic=topic, key_sha256=key_digest(key), error=str(error)
+                )
         return heads
 
     def models(self, topic: str, partition: int, log: Any) -> Iterator[ModelRecord]:
@@ -94,5 +99,13 @@ def announcement(key: bytes, value: bytes, log: Any) -> ModelRecord | None:
     try:
         return ModelRecord.model_validate(orjson.loads(value))
     except (orjson.JSONDecodeError, ValidationError) as error:
-        log.error("model_record_unreadable", key=repr(key[:80]), error=str(error)[:300])
+        log.error("model_record_unreadable", key_sha256=key_digest(key), error=_why(error))
         return None
+
+
+def _why(error: orjson.JSONDecodeError | ValidationError) -> str:
+    """What is wrong, without the values that came: the log names no profile."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, p['loc'])) or '$'}: {p['msg']}" for p in problems[:3])

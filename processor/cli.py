@@ -15,6 +15,7 @@ from processor import cli_backtest, cli_models, cli_tools, topics
 from processor.names import Topics
 from processor.options import CLIENT, with_settings
 from processor.settings import Settings, SettingsError
+from processor.shown import printable
 from processor.tools import ToolError, admin_client
 
 app = typer.Typer(
@@ -62,9 +63,15 @@ def _roles(settings: Settings, roles: list[str]) -> int:
 @topics_app.command("create")
 @with_settings(*CLIENT, "partitions", "replication")
 def topics_create(settings: Settings) -> None:
-    """Create the topics that are missing."""
+    """Create the topics that are missing; none if one exists with another partition count."""
     admin = admin_client(settings)
     names = Topics(settings.topic_prefix)
+    wrong = topics.apart(admin, names, settings.partitions)
+    for sentence in wrong:
+        typer.echo(sentence, err=True)
+    if wrong:
+        typer.echo("no topic was created", err=True)
+        raise typer.Exit(1)
     created = topics.create(admin, names, settings.partitions, settings.replication)
     for name in created:
         typer.echo(f"created {name} ({settings.partitions} partitions)")
@@ -114,5 +121,5 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    sys.stderr.write(f"telltale: {message}\n")
+    sys.stderr.write(f"telltale: {printable(message)}\n")
     raise SystemExit(1)

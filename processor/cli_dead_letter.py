@@ -5,11 +5,11 @@ from __future__ import annotations
 from time import time_ns
 from typing import Annotated
 
-import orjson
 import typer
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from processor import tail
 from processor.cli_time import moment_of
@@ -19,6 +19,7 @@ from processor.dead_letters import Group, Wanted, by_reason
 from processor.names import Topics
 from processor.options import CLIENT, with_settings
 from processor.settings import Settings
+from processor.shown import dumped, printable
 
 app = typer.Typer(help="Records that could not be answered.", no_args_is_help=True)
 
@@ -49,16 +50,12 @@ def list_command(
     groups = by_reason(letters(settings, wanted_of(settings, reason, topic, since, until)))
     if json:
         plain = {name: group.plain() for name, group in groups.items()}
-        typer.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode())
+        typer.echo(dumped(plain, indent=True))
     elif groups:
         console = Console(highlight=False, soft_wrap=True)
         console.print(table_of(groups))
         for name, group in groups.items():
-            console.print(
-                f"{name}, newest: {group.sample['from']} key {group.sample['key']!r}: "
-                f"{group.sample['detail']}",
-                markup=False,
-            )
+            console.print(newest_of(name, group))
     else:
         typer.echo("no dead letters")
 
@@ -83,11 +80,11 @@ def replay_command(
     done = replay(settings, wanted, dry_run=dry_run)
     verb = "would be sent" if dry_run else "sent"
     for (name, where), count in sorted(done.sent.items()):
-        typer.echo(f"{count} {verb} back to {where} ({name})")
+        typer.echo(printable(f"{count} {verb} back to {where} ({name})"))
     if not done.sent:
         typer.echo("nothing to send back")
     for why, count in sorted(done.stay.items()):
-        typer.echo(f"{count} stay: {why}")
+        typer.echo(printable(f"{count} stay: {why}"))
 
 
 @app.command("skip")
@@ -135,5 +132,13 @@ def table_of(groups: dict[str, Group]) -> Table:
         table.add_column(name, justify="right" if number else "left", no_wrap=True)
     for name, group in groups.items():
         counts = (str(group.count), str(group.waiting), str(group.again))
-        table.add_row(name, *counts, tail.moment(group.newest))
+        newest = "?" if group.newest is None else tail.date(group.newest)
+        table.add_row(Text(printable(name)), *counts, newest)
     return table
+
+
+def newest_of(reason: str, group: Group) -> Text:
+    """The newest of a group as one line."""
+    sample = group.sample
+    told = f"{reason}, newest: {sample['from']} key '{sample['key']}': {sample['detail']}"
+    return Text(printable(told))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from time import time_ns
 from typing import Annotated
 
-import orjson
 import typer
 from rich.console import Console
 
@@ -17,14 +16,35 @@ from processor.names import Topics
 from processor.options import CLIENT, with_settings
 from processor.profile_command import QUEUED, Request, carry_out, halves
 from processor.settings import Settings
+from processor.shown import dumped, printable
+from schemas.base import id_fault
 
 COLD_STARTS = ("cold_start_samples", *(f"cold_start_samples__{kind}" for kind in KINDS))
 
 app = typer.Typer(help="Where a profile stands, and what becomes of it.", no_args_is_help=True)
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="The profile's id: its records' key.")]
+
+def _id(text: str) -> str:
+    fault = id_fault(text)
+    if fault is not None:
+        raise typer.BadParameter(fault)
+    return text
+
+
+def _utf8(text: str | None) -> str | None:
+    if text is not None and not text.isascii():
+        # What the shell passed is no UTF-8 then.
+        lone = next((at for at, sign in enumerate(text) if "\ud800" <= sign <= "\udfff"), None)
+        if lone is not None:
+            raise typer.BadParameter(f"not UTF-8 at character {lone}")
+    return text
+
+
+Id = Annotated[
+    str, typer.Argument(metavar="ID", callback=_id, help="The profile's id: its records' key.")
+]
 OfKind = Annotated[Kind | None, typer.Option(help="Only of this kind; else of all.")]
-Reason = Annotated[str | None, typer.Option(help="Why, for the audit.")]
+Reason = Annotated[str | None, typer.Option(callback=_utf8, help="Why, for the audit.")]
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the receipt.")]
 
 
@@ -47,7 +67,7 @@ def show(
             standing.plain() | {"versions": [version.plain() for version in known]}
             for standing, known in zip(standings, made, strict=True)
         ]
-        typer.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode())
+        typer.echo(dumped(plain, indent=True))
         return
     console = Console(highlight=False, soft_wrap=True)
     for standing, known in zip(standings, made, strict=True):
@@ -177,11 +197,12 @@ def accept_command(
     sample = accept(settings, verdict_id)
     known = [p for p in sample.p_values if p is not None]
     told = f", least p-value {min(known):.3g}" if known else ""
-    typer.echo(
+    line = (
         f"accepted {verdict_id} for {sample.kind} {sample.profile_id}: "
         f"{len(sample.vectors)} sample{'s' if len(sample.vectors) > 1 else ''}{told}; "
         f"written to {Topics(settings.topic_prefix).accepted}"
     )
+    typer.echo(printable(line))
 
 
 def ask(settings: Settings, request: Request, timeout: float) -> None:
@@ -193,7 +214,7 @@ def ask(settings: Settings, request: Request, timeout: float) -> None:
     rejected = [event for event in receipts if event.event == "command_rejected"]
     for event in receipts:
         told = f"{event.kind} {event.profile_id}: {event.event}: {event.detail}"
-        typer.echo(told, err=event in rejected)
+        typer.echo(printable(told), err=event in rejected)
     missing = halves(receipts)
     for role in missing:
         typer.echo(f"not yet confirmed by the {role}; it stays queued", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -24,7 +23,9 @@ from processor.options import CLIENT, with_settings
 from processor.produce import Sent, lines_of, produce
 from processor.records import Incoming
 from processor.settings import Settings
+from processor.shown import printable
 from processor.simulate_send import send, truth_line
+from processor.streams import reader_gone
 from processor.tools import ToolError, admin_client, places_of
 
 app = typer.Typer()
@@ -52,7 +53,7 @@ def produce_command(
     name = "standard input" if file == "-" else file
 
     def on_skip(number: int, why: str) -> None:
-        typer.echo(f"{name} line {number}: skipped: {why}", err=True)
+        typer.echo(printable(f"{name} line {number}: skipped: {why}"), err=True)
 
     with lines_of(file) as lines:
         sent = produce(producer, topic, lines, on_skip, rate)
@@ -66,7 +67,8 @@ def summary(sent: Sent, where: str) -> None:
     if sent.skipped:
         typer.echo(f"{len(sent.skipped)} lines skipped", err=True)
     if sent.undelivered:
-        typer.echo(f"{sent.undelivered} records not delivered: {sent.reason}", err=True)
+        told = f"{sent.undelivered} records not delivered: {sent.reason}"
+        typer.echo(printable(told), err=True)
     if sent.failed:
         raise typer.Exit(1)
 
@@ -157,15 +159,17 @@ def tail_command(
         bool, typer.Option("--from-beginning", help="All that the topic holds, then the new ones.")
     ] = False,
 ) -> None:
-    """Show verdicts as they come, until Ctrl-C."""
+    """Show verdicts as they come, until Ctrl-C or until nobody reads them any more."""
     console = Console(highlight=False, soft_wrap=True)
 
     def show(record: Incoming) -> None:
-        if json:
-            sys.stdout.buffer.write((record.value or b"") + b"\n")
+        if not json:
+            console.print(tail.line_of(record))
+        elif (text := tail.json_of(record)) is not None:
+            sys.stdout.buffer.write(text + b"\n")
             sys.stdout.buffer.flush()
         else:
-            console.print(tail.line(tail.parsed(record)))
+            typer.echo(tail.unknown(record), err=True)
 
     try:
         tail.follow(
@@ -175,12 +179,9 @@ def tail_command(
             show,
             from_beginning=from_beginning,
             count=count,
+            unread=reader_gone,
         )
     except KeyboardInterrupt:
-        raise typer.Exit(0) from None
-    except BrokenPipeError:
-        # What reads our output has gone; the interpreter's own flush must not fail on it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
 
 

@@ -112,6 +112,8 @@ def decode(position: int, metadata: str | None) -> Progress:
         if not metadata.startswith(FORMAT):
             raise ValueError(metadata[:20])
         deltas = orjson.loads(zlib.decompress(base64.b64decode(metadata[len(FORMAT) :])))
+        if type(deltas) is not list or not {int}.issuperset(map(type, deltas)):
+            raise ValueError("not an array of integers")
         runs, at = [], 0
         for gap, length in zip(deltas[::2], deltas[1::2], strict=True):
             runs.append((at + gap, at + gap + length))

@@ -19,6 +19,7 @@ from processor.records import TopicPartition as Place
 from processor.restore import REQUEST_TIMEOUT
 from processor.settings import Settings
 from processor.tools import ToolError, admin_client, places_of, read
+from processor.topics import partition_counts
 
 BATCH_RECORDS = 500
 BATCH_BYTES = 16 * 2**20
@@ -98,6 +99,7 @@ def replay(settings: Settings, wanted: Wanted, *, dry_run: bool) -> Replayed:
     topics = Topics(settings.topic_prefix)
     admin = admin_client(settings)
     places = places_of(admin, [topics.dead_letter])
+    counts = partition_counts(admin, [*topics.kinds(), topics.accepted])
     consumer = _group_consumer(settings)
     producer = None
     try:
@@ -114,7 +116,7 @@ def replay(settings: Settings, wanted: Wanted, *, dry_run: bool) -> Replayed:
             if not scan.before.waits(record.offset):
                 scan.settle(record.offset)
                 continue
-            back = original(found, topics) if wanted(found) else None
+            back = original(found, topics, counts) if wanted(found) else None
             if isinstance(back, Outgoing):
                 scan.settle(record.offset)
                 batch.add(back, found)

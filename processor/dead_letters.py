@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from processor import headers
 from processor.names import Topics
 from processor.records import Headers, Incoming, Outgoing
 
 REPLAYED = "telltale.replayed"
 CUTS = ("telltale.truncated", "telltale.headers_omitted", "telltale.key_truncated")
 """Headers that say what of its record a dead letter does not hold whole."""
+MAX_REASON, MAX_TOPIC, MAX_DETAIL, MAX_KEY = 100, 249, 2000, 256
+"""Characters of a header, and of a key, that are kept: the topic's producers choose their length.
+"""
 
 ADDED = (
     "telltale.reason",
@@ -30,7 +34,7 @@ class Letter:
 
     Attributes:
         record: as it lies in the dead-letter topic.
-        topic: where it came from, with ``partition`` and ``offset``.
+        topic: where it came from, with ``partition`` and ``offset``, None if no header tells.
         replayed: how often it was sent back before.
         truncated: not all of its value, key and headers was kept.
     """
@@ -39,35 +43,28 @@ class Letter:
     reason: str
     detail: str
     topic: str
-    partition: int
-    offset: int
+    partition: int | None
+    offset: int | None
     replayed: int
     truncated: bool
 
     @property
     def came_from(self) -> str:
-        return f"{self.topic}-{self.partition}-{self.offset}"
+        places = ("?" if n is None else str(n) for n in (self.partition, self.offset))
+        return "-".join((self.topic or "?", *places))
 
 
 def letter(record: Incoming) -> Letter:
     """Read a dead letter's headers; the last of a name counts: an earlier one is the producer's."""
-    headers = {name: value or b"" for name, value in record.headers}
-
-    def text(name: str) -> str:
-        return headers.get(name, b"").decode("utf-8", "replace")
-
-    def number(name: str, absent: int) -> int:
-        digits = text(name)
-        return int(digits) if digits.isascii() and digits.isdigit() else absent
-
+    held = dict(record.headers)
     return Letter(
         record=record,
-        reason=text("telltale.reason") or "unknown",
-        detail=text("telltale.detail"),
-        topic=text("telltale.topic"),
-        partition=number("telltale.partition", -1),
-        offset=number("telltale.offset", -1),
-        replayed=number(REPLAYED, 0),
+        reason=headers.text(held.get("telltale.reason"), MAX_REASON) or "unknown",
+        detail=headers.text(held.get("telltale.detail"), MAX_DETAIL),
+        topic=headers.text(held.get("telltale.topic"), MAX_TOPIC),
+        partition=headers.number(held.get("telltale.partition")),
+        offset=headers.number(held.get("telltale.offset")),
+        replayed=headers.number(held.get(REPLAYED)) or 0,
         truncated=any(name in CUTS for name, _ in record.headers[-1:]),
     )
 
@@ -91,23 +88,30 @@ class Wanted:
         )
 
 
-def original(found: Letter, topics: Topics) -> Outgoing | str:
-    """The record as it was, for where it came from, or why it cannot be sent back."""
+def original(found: Letter, topics: Topics, counts: Mapping[str, int]) -> Outgoing | str:
+    """The record as it was, for where it came from, or why it cannot be sent back.
+
+    Args:
+        counts: partitions of each topic that is read here.
+    """
     if found.truncated:
         return "truncated: the whole record was not kept"
     if found.topic == topics.candidates:
         return "a candidate: the retrainer proposes another one"
-    if found.topic not in (*topics.kinds(), topics.accepted) or found.partition < 0:
+    if found.topic not in (*topics.kinds(), topics.accepted):
         return f"not from a topic that is read here: {found.topic or 'none named'!r}"
+    # The broker would refuse the whole transaction, and again at each replay.
+    if found.partition is None or found.partition >= counts.get(found.topic, 0):
+        return f"not from a partition that {found.topic} has"
     count = (REPLAYED, str(found.replayed + 1).encode())
     record = found.record
-    headers = [*(h for h in _own_headers(record.headers) if h[0] != REPLAYED), count]
-    return Outgoing(found.topic, record.value, record.key, found.partition, headers=headers)
+    own = [*(h for h in _own_headers(record.headers) if h[0] != REPLAYED), count]
+    return Outgoing(found.topic, record.value, record.key, found.partition, headers=own)
 
 
-def _own_headers(headers: Headers) -> Headers:
+def _own_headers(held: Headers) -> Headers:
     """Headers without those that were added at the end."""
-    own = list(headers)
+    own = list(held)
     for name in reversed(ADDED):
         if own and own[-1][0] == name:
             own.pop()
@@ -121,14 +125,14 @@ class Group:
     Attributes:
         waiting: not sent back yet.
         again: sent back before, and dead again.
-        newest: epoch milliseconds of the newest.
+        newest: epoch milliseconds of the newest, as its producer set them; None if there is none.
         sample: the newest itself.
     """
 
     count: int = 0
     waiting: int = 0
     again: int = 0
-    newest: int = -1
+    newest: int | None = None
     topics: set[str] = field(default_factory=set)
     sample: dict[str, Any] = field(default_factory=dict)
 
@@ -146,11 +150,11 @@ def by_reason(letters: Iterable[tuple[Letter, bool]]) -> dict[str, Group]:
         group.waiting += waits
         group.again += found.replayed > 0
         group.topics.add(found.topic)
-        if found.record.timestamp >= group.newest:
+        if group.newest is None or found.record.timestamp >= group.newest:
             group.newest = found.record.timestamp
             group.sample = {
                 "from": found.came_from,
-                "key": (found.record.key or b"").decode("utf-8", "replace"),
+                "key": headers.text(found.record.key, MAX_KEY),
                 "detail": found.detail,
             }
     return dict(sorted(groups.items(), key=lambda item: -item[1].count))

@@ -22,6 +22,7 @@ from processor.records import (
 )
 from schemas import InvalidJson, explain, parse_object
 from schemas.base import MAX_EPOCH_MS, MAX_ID_BYTES, id_fault
+from schemas.features import names_fault
 
 TRUNCATED_BYTES = 64 * 1024
 
@@ -111,7 +112,14 @@ def decode_all(
             found.append(decode(record, kind, limits))
     for alike in vectors.values():
         extracted = extract_plain([vector[2] for _, vector in alike], [v[3] for _, v in alike])
+        checked: tuple[str, ...] = ()
         for (position, vector), rows in zip(alike, extracted, strict=True):
+            # Records that follow one another with the same names have the same tuple of them.
+            if rows.names is not checked:
+                if names_fault(rows.names) is not None:
+                    found[position] = decode(records[position], "features", limits)
+                    continue
+                checked = rows.names
             found[position] = Decoded("features", vector[0], vector[1], rows)
     if windows:
         _read_windows(windows, limits, found)

@@ -12,6 +12,7 @@ import orjson
 from processor import tail
 from processor.names import Topics
 from processor.records import Incoming
+from processor.shown import printable
 from processor.simulate import Simulated
 
 LATEST = 8
@@ -95,9 +96,8 @@ class Board:
             self.learning.pop(profile, None)
         if event["event"] != "trained":
             self.retrainings.append(event)
-            self.fresh.append(
-                f"{event['event']}: {event['kind']} {event['profile_id']}, {event['detail']}"
-            )
+            told = f"{event['event']}: {event['kind']} {event['profile_id']}, {event['detail']}"
+            self.fresh.append(printable(told))
 
     def _verdict(self, verdict: dict[str, Any]) -> None:
         scored = verdict["status"] == "scored"

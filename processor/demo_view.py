@@ -17,6 +17,7 @@ from rich.text import Text
 from models.features import KINDS
 from processor import tail
 from processor.demo_board import Board
+from processor.shown import printable
 
 PLAIN_SECONDS = 2.0
 FRESH_LINES = 3
@@ -42,9 +43,11 @@ class View:
         self._live: Live | None = None
         self._told = 0.0
 
-    def say(self, text: str) -> None:
+    def say(self, text: str | Text) -> None:
         """A line of its own."""
-        self._console.print(text, highlight=False, soft_wrap=True)
+        # A string would be searched for markup and names of emoji.
+        line = Text(text) if isinstance(text, str) else text
+        self._console.print(line, highlight=False, soft_wrap=True)
 
     @contextmanager
     def watching(self, board: Board, seconds: float) -> Iterator[None]:
@@ -65,7 +68,7 @@ class View:
     def waiting(self, why: str) -> None:
         """The demo cannot begin yet."""
         if self._plain and why != self._waiting:
-            self.say(why)
+            self.say(printable(why))
         self._waiting = why
         self._redraw()
 
@@ -80,7 +83,7 @@ class View:
         self.say(self._status(board))
         fresh = board.take_fresh()
         for line in fresh[-FRESH_LINES:]:
-            self._console.print(f"    {line}", highlight=False, markup=False, soft_wrap=True)
+            self.say(f"    {line}")
 
     def _redraw(self) -> None:
         if self._live is not None:
@@ -99,7 +102,8 @@ class View:
         """The live view."""
         board = self._board
         if board is None or self._waiting:
-            return Group(Panel(Text(self._waiting), title="telltale demo", border_style="dim"))
+            waiting = Text(printable(self._waiting))
+            return Group(Panel(waiting, title="telltale demo", border_style="dim"))
         passed = min(monotonic() - board.began, self._seconds)
         head = Table.grid(padding=(0, 2))
         head.add_row(
@@ -127,7 +131,7 @@ class View:
         self._console.print(_summary(board))
         self.say("Next:")
         for command, what in NEXT:
-            self.say(f"  [bold]{command:<38}[/bold] {what}")
+            self.say(Text.assemble("  ", (f"{command:<38}", "bold"), f" {what}"))
 
 
 def _profiles(board: Board) -> Table:
@@ -157,8 +161,10 @@ def _anomalies(board: Board) -> Group | Text:
 def _retrainings(board: Board) -> Group | Text:
     lines = [
         Text(
-            f"{tail.clock(event['at'])} {event['kind']:<10} {event['profile_id']}  "
-            f"{event['event']}: {event['detail']}",
+            printable(
+                f"{tail.clock(event['at'])} {event['kind']:<10} {event['profile_id']}  "
+                f"{event['event']}: {event['detail']}"
+            ),
             no_wrap=True,
         )
         for event in list(board.retrainings)[-4:]

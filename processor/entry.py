@@ -6,14 +6,22 @@ import os
 import signal
 import sys
 
+from processor.streams import guard
+
 LONG_RUNNING = ("score", "retrain", "run")
 
 
 def main() -> None:
-    """Run the command line; a role that is told to end before it began ends with 0."""
-    if sys.argv[1:2] and sys.argv[1] in LONG_RUNNING:
+    """Run the command line; a role or ``tail`` that is told to end before it began ends with 0."""
+    command = sys.argv[1:2]
+    if command and command[0] in LONG_RUNNING:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: os._exit(0))
-    from processor.cli import main as run
+    guard()
+    try:
+        from processor.cli import main as run
 
-    run()
+        run()
+    except KeyboardInterrupt:
+        # Only while modules are imported: from there on the command line knows what to do.
+        raise SystemExit(0 if command == ["tail"] else 130) from None

@@ -14,6 +14,7 @@ from typing import Any
 
 from processor import slots
 from processor.records import Incoming
+from processor.shown import key_digest
 from processor.slots import Slot, SlotError
 from processor.spill import created, transaction
 
@@ -53,7 +54,13 @@ class LoadedSlots:
         try:
             kind, profile_id, place = slots.parse_key(record.key or b"")
         except SlotError as error:
-            self._log.error("slot_unreadable", topic=record.topic, error=str(error))
+            self._log.error(
+                "slot_unreadable",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                error=str(error),
+            )
             return
         profiles, identity = self._values[record.partition], (kind, profile_id)
         held = profiles.get(identity)
@@ -118,7 +125,13 @@ class LoadedSlots:
             try:
                 found[place] = slots.decode(value)
             except SlotError as error:
-                self._log.error("slot_unreadable", profile=identity, place=place, error=str(error))
+                kind, profile_id = identity
+                self._log.error(
+                    "slot_unreadable",
+                    kind=kind,
+                    key_sha256=key_digest(slots.key(kind, profile_id, place)),
+                    error=str(error),
+                )
             newest = max(newest, at)
         if found:
             yield identity, found, newest

@@ -38,6 +38,10 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "recalled": ("Learning profiles read back from the local file.", ("kind",)),
     "spill_failures": ("Times that the local file took no learning profile.", ()),
     "forgotten": ("Profiles forgotten, by what asked for it.", ("kind", "trigger")),
+    "late_records": (
+        "Telemetry records older than TELLTALE_LATE_MINUTES when they were answered.",
+        (),
+    ),
     "commands": ("Commands of operators by what became of them.", ("command", "outcome")),
 }
 
@@ -59,7 +63,7 @@ class Metrics:
         )
         self.end_to_end_seconds = BatchHistogram(
             "telltale_end_to_end_seconds",
-            "From a telemetry record's timestamp to the commit of its verdict.",
+            "From a telemetry record's timestamp to the commit of its verdict; late ones aside.",
             SECONDS,
             registry,
         )
@@ -186,7 +190,18 @@ class Metrics:
         for (name, labels), by in counts.items():
             self.counters[name].labels(role, *labels).inc(by)
 
-    def observe_latencies(self, role: str, timestamps: Sequence[int], now_ms: int) -> None:
-        """Count the time from each record's timestamp, epoch milliseconds, to now."""
+    def observe_latencies(
+        self, role: str, timestamps: Sequence[int], now_ms: int, late_seconds: float
+    ) -> None:
+        """Count the time from each record's timestamp, epoch milliseconds, to now.
+
+        Late records are counted apart: one of 1970 would be most of the histogram's sum. A
+        timestamp ahead of our clock counts as now.
+        """
         seconds = (now_ms - np.array(timestamps, dtype=np.float64)) / 1000.0
+        late = seconds > late_seconds
+        count = int(np.count_nonzero(late))
+        if count:
+            self.counters["late_records"].labels(role).inc(count)
+            seconds = seconds[~late]
         self.end_to_end_seconds.observe(role, np.maximum(seconds, 0.0))

@@ -22,6 +22,7 @@ from models.naming import Stored
 from processor.model_cache import ModelCache
 from processor.owner import OWNER_FILE, Owner, UnfitStore, decode, encode, foreign
 from processor.records import ProfileKey
+from processor.shown import named
 from processor.step import Step
 from processor.storage import Storage
 from schemas import ModelRecord
@@ -180,7 +181,13 @@ class ModelStore:
             try:
                 self.storage.write(artifact)
             except OSError as error:
-                log.error("artifact_not_written", path=artifact.path, error=str(error))
+                log.error(
+                    "artifact_not_written",
+                    kind=key[1],
+                    partition=key[0],
+                    sha256=artifact.sha256[:16],
+                    error=named(str(error)),
+                )
                 failed.add(key)
 
         # A list, so that what else is raised is not lost.

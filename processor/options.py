@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from processor.settings import PREFIX, Settings, load
+from processor.settings import PREFIX, Settings, SettingsError, load
 from processor.show_settings import lines
+from processor.shown import printable
 
 CLIENT = ("bootstrap_servers", "kafka_config", "topic_prefix", "application")
 SHOW = "show_settings"
@@ -40,7 +41,7 @@ def with_settings(
         @functools.wraps(command)
         def call(**arguments: Any) -> Any:
             flags = {name: arguments.pop(name) for name in chosen}
-            settings = load(**flags)
+            settings = _load(flags)
             if show and arguments.pop(SHOW):
                 typer.echo("\n".join(lines(settings, flags)))
                 return None
@@ -65,6 +66,17 @@ def with_settings(
         return call
 
     return decorate
+
+
+def _load(flags: dict[str, Any]) -> Settings:
+    """Settings; a flag with a wrong value is wrong usage, a wrong variable is a failure."""
+    try:
+        return load(**flags)
+    except SettingsError as error:
+        if not any(flags.get(name) is not None for name in error.fields):
+            raise
+        typer.echo(f"telltale: {printable(str(error))}", err=True)
+        raise typer.Exit(2) from None
 
 
 def _flag(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +10,14 @@ import orjson
 from pydantic import ValidationError
 
 from models.features import KINDS
-from processor import ring, slots
+from processor import ring, slots, tail
 from processor.names import Topics
 from processor.records import Incoming, ProfileKey
 from processor.settings import Settings
 from processor.slots import Slot, SlotError
 from processor.state import Suppression
 from processor.tools import ToolError, admin_client, places_of, read
-from schemas import ModelRecord
+from schemas import ModelRecord, explain
 
 VERDICTS_READ = 20_000
 """Offsets before the end of a partition that are searched for a profile's last verdicts."""
@@ -143,9 +143,22 @@ def keep(found: Found, topics: Topics, topic: str, place: tuple[int, bytes], val
         else:
             kept = orjson.loads(value)
             if "forgetting" not in kept:
-                found.windows[key] = Suppression(kept["until"], kept.get("reason"))
-    except (SlotError, ValidationError, orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise ToolError(f"{topic} [{partition}]: {raw!r} cannot be read: {error}") from None
+                found.windows[key] = _window(kept)
+    except (SlotError, ValueError, KeyError, TypeError) as error:
+        why = explain(error) if isinstance(error, ValidationError) else error
+        raise ToolError(f"{topic} [{partition}]: {raw!r} cannot be read: {why}") from None
+
+
+def _window(kept: Mapping[str, Any]) -> Suppression:
+    """A maintenance window of ``profiles``.
+
+    Raises:
+        KeyError, TypeError: it is none.
+    """
+    until, reason = kept["until"], kept.get("reason")
+    if type(until) is not int or not isinstance(reason, str | None):
+        raise TypeError("expected until as an integer, and reason as text or null")
+    return Suppression(until, reason)
 
 
 def standing_of(settings: Settings, found: Found, key: ProfileKey) -> Standing:
@@ -189,7 +202,7 @@ def with_verdicts(standing: Standing, recent: list[Incoming], most: int) -> Stan
         if len(own) == most:
             break
         if record.partition == standing.partition:
-            verdict = orjson.loads(record.value or b"{}")
-            if verdict.get("kind") == standing.kind:
+            verdict = tail.parsed(record)
+            if verdict is not None and verdict.get("kind") == standing.kind:
                 own.append(verdict)
     return Standing(**{**vars(standing), "verdicts": tuple(own)})

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from time import monotonic, time_ns
 from uuid import uuid4
 
-import orjson
 from confluent_kafka import KafkaError, Producer
+from pydantic import ValidationError
 
 from processor import kafka
 from processor.names import Topics
@@ -16,7 +16,7 @@ from processor.produce import FLUSH_SECONDS
 from processor.restore import ends
 from processor.settings import Settings
 from processor.tools import ToolError, admin_client, places_of, poll, reader
-from schemas import Command, LifecycleEvent
+from schemas import Command, InvalidJson, LifecycleEvent, parse_object
 
 QUEUED = "sent, not yet confirmed; it stays queued"
 MORE_SECONDS = 0.5
@@ -61,14 +61,22 @@ def carry_out(settings: Settings, request: Request, timeout: float) -> list[Life
         deadline = last = monotonic() + timeout
         while monotonic() < deadline:
             for record in poll(consumer, 1000, 0.1)[0]:
-                event = LifecycleEvent.model_validate(orjson.loads(record.value or b"{}"))
-                if event.command_id == command_id:
+                event = receipt(record.value)
+                if event is not None and event.command_id == command_id:
                     receipts.append(event)
                     ended = monotonic() + (timeout if halves(receipts) else MORE_SECONDS)
                     deadline = min(last, ended)
         return receipts
     finally:
         consumer.close()
+
+
+def receipt(value: bytes | None) -> LifecycleEvent | None:
+    """The event of a record of ``lifecycle``; None if it holds none."""
+    try:
+        return LifecycleEvent.model_validate(parse_object(value or b""))
+    except (InvalidJson, ValidationError):
+        return None
 
 
 def halves(receipts: list[LifecycleEvent]) -> list[str]:

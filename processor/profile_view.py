@@ -13,6 +13,7 @@ from rich.text import Text
 
 from processor import tail
 from processor.profile import VERDICTS_READ, Standing
+from processor.shown import printable
 
 if TYPE_CHECKING:
     # What opens artefacts takes a second to import, which other commands need not wait for.
@@ -28,7 +29,8 @@ def view(standing: Standing, versions: Sequence[Version], verdicts: int) -> Grou
         parts += _unopened(versions)
     if standing.verdicts:
         parts.append(Text("last verdicts", "bold"))
-        parts += [tail.line(verdict) for verdict in standing.verdicts]
+        lines = map(tail.readable, standing.verdicts)
+        parts += [line or Text("not a verdict", "dim") for line in lines]
     elif verdicts:
         parts.append(Text(f"no verdict among the last {VERDICTS_READ:,} of its partition", "dim"))
     return Group(*parts)
@@ -36,22 +38,22 @@ def view(standing: Standing, versions: Sequence[Version], verdicts: int) -> Grou
 
 def _facts(standing: Standing) -> Table:
     table = Table.grid(padding=(0, 2))
-    table.add_row("[bold]profile[/bold]", Text(standing.profile_id, "bold"))
-    table.add_row("kind", f"{standing.kind}, partition {standing.partition}")
+    table.add_row(Text("profile", "bold"), Text(printable(standing.profile_id), "bold"))
+    table.add_row("kind", _text(f"{standing.kind}, partition {standing.partition}"))
     if standing.model is None:
         table.add_row("state", f"learning {standing.seen} of {standing.needed}")
     else:
         model = standing.model
         table.add_row("state", f"active, version {model.version}, generation {model.generation}")
         table.add_row("learnt on", f"{model.learned} samples")
-        table.add_row("detector", f"{model.detector}, {len(model.features)} features")
+        table.add_row("detector", _text(f"{model.detector}, {len(model.features)} features"))
         offset = "" if model.decision_offset is None else f", score {model.decision_offset:.4g}"
         table.add_row("threshold", f"budget {model.alert_budget:.2%}{offset}")
-        table.add_row("artefact", Text(model.artifact))
+        table.add_row("artefact", _text(model.artifact))
     window = standing.suppression
     if window is not None and window.until > time_ns() // 1_000_000:
         why = window.reason or "no reason given"
-        table.add_row("suppressed", Text(f"until {tail.moment(window.until)} ({why})"))
+        table.add_row("suppressed", _text(f"until {tail.moment(window.until)} ({why})"))
     return table
 
 
@@ -62,11 +64,11 @@ def _versions(versions: Sequence[Version]) -> Table:
     for place, version in enumerate(versions):
         table.add_row(
             str(version.version),
-            tail.moment(version.trained_at),
-            version.trigger or "",
+            tail.date(version.trained_at),
+            _text(version.trigger or ""),
             "" if version.trained_on is None else f"{version.trained_on} samples",
             _number(version.decision_offset),
-            version.sha256[:16],
+            _text(version.sha256[:16]),
             style="dim" if place else "",
         )
     return table
@@ -85,12 +87,12 @@ def _making(version: Version) -> list[Table | Text]:
     told += [f"seed {made['seed']}"] if "seed" in made else []
     if made.get("pool_offset") is not None:
         told += [f"accepted up to offset {made['pool_offset']} of partition {made['partition']}"]
-    table.add_row("samples", ", ".join([samples, *told]))
-    table.add_row("detector", Text(_pairs(made.get("parameters", {}), made.get("detector", ""))))
-    table.add_row("made by", Text(_pairs(made.get("versions", {}), between=" ")))
+    table.add_row("samples", _text(", ".join([samples, *told])))
+    table.add_row("detector", _text(_pairs(made.get("parameters"), str(made.get("detector", "")))))
+    table.add_row("made by", _text(_pairs(made.get("versions"), between=" ")))
     if version.calibration is not None:
-        table.add_row("calibration", _pairs(version.calibration))
-    table.add_row("gate", _pairs(version.gate) if version.gate else "none: not a candidate")
+        table.add_row("calibration", _text(_pairs(version.calibration)))
+    table.add_row("gate", _text(_pairs(version.gate) if version.gate else "none: not a candidate"))
     return [Text(f"version {version.version}", "bold"), table]
 
 
@@ -100,11 +102,17 @@ def _unopened(versions: Sequence[Version]) -> list[Text]:
     if not whys:
         return []
     said = "; ".join(f"version {number}: {why}" for number, why in whys.items())
-    return [Text(f"artefacts not opened, provenance as announced: {said}", "yellow")]
+    return [Text(printable(f"artefacts not opened, provenance as announced: {said}"), "yellow")]
 
 
-def _pairs(values: Mapping[str, Any], before: str = "", between: str = "=") -> str:
-    said = ", ".join(f"{name}{between}{_plain(value)}" for name, value in values.items())
+def _text(text: str) -> Text:
+    """A cell of a table: a string alone would be read as rich's markup."""
+    return Text(printable(text))
+
+
+def _pairs(values: object, before: str = "", between: str = "=") -> str:
+    held = values if isinstance(values, Mapping) else {}
+    said = ", ".join(f"{name}{between}{_plain(value)}" for name, value in held.items())
     return f"{before}: {said}" if before and said else before or said
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from models.artifacts import Unavailable
+from models.errors import Unavailable
 from processor import kafka
 from processor.batch import Batch
 from processor.records import UNREADABLE_HEADERS, Headers, Incoming

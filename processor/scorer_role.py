@@ -28,6 +28,7 @@ from processor.records import TopicPartition as Place
 from processor.retention import retention
 from processor.scorer import compute
 from processor.settings import Settings
+from processor.shown import key_digest
 from processor.silence import Silence
 from processor.slots import Slot
 from processor.spill import Spill, make_room
@@ -327,7 +328,13 @@ class ScorerRole:
                 else:
                     windows[place] = Suppression(int(kept["until"]), kept.get("reason"))
             except (ValueError, KeyError, TypeError) as error:
-                self._log.error("profile_unreadable", key=repr(key[:80]), error=repr(error))
+                # The text of the error may hold the id: the log names no profile.
+                self._log.error(
+                    "profile_unreadable",
+                    partition=partition,
+                    key_sha256=key_digest(key),
+                    error=type(error).__name__,
+                )
         return windows, forgettings
 
 

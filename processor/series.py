@@ -66,6 +66,7 @@ def _scorer() -> Iterator[Count]:
         yield "commands", (command, outcome)
     yield "commands", ("unknown", "invalid")
     yield "spill_failures", ()
+    yield "late_records", ()
 
 
 def _retrainer() -> Iterator[Count]:

@@ -19,7 +19,15 @@ _UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
 class SettingsError(Exception):
-    """A setting that stops the start: names the variable, the value and what was expected."""
+    """A setting that stops the start: names the variable, the value and what was expected.
+
+    Attributes:
+        fields: the settings that are wrong, as far as that can be said of single ones.
+    """
+
+    def __init__(self, message: str, fields: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.fields = frozenset(fields)
 
 
 def _bytes(value: Any) -> Any:
@@ -144,6 +152,10 @@ class Settings(BaseSettings):
         0, ge=0, le=36_500, description="A profile silent so long is forgotten; 0: never."
     )
 
+    late_minutes: float = Field(
+        60, gt=0, allow_inf_nan=False, description="Records older than that are late."
+    )
+
     lost_offsets: Literal["stop", "earliest", "latest"] = Field(
         "stop", description="What to do when committed offsets, or unread telemetry, are gone."
     )
@@ -219,7 +231,9 @@ def load(**flags: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
-        raise SettingsError("; ".join(_sentence(item) for item in error.errors())) from None
+        wrong = error.errors()
+        fields = [str(item["loc"][0]) for item in wrong if item["loc"]]
+        raise SettingsError("; ".join(map(_sentence, wrong)), fields) from None
 
 
 def _sentence(item: Any) -> str:

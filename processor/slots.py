@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 FORMAT = 1
 HEAD = -1
+LONGEST_SLOT = 11
+"""Characters of a slot's number in a key."""
+
 _HEADER = struct.Struct("<BqqqqHI")  # format, generation, number, before, offset, columns, rows
 _VALUES = np.dtype("<f8")
 
@@ -96,6 +99,8 @@ def parse_key(value: bytes) -> tuple[str, str, int]:
     try:
         kind, _, rest = value.decode("utf-8").partition(":")
         profile_id, _, slot = rest.rpartition(":")
+        if len(slot) > LONGEST_SLOT:
+            raise ValueError
         return kind, profile_id, int(slot)
     except ValueError:
-        raise SlotError(f"not a slot's key: {value[:80]!r}") from None
+        raise SlotError("not a slot's key: expected <kind>:<profile_id>:<slot>") from None

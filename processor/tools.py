@@ -17,6 +17,9 @@ from processor.settings import Settings
 from processor.topics import partition_counts
 
 SILENCE_SECONDS = 30.0
+STUCK_SECONDS = 20.0
+"""An error at one offset that lasts so long does not pass by itself."""
+
 ANSWER_SECONDS = (1.0, 2.0, 7.0)
 
 
@@ -69,22 +72,61 @@ def reader(settings: Settings, starts: Mapping[Place, int]) -> Consumer:
     return consumer
 
 
+class Patience:
+    """Ends a wait for a record that the client cannot read, such as a batch that unpacks to GB.
+
+    librdkafka fetches the same offset again and again, and tells the same error each time.
+    """
+
+    def __init__(self) -> None:
+        self._since: dict[Place, tuple[int, float]] = {}
+
+    def note(self, place: Place, offset: int, why: str, now: float) -> None:
+        """Take an error that came in place of the record at an offset.
+
+        Raises:
+            ToolError: it has lasted for ``STUCK_SECONDS``.
+        """
+        known, since = self._since.get(place, (offset, now))
+        self._since[place] = (offset, since if known == offset else now)
+        if now - self._since[place][1] >= STUCK_SECONDS:
+            topic, partition = place
+            raise ToolError(
+                f"{topic} [{partition}] offset {offset}: cannot be read for "
+                f"{STUCK_SECONDS:.0f} s: {why}"
+            )
+
+    def passed(self, places: Iterable[Place]) -> None:
+        """Take note that records of these partitions, or their ends, were read."""
+        for place in places:
+            self._since.pop(place, None)
+
+
 def poll(
-    consumer: Consumer, records: int, timeout: float
+    consumer: Consumer, records: int, timeout: float, patience: Patience | None = None
 ) -> tuple[Sequence[Incoming], list[Place]]:
     """Some more records, and the partitions at whose end the consumer has arrived.
 
     Raises:
+        ToolError: ``patience`` has run out over what cannot be read.
         KafkaException: an error that does not pass by itself.
     """
     found, told = received(consumer.consume(records, timeout))
     at_end: list[Place] = []
+    stuck: list[tuple[Place, int, str]] = []
     for message, error in told:
+        place, offset = (message.topic(), message.partition()), message.offset()
         if error.code() == KafkaError._PARTITION_EOF:
-            at_end.append((message.topic(), message.partition()))
+            at_end.append(place)
         elif not passes(error) and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
             # A reader is in no group, and needs no permission on the one that it must name.
             raise KafkaException(error)
+        elif offset is not None and offset >= 0:
+            stuck.append((place, offset, error.str()))
+    if patience is not None:
+        patience.passed([*found.lasts(), *at_end])
+        for place, offset, why in stuck:
+            patience.note(place, offset, why, monotonic())
     return found, at_end
 
 
@@ -103,7 +145,7 @@ def read(
         since: the offset of a partition to begin at, where it is to be another.
 
     Raises:
-        ToolError: the broker fell silent before the end.
+        ToolError: the broker fell silent before the end, or the client cannot read a record.
         KafkaException: the broker did not answer, or refused.
     """
     chosen = list(places)
@@ -117,10 +159,11 @@ def read(
     if not left:
         return
     consumer = reader(settings, {place: starts[place] for place in left})
+    patience = Patience()
     try:
         heard = monotonic()
         while left:
-            records, at_end = poll(consumer, 10_000, 0.1)
+            records, at_end = poll(consumer, 10_000, 0.1, patience)
             if records or at_end:
                 heard = monotonic()
             elif monotonic() - heard > SILENCE_SECONDS:

@@ -50,6 +50,37 @@ def create(admin: AdminClient, topics: Topics, partitions: int, replication: int
     return [topic.topic for topic in missing]
 
 
+def apart(admin: AdminClient, topics: Topics, partitions: int) -> list[str]:
+    """Which topics there are with another partition count than ``partitions``, a sentence each.
+
+    Raises:
+        KafkaException: the broker did not answer.
+    """
+    counts = partition_counts(admin, list(topics.configs()))
+    return different(counts, partitions)
+
+
+def different(counts: Mapping[str, int], partitions: int) -> list[str]:
+    """The same of known counts."""
+    if len(set(counts.values())) == 1 and partitions not in counts.values():
+        (held,) = set(counts.values())
+        remedy = (
+            f"to keep what is there: --partitions {held} (TELLTALE_PARTITIONS={held}); none can "
+            "be added later, since profiles would move away from their state"
+        )
+    else:
+        remedy = (
+            "all topics must have the same number; delete this one if what it holds may be lost, "
+            "and create it again"
+        )
+    return [
+        f"{name}: exists with {count} partition{'' if count == 1 else 's'}, expected {partitions}; "
+        f"{remedy}"
+        for name, count in counts.items()
+        if count != partitions
+    ]
+
+
 def check(admin: AdminClient, topics: Topics, *, compressed_inputs: bool = False) -> list[str]:
     """What differs from the design, a sentence each; empty when all is right.
 

@@ -16,7 +16,8 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
-from models.artifacts import ArtifactUnavailable, Unavailable
+from models.artifacts import ArtifactUnavailable
+from models.errors import Unavailable
 from processor import access, kafka
 from processor.access import Admin
 from processor.assignment import Assignment
@@ -32,6 +33,7 @@ from processor.records import TopicPartition as Place
 from processor.restore import passes, received
 from processor.role import Role
 from processor.settings import Settings
+from processor.shown import named
 from processor.step import Step
 from processor.topics import check_counts, check_inputs, check_sizes
 from processor.transaction import Aborted, Fatal, Lost, Transactions
@@ -129,7 +131,8 @@ class Worker:
             return self._end(access.explain(self._admin.client, error.args[0], self._needed))
         except Exception as error:
             self._log.exception("crashed")
-            return self._end(f"{type(error).__name__}: {error}")
+            # Its text may hold a profile's id: the log's traceback has it, health does not.
+            return self._end(f"{type(error).__name__}, see the traceback in the log")
         finally:
             self._close()
         self._log.info("stopped")
@@ -243,9 +246,9 @@ class Worker:
             if isinstance(one, Unavailable):
                 # Read again rather than kept: whoever is not polled holds up the whole group.
                 self._assignment.fetch()
-                self._unavailable = str(one)
+                self._unavailable = named(str(one))
                 if isinstance(one, ArtifactUnavailable):
-                    self._unavailable = f"the model directory does not answer: {one}"
+                    self._unavailable = f"the model directory does not answer: {self._unavailable}"
                 self._wait(self._unavailable)
                 continue
             if records:
@@ -417,7 +420,12 @@ class Worker:
         self._role.apply(step)
         self._assignment.answered(step.offsets)
         self._metrics.count(self._role.name, step.counts)
-        self._metrics.observe_latencies(self._role.name, step.timestamps, time_ns() // 1_000_000)
+        self._metrics.observe_latencies(
+            self._role.name,
+            step.timestamps,
+            time_ns() // 1_000_000,
+            self._settings.late_minutes * 60.0,
+        )
         if step.offsets:
             self._metrics.batch_seconds.labels(self._role.name).observe(monotonic() - ready.began)
         return True

@@ -2,19 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from schemas.base import ARRAY_TAG, OBJECT_TAG, Number, Telemetry
+from schemas.base import ARRAY_TAG, MAX_ID_BYTES, OBJECT_TAG, Number, Telemetry, id_fault
 
 
 def _form(values: Any) -> str:
     return ARRAY_TAG if type(values) is list else OBJECT_TAG
 
 
-# The first wrong value ends the check: a thousand errors would take longer than the record.
-NamedValues = Annotated[dict[str, Number | None], Field(fail_fast=True)]
+def names_fault(names: Iterable[str]) -> str | None:
+    """What is wrong with names of features, for which the rule of keys holds; ASCII only."""
+    every = tuple(names)
+    text = "".join(every)
+    # Most are plain: one look at all of them together is enough.
+    if text.isascii() and text.isprintable() and all(every):
+        longest = len(text) if len(text) <= MAX_ID_BYTES else max(map(len, every))
+        if longest <= MAX_ID_BYTES:
+            return None
+    for number, name in enumerate(every):
+        fault = id_fault(name)
+        if fault is not None:
+            return f"name {number}: {fault}"
+    return None
+
+
+def _named(values: dict[str, Any]) -> dict[str, Any]:
+    fault = names_fault(values)
+    if fault is not None:
+        raise ValueError(
+            f"should have names of 1 to {MAX_ID_BYTES} bytes without control characters; {fault}"
+        )
+    return values
+
+
+NamedValues = Annotated[
+    dict[str, Number | None],
+    # The first wrong value ends the check: a thousand errors would take longer than the record.
+    Field(fail_fast=True),
+    AfterValidator(_named),
+    Field(
+        json_schema_extra={
+            "propertyNames": {
+                "minLength": 1,
+                "maxLength": MAX_ID_BYTES,
+                "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$",
+            }
+        }
+    ),
+]
 BareValues = Annotated[list[Number | None], Field(fail_fast=True)]
 
 
@@ -25,6 +64,7 @@ class FeaturesTelemetry(Telemetry):
         Annotated[NamedValues, Tag(OBJECT_TAG)] | Annotated[BareValues, Tag(ARRAY_TAG)],
         Discriminator(_form),
     ] = Field(
-        description="Name to number or null, or an array of numbers and nulls. The profile's "
+        description="Name to number or null, or an array of numbers and nulls. A name has 1 to "
+        "256 bytes of UTF-8 and no control characters. The profile's "
         "first accepted record fixes names and order."
     )

@@ -51,7 +51,7 @@ def extract(telemetry: FeaturesTelemetry) -> Extracted:
 def plain(values: Any) -> Numbers | None:
     """The numbers of a record's ``values`` where it is plain that they are valid; None elsewhere.
 
-    What this lets pass ``FeaturesTelemetry`` does, too.
+    What this lets pass ``FeaturesTelemetry`` does, too, if its names are valid.
     """
     given = list(values.values()) if type(values) is dict else values
     if type(given) is not list or not given or not PLAIN.issuperset(map(type, given)):

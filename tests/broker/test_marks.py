@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from models.artifacts import Unavailable
+from models.errors import Unavailable
 from processor.proof import HEADER, NAME
 from processor.records import Incoming
 from processor.restore import Follower, ends

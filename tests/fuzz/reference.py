@@ -47,9 +47,16 @@ def judged(record: Incoming, kind: str, limits: tuple[int, int, int]) -> str | N
         telemetry = KINDS[kind].telemetry.model_validate(parsed)
     except ValidationError:
         return "invalid_record"
+    if kind == "features" and not named(parsed["values"]):
+        return "invalid_record"
     if telemetry.profile_id not in (None, identity):
         return "key_mismatch"
     return None if telemetry.kind in (None, kind) else "kind_mismatch"
+
+
+def named(values: list[Any] | dict[str, Any]) -> bool:
+    """Whether all features have names that would be valid keys."""
+    return isinstance(values, list) or all(profile(name.encode()) is not None for name in values)
 
 
 def profile(key: bytes | None) -> str | None:

@@ -64,6 +64,60 @@ class TestKey:
         assert reason(vector(1.0), key=f"a{chr(code)}b") == "invalid_key"
 
 
+class TestNames:
+    """A feature's name obeys the rule of keys: it is shown, and copied into what is written."""
+
+    @pytest.mark.parametrize(
+        "name", ["a", "x" * 256, "é" * 128, "UD.l.Return", "漢字", "\u200b", "[red]", "😀", " "]
+    )
+    def test_of_features_are_1_to_256_bytes(self, name):
+        values = {"values": {"first": 1.0, name: 2.0}}
+
+        assert reason(values) is None
+        assert isinstance(together(values), Decoded)
+
+    @pytest.mark.parametrize(
+        "name",
+        ["", "x" * 257, "é" * 129, "\x1b[2J", "a\nb", "\x7f", "\x85", *map(chr, range(0x20))],
+    )
+    def test_of_other_features_are_an_invalid_record_with_the_field(self, name):
+        values = {"values": {"first": 1.0, name: 2.0}}
+
+        alone = decoded(values)
+
+        assert isinstance(alone, DeadLetter)
+        assert alone.reason == "invalid_record"
+        assert alone.detail.startswith("$.values should have names of 1 to 256 bytes")
+        assert "name 1: " in alone.detail
+        assert alone.detail.isascii()
+        assert alone.detail.isprintable()
+        assert together(values) == alone
+
+    def test_are_looked_at_again_if_they_differ_within_a_batch(self):
+        good, bad = vector(1.0), {"values": {"a\x1b": 1.0}}
+        records = [record(value, key="p") for value in (good, good, bad, good, bad, [1.0])]
+
+        found = decode_all(records, {records[0].topic: "features"}, LIMITS)
+
+        assert [isinstance(one, Decoded) for one in found] == [
+            True,
+            True,
+            False,
+            True,
+            False,
+            False,
+        ]
+
+    def test_elsewhere_than_in_values_are_nobodys_business(self):
+        assert reason({"values": {"a": 1.0}, "\x1b": {"\x1b": 1}}) is None
+
+
+def together(value: object) -> Decoded | DeadLetter:
+    """A record decoded with another one in a batch."""
+    records = [record(vector(1.0), key="p"), record(value, key="p")]
+    return decode_all(records, {records[0].topic: "features"}, LIMITS)[1]
+
+
 class TestJson:
     @pytest.mark.parametrize(
         "value",

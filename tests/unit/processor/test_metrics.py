@@ -120,10 +120,24 @@ def test_counts_of_a_step_are_added_under_its_role(metrics, registry):
 
 
 def test_latencies_are_seconds_and_never_below_0(metrics, registry):
-    metrics.observe_latencies("scorer", [1_000, 1_000, 9_000], 3_000)
+    metrics.observe_latencies("scorer", [1_000, 1_000, 9_000], 3_000, late_seconds=60.0)
     labels = {"role": "scorer"}
     assert registry.get_sample_value("telltale_end_to_end_seconds_count", labels) == 3
     assert registry.get_sample_value("telltale_end_to_end_seconds_sum", labels) == 4.0
+
+
+def test_a_late_record_is_counted_apart_and_leaves_the_latencies_alone(metrics, registry):
+    metrics.start("scorer", build.settings())
+    now = 1_800_000_000_000
+    of_1970, without, just_in_time, too_late = 0, -1, now - 60_000, now - 60_001
+
+    for timestamps in ([of_1970, without, just_in_time, too_late, now], []):
+        metrics.observe_latencies("scorer", timestamps, now, late_seconds=60.0)
+
+    labels = {"role": "scorer"}
+    assert registry.get_sample_value("telltale_late_records_total", labels) == 3
+    assert registry.get_sample_value("telltale_end_to_end_seconds_count", labels) == 2
+    assert registry.get_sample_value("telltale_end_to_end_seconds_sum", labels) == 60.0
 
 
 def counted_as(role: str, registry: CollectorRegistry) -> set[tuple[str, tuple[str, ...]]]:
@@ -155,8 +169,9 @@ def test_whatever_steps_count_is_declared_with_those_labels(metrics, registry):
     junk = record(b"junk", topic=build.TOPICS.accepted)
     metrics.count("retrainer", Retrainer(Memory()).step([junk]).counts)
     text = generate_latest(registry).decode()
-    # What takes a local file, or hundreds of records, is counted in the tests of that.
+    # What takes a local file, a commit, or hundreds of records, is counted in the tests of that.
     elsewhere = {"transactions", "drifts", "recalled", "spill_failures", "forgotten"}
+    elsewhere |= {"late_records"}
     for name in set(COUNTERS) - elsewhere:
         assert f"telltale_{name}_total{{" in text
     assert counted_as("scorer", registry) <= set(series("scorer"))

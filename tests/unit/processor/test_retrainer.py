@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models import artifacts
-from models.artifacts import Unavailable
+from models.errors import Unavailable
 from processor import pools, proof, retrainer, ring, slots
 from processor.pools import Pool
 from processor.records import Incoming, Outgoing

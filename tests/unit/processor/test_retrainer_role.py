@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import structlog
 
-from models.artifacts import Unavailable, profile_directory
+from models.artifacts import profile_directory
+from models.errors import Unavailable
 from processor.records import Incoming, Outgoing
 from processor.restore import Behind
 from processor.retrainer_role import RetrainerRole

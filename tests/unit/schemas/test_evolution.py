@@ -4,6 +4,7 @@
 and `today`, with every field. A field may be added, as optional; none may go or become required.
 """
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, get_args
@@ -189,7 +190,7 @@ class TestSlots:
         assert [(line["event"], line["log_level"]) for line in told] == [
             ("slot_unreadable", "error")
         ]
-        assert "features:p:1" in told[0]["key"]
+        assert told[0]["key_sha256"] == hashlib.sha256(b"features:p:1").hexdigest()[:16]
 
 
 class TestPoolHeads:

@@ -1,15 +1,25 @@
 """Dead letters are read back, filtered, and put together again as they were."""
 
+import io
+import json
+from itertools import starmap
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
-from processor.dead_letters import Wanted, by_reason, letter, original
+from processor import cli_dead_letter, headers
+from processor.dead_letters import ADDED, Wanted, by_reason, letter, original
 from processor.decode import dead_letter
 from processor.names import DEAD_LETTER_LIMIT, Topics
 from processor.records import DeadLetter, Incoming, Outgoing
+from processor.shown import dumped, printable
+from tests.unit.tools.hostile import EVERY, raw
 
 TOPICS = Topics("p.")
 FEATURES = TOPICS.telemetry("features")
+COUNTS = {FEATURES: 4}
 HEADERS = st.lists(
     st.tuples(
         st.sampled_from(("trace", "telltale.reason", "telltale.offset")),
@@ -17,6 +27,15 @@ HEADERS = st.lists(
     ),
     max_size=4,
 ).map(tuple)
+
+
+def printed(*parts: object) -> str:
+    """What a console without colours writes."""
+    file = io.StringIO()
+    console = Console(file=file, width=2000, highlight=False, soft_wrap=True)
+    for part in parts:
+        console.print(part)
+    return file.getvalue()
 
 
 def dead(record: Incoming, reason: str = "invalid_json", timestamp: int = 1000) -> Incoming:
@@ -35,7 +54,7 @@ def telemetry(value: bytes | None = b"x", headers=()) -> Incoming:
 def test_what_goes_back_is_the_record_as_it_was_and_how_often_it_was_sent_back(headers, value):
     record = telemetry(value, headers)
 
-    back = original(letter(dead(record)), TOPICS)
+    back = original(letter(dead(record)), TOPICS, COUNTS)
 
     assert back == Outgoing(
         FEATURES, value, b"key", 3, headers=[*headers, ("telltale.replayed", b"1")]
@@ -43,11 +62,11 @@ def test_what_goes_back_is_the_record_as_it_was_and_how_often_it_was_sent_back(h
 
 
 def test_a_second_failure_is_told_apart_and_counted():
-    once = original(letter(dead(telemetry())), TOPICS)
+    once = original(letter(dead(telemetry())), TOPICS, COUNTS)
     assert isinstance(once, Outgoing)
     again = letter(dead(telemetry(headers=tuple(once.headers or ()))))
 
-    twice = original(again, TOPICS)
+    twice = original(again, TOPICS, COUNTS)
 
     assert again.replayed == 1
     assert isinstance(twice, Outgoing)
@@ -71,7 +90,102 @@ def test_what_was_cut_or_came_from_elsewhere_stays():
 
     assert cut.truncated
     for found in (cut, elsewhere, bare):
-        assert isinstance(original(found, TOPICS), str)
+        assert isinstance(original(found, TOPICS, COUNTS), str)
+
+
+@pytest.mark.parametrize("partition", [b"4", b"99999", b"2147483648", b"9" * 19, b"x", b"-1", None])
+def test_what_names_no_partition_of_its_topic_stays(partition):
+    told = (("telltale.topic", FEATURES.encode()), ("telltale.partition", partition))
+
+    back = original(letter(Incoming("dead-letter", 0, 0, b"k", b"v", told, 0)), TOPICS, COUNTS)
+
+    assert back == f"not from a partition that {FEATURES} has"
+
+
+@pytest.mark.parametrize(
+    ("digits", "expected"),
+    [
+        (b"0", 0),
+        (b"007", 7),
+        (b"9" * 19, 10**19 - 1),
+        (b"9" * 20, None),
+        (b"9" * 5000, None),
+        (b"", None),
+        (b"-1", None),
+        (b"+1", None),
+        (b" 1", None),
+        (b"1\n", None),
+        (b"1_0", None),
+        (b"1.0", None),
+        ("\u0661".encode(), None),
+        (b"\xff", None),
+        (None, None),
+    ],
+)
+def test_a_number_of_a_header_has_up_to_19_digits_and_nothing_else(digits, expected):
+    assert headers.number(digits) == expected
+
+
+def test_a_text_of_a_header_is_cut_and_what_is_not_utf8_is_replaced():
+    assert headers.text(b"\xffab", 2) == "\ufffda"
+    assert headers.text("\U0001f600".encode() * 9, 3) == "\U0001f600" * 3
+    assert headers.text(None, 3) == ""
+
+
+TOLD = (*ADDED, "telltale.replayed", "trace", "\x1b[2J", "")
+HOSTILE = st.lists(
+    st.tuples(
+        st.sampled_from(TOLD) | st.text(max_size=5),
+        st.none()
+        | st.binary(max_size=20)
+        | st.text(max_size=20).map(str.encode)
+        | st.integers(0, 10**30).map(lambda n: str(n).encode())
+        | st.sampled_from((b"9" * 5000, FEATURES.encode(), b"invalid_json", EVERY.encode())),
+    ),
+    max_size=9,
+).map(tuple)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Incoming,
+            st.just("dead-letter"),
+            st.integers(0, 3),
+            st.integers(0, 2**63 - 1),
+            st.none() | st.binary(max_size=9) | st.just(EVERY.encode()),
+            st.none() | st.binary(max_size=9),
+            HOSTILE,
+            st.integers(-(2**63), 2**63 - 1),
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_no_dead_letter_ends_the_list_or_the_replay(records):
+    found = [letter(record) for record in records]
+    groups = by_reason([(one, True) for one in found])
+    wanted = [one for one in found if Wanted(since=0, until=2**62)(one)]
+    back = [original(one, TOPICS, COUNTS) for one in found]
+
+    listed = printed(
+        cli_dead_letter.table_of(groups), *starmap(cli_dead_letter.newest_of, groups.items())
+    )
+    written = dumped({reason: group.plain() for reason, group in groups.items()}, indent=True)
+
+    assert raw(listed) == raw(written.decode()) == []
+    assert sum(group["count"] for group in json.loads(written).values()) == len(records)
+    assert len(wanted) <= len(found)
+    for one, sent in zip(found, back, strict=True):
+        if isinstance(sent, Outgoing):
+            assert 0 <= sent.partition < COUNTS[FEATURES]
+            assert (sent.topic, sent.key, sent.value) == (
+                FEATURES,
+                one.record.key,
+                one.record.value,
+            )
+        else:
+            assert raw(printable(sent)) == []
 
 
 def test_a_filter_takes_reason_topic_and_time():

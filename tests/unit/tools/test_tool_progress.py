@@ -1,11 +1,14 @@
 """However dead letters are filtered, run after run, each is sent back once and none is lost."""
 
+import base64
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.dead_letter_progress import Progress, Scan, decode, encode
+from processor.dead_letter_progress import FORMAT, Progress, Scan, decode, encode
 from processor.tools import ToolError
 
 
@@ -60,9 +63,29 @@ def test_nothing_committed_means_that_everything_waits():
     assert decode(5, "") == Progress(5)
 
 
-def test_metadata_of_another_format_stops_the_command():
+def packed(text: bytes) -> str:
+    return FORMAT + base64.b64encode(zlib.compress(text)).decode()
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "something else",
+        "1:",
+        "1:%%%",
+        packed(b"{"),
+        packed(b"{}"),
+        packed(b"7"),
+        packed(b"[1]"),
+        packed(b'["a", "b"]'),
+        packed(b"[null, 1]"),
+        packed(b"[[], 1]"),
+        packed(b"[1.5, 2]"),
+    ],
+)
+def test_metadata_of_another_format_stops_the_command(metadata):
     with pytest.raises(ToolError, match="cannot be read"):
-        decode(5, "something else")
+        decode(5, metadata)
 
 
 def test_what_does_not_fit_into_metadata_stops_the_command_before_anything_is_sent():
