@@ -133,3 +133,19 @@ class TestErasing:
 
     def test_of_a_profile_without_artefacts_is_nothing(self, store):
         store.storage.erase("features/nobody-0000000000000000", ())
+
+
+def test_an_artefact_that_cannot_be_written_is_logged_without_the_profiles_id(trained, tmp_path):
+    made = ModelStore(Directory(tmp_path / "file"), 2**30)
+    (tmp_path / "file").write_text("in the way")
+    (key, artifact), *_ = [pair for _, pair in trained]
+
+    with structlog.testing.capture_logs() as told:
+        failed = made.write_all([(key, artifact)], LOG)
+
+    (line,) = told
+    assert failed == {key}
+    assert (line["event"], line["kind"], line["partition"]) == ("artifact_not_written", *key[1::-1])
+    assert line["sha256"] == artifact.sha256[:16]
+    assert f"/{key[2]}-" in artifact.path
+    assert f"/{key[2]}-" not in str(line)

@@ -290,10 +290,14 @@ def test_a_changelog_record_that_cannot_be_read_does_not_stop_the_restore(
     first = make_role(ScorerRole)
     outputs = committed(first, stream(normal(5), key="q")).outputs
     again = make_role(ScorerRole)
-    load(again, [*outputs, Outgoing(topic, value, key, 0)])
-    again.restored([0])
+    with structlog.testing.capture_logs() as told:
+        load(again, [*outputs, Outgoing(topic, value, key, 0)])
+        again.restored([0])
     assert isinstance(again._state.profiles.get((0, "features", "q")), Active)
     assert again._state.profiles.get(KEY) is None
+    (line,) = [line for line in told if line["event"].endswith("_unreadable")]
+    assert "features:p" not in str(line)
+    assert {"key_sha256", "offset"} & set(line)
 
 
 def test_a_maintenance_window_survives(make_role):
