@@ -76,7 +76,7 @@ class Secured:
             bootstrap_servers=self.broker.bootstrap,
             kafka_config=str(properties),
             application=APPLICATION,
-            model_dir=str(self.directory / "in-process"),
+            model_dir=str(self.directory / "models"),
             slot="0",
         )
         return process.build(settings, [role], Metrics(CollectorRegistry()))[role]
