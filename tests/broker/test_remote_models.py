@@ -81,6 +81,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    # A driver is kept for the next who names the same URL, with the address of its server.
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
     try:
         await_port(port, server)
         yield Bucket(server)

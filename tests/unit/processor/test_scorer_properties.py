@@ -2,6 +2,8 @@
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import structlog
@@ -17,7 +19,6 @@ from processor.scorer_role import ScorerRole
 from processor.state import Active, Learning, State
 from processor.storage import Directory
 from schemas import Verdict
-from tests.unit.processor import build
 from tests.unit.processor.build import GROSS, NOW, Scorer, command, record, vector, verdicts
 
 VALUES = st.sampled_from(
@@ -185,24 +186,30 @@ def test_after_a_restore_the_stream_goes_on_as_if_nothing_had_happened(first, th
 
 def restored(scorer: Scorer) -> ScorerRole:
     """A scorer that starts on what is left of the changelogs after compaction."""
-    registry = CollectorRegistry()
-    role = ScorerRole(
-        scorer.rules.settings,
-        ModelStore(Directory(build.NOWHERE), 2**30),
-        Metrics(registry),
-        structlog.get_logger(),
-    )
-    newest: dict[tuple[str, int, bytes | None], tuple[int, Outgoing]] = {}
-    for offset, out in enumerate(scorer.outputs):
-        if out.topic in role.changelogs:
-            newest[out.topic, out.partition, out.key] = (offset, out)
-    for offset, out in sorted(newest.values(), key=lambda item: item[0]):
-        role.load(
-            Incoming(
-                out.topic, out.partition, offset, out.key, out.value, tuple(out.headers or ()), NOW
-            )
+    with TemporaryDirectory() as directory:
+        role = ScorerRole(
+            scorer.rules.settings,
+            ModelStore(Directory(Path(directory)), 2**30),
+            Metrics(CollectorRegistry()),
+            structlog.get_logger(),
         )
-    role.restored([0, 1])
+        newest: dict[tuple[str, int, bytes | None], tuple[int, Outgoing]] = {}
+        for offset, out in enumerate(scorer.outputs):
+            if out.topic in role.changelogs:
+                newest[out.topic, out.partition, out.key] = (offset, out)
+        for offset, out in sorted(newest.values(), key=lambda item: item[0]):
+            role.load(
+                Incoming(
+                    out.topic,
+                    out.partition,
+                    offset,
+                    out.key,
+                    out.value,
+                    tuple(out.headers or ()),
+                    NOW,
+                )
+            )
+        role.restored([0, 1])
     return role
 
 
