@@ -13,8 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from confluent_kafka import Message, Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
 from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
@@ -297,6 +303,40 @@ def test_a_scorer_ends_when_a_permission_is_taken_from_it_and_names_it(
         thread.join(PATIENCE)
 
     assert reason.startswith(f"not allowed by Kafka's ACLs: {lost} (")
+
+
+def test_a_scorer_that_may_not_see_moved_offsets_says_so_and_works(
+    telltale: Telltale, secured: Secured
+) -> None:
+    group, topic = "telltale-scorer", TOPICS.telemetry("features")
+    places = [TopicPartition(topic, number) for number in range(2)]
+    for place, end in secured.admin.list_offsets(
+        dict.fromkeys(places, OffsetSpec.latest())
+    ).items():
+        place.offset = end.result(30).offset
+    asked = [ConsumerGroupTopicPartitions(group, places)]
+    telltale.wait_until(lambda: moved(secured.admin, asked), "the group is empty")
+    before = len(telltale.values(TOPICS.anomalies))
+    telltale.produce(topic, normal(profiles=8, count=2))
+
+    properties = str(secured.properties("scorer"))
+    process = telltale.start("score", "--slot", "0", TELLTALE_KAFKA_CONFIG=properties)
+    telltale.wait_for(before + 16)
+
+    unchecked = [line for line in telltale.log_lines() if line["event"] == "offsets_unchecked"]
+    assert {line["reason"].split()[0] for line in unchecked} == {"anomalies", "dead-letter"}
+    assert all("may not be read" in line["reason"] for line in unchecked)
+    assert telltale.stop(process) == 0
+
+
+def moved(admin: AdminClient, asked: list[ConsumerGroupTopicPartitions]) -> bool:
+    """Commit offsets for a group from outside; False while it has members."""
+    try:
+        for future in admin.alter_consumer_group_offsets(asked).values():
+            future.result(30)
+    except KafkaException:
+        return False
+    return True
 
 
 def test_a_command_whose_user_may_not_see_a_topic_says_so_and_not_that_it_is_missing(
