@@ -153,11 +153,14 @@ class Telltale:
         consumer.assign(places)
         ended: set[int] = set()
         found: list[Message] = []
+        deadline = time.monotonic() + PATIENCE
         while len(ended) < len(places):
+            assert time.monotonic() < deadline, f"no end of {topic} within {PATIENCE} s"
             for message in consumer.consume(1000, 1.0):
                 error = message.error()
                 if error is None:
                     found.append(message)
+                # Another error passes: a broker that has just come back does not know all at once.
                 elif error.code() == KafkaError._PARTITION_EOF:
                     ended.add(message.partition() or 0)
         consumer.close()

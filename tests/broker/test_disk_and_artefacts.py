@@ -29,7 +29,7 @@ def limit(bootstrap: str, topic: str, size: int) -> None:
     entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
     resource_ = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.incremental_alter_configs([resource_])[resource_].result(30)
+    admin.incremental_alter_configs([resource_])[resource_].result(120)
 
 
 def assigned(telltale: Telltale, times: int = 1) -> Callable[[], bool]:
@@ -179,7 +179,7 @@ def test_a_record_whose_output_fits_no_topic_is_a_dead_letter_and_the_rest_is_an
     producer = Producer({"bootstrap.servers": bootstrap, "message.max.bytes": 8 * 2**20})
     for key, value in (("a", {"values": {"x": 1.0}}), ("b", huge), ("a", {"values": {"x": 2.0}})):
         producer.produce(f"{prefix}telemetry.features", key=key, value=json.dumps(value))
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
     verdicts = telltale.wait_for(2)
     (letter,) = telltale.read("dead-letter")
 

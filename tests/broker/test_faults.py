@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from tests.broker.harness import Telltale, by_profile, on_a_broker_of_its_own
 from tests.broker.test_pipeline import vectors
@@ -44,7 +44,7 @@ def test_offsets_that_are_gone_stop_the_start_and_the_policy_goes_on_without_lea
     assert telltale.stop(scorer) == 0
     group = f"{environment['TELLTALE_APPLICATION']}-scorer"
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.delete_consumer_groups([group])[group].result(30)
+    admin.delete_consumer_groups([group])[group].result(120)
 
     stopped = telltale.run("score", "--slot", "0", **FEW)
     telltale.produce("telemetry.features", records[30:])
@@ -69,7 +69,7 @@ def test_telemetry_that_retention_ate_unread_stops_the_start(
     telltale.produce("telemetry.features", records[10:])
     cut = TopicPartition(f"{prefix}telemetry.features", 0, 20)
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.delete_records([cut])[cut].result(30)
+    admin.delete_records([cut])[cut].result(120)
 
     stopped = telltale.run("score", "--slot", "0", **FEW)
 
@@ -82,8 +82,8 @@ def test_topics_with_different_partition_counts_stop_the_start(
 ) -> None:
     odd = f"{prefix}commands"
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.create_topics([NewTopic(odd, 3, 1)])[odd].result(30)
     telltale.create_topics(2)
+    admin.create_partitions([NewPartitions(odd, 3)])[odd].result(120)
 
     stopped = telltale.run("score")
     checked = telltale.run("topics", "check")

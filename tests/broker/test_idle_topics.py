@@ -71,21 +71,21 @@ class Upstream:
         self._plain = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
         own = {"bootstrap.servers": bootstrap, "transactional.id": f"{prefix}upstream"}
         self._transactional = Producer(own)
-        self._transactional.init_transactions(30)
+        self._transactional.init_transactions(120)
 
     def busy(self) -> None:
         """A record for each partition."""
         for partition in range(PARTITIONS):
             values = {"a": self.sent, "b": -self.sent}
             self._send(self._plain, "features", partition, {"values": values})
-        assert self._plain.flush(30) == 0
+        assert self._plain.flush(120) == 0
 
     def transaction(self, kind: str, value: dict[str, Any]) -> None:
         """A record for each partition, and behind each a control record."""
         self._transactional.begin_transaction()
         for partition in range(PARTITIONS):
             self._send(self._transactional, kind, partition, value)
-        self._transactional.commit_transaction(30)
+        self._transactional.commit_transaction(120)
 
     def _send(self, producer: Producer, kind: str, partition: int, value: dict[str, Any]) -> None:
         topic = f"{self._prefix}telemetry.{kind}"

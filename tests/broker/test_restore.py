@@ -35,7 +35,7 @@ def test_a_long_restore_tells_its_progress_and_ends_at_zero_remaining(
     producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5})
     for number in range(60_000):
         producer.produce(f"{prefix}cold-start", key=f"features:p:{number}", partition=0)
-    assert producer.flush(60) == 0
+    assert producer.flush(120) == 0
 
     scorer = telltale.start("score", **FEW)
     telltale.wait_until(restored(telltale), "restored")
@@ -71,7 +71,7 @@ def test_changelog_records_of_unknown_format_are_told_and_the_others_go_on(
         ("profiles", b"features:stranger", b"[]"),
     ):
         producer.produce(f"{prefix}{topic}", key=key, value=value, partition=0)
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
 
     scorer = telltale.start("score", "--slot", "0", **FEW)
     telltale.produce("telemetry.features", records[70:])
@@ -97,7 +97,7 @@ def test_after_a_loss_each_policy_begins_where_it_says(
     telltale.produce("telemetry.features", records[10:30])
     cut = TopicPartition(f"{prefix}telemetry.features", 0, 20)
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.delete_records([cut])[cut].result(30)
+    admin.delete_records([cut])[cut].result(120)
 
     scorer = telltale.start("score", "--slot", "0", "--lost-offsets", policy, **FEW)
     telltale.wait_until(restored(telltale), "restored")
@@ -122,7 +122,7 @@ def test_any_missing_topic_even_one_that_is_only_written_stops_the_start_by_its_
     telltale.create_topics(1)
     gone = f"{prefix}anomalies"
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.delete_topics([gone])[gone].result(30)
+    admin.delete_topics([gone])[gone].result(120)
 
     stopped = telltale.run("score")
 
@@ -137,11 +137,11 @@ def test_control_records_that_retention_deleted_are_no_lost_records(
     telltale.create_topics(1)
     topic = f"{prefix}telemetry.features"
     upstream = Producer({"bootstrap.servers": bootstrap, "transactional.id": f"{prefix}upstream"})
-    upstream.init_transactions(30)
+    upstream.init_transactions(120)
     for number in range(3):
         upstream.begin_transaction()
         upstream.produce(topic, json.dumps({"values": [number, 1]}), "p")
-        upstream.commit_transaction(30)
+        upstream.commit_transaction(120)
     scorer = telltale.start("score", **FEW)
     telltale.wait_for(3)
 

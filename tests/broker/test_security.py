@@ -173,7 +173,7 @@ def send_traced(secured: Secured, topic: str, key: str, values: list[bytes]) -> 
     producer = Producer(client | secured.security.client())
     for value in values:
         producer.produce(topic, value, key, headers=[("traceparent", TRACE)])
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
 
 
 def headers_of(message: Message) -> list[tuple[str, bytes]]:

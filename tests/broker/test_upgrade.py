@@ -29,7 +29,7 @@ class Future:
         self._producer.produce(self._prefix + topic, key=key, value=raw, partition=partition)
 
     def done(self) -> None:
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(120) == 0
 
 
 def newest(telltale: Telltale, topic: str) -> dict[str, bytes]:
