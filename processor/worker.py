@@ -206,8 +206,7 @@ class Worker:
             self._assignment.lost = False
             self._transactions.discard()
             return
-        if self._advanced():
-            self._restate()
+        if self._advanced() and self._restated():
             self._answer(records)
             self._assignment.hold(Batch.of(self._rest).places())
             self._assignment.urgent_read()
@@ -261,11 +260,12 @@ class Worker:
             elif self._commit(one):
                 self._rest = one.step.rest
 
-    def _restate(self) -> None:
-        """Commit where reading begins, before anything is answered, if that is not committed."""
-        restated = self._assignment.restated
-        if restated and self._ready is None:
-            self._commit(Ready(Step(offsets=dict(restated)), monotonic(), self._assignment.epoch))
+    def _restated(self) -> bool:
+        """Commit where reading begins, before anything is answered; False if that failed."""
+        offsets = dict(self._assignment.restated)
+        if not offsets:
+            return True
+        return self._commit(Ready(Step(offsets=offsets), monotonic(), self._assignment.epoch))
 
     def _settle(self) -> None:
         """Now and then commit the ends that were told, where all that was polled is answered.

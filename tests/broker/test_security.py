@@ -309,11 +309,11 @@ def test_a_scorer_that_may_not_see_moved_offsets_says_so_and_works(
     telltale: Telltale, secured: Secured
 ) -> None:
     group, topic = "telltale-scorer", TOPICS.telemetry("features")
-    places = [TopicPartition(topic, number) for number in range(2)]
-    for place, end in secured.admin.list_offsets(
-        dict.fromkeys(places, OffsetSpec.latest())
-    ).items():
-        place.offset = end.result(30).offset
+    wanted = {TopicPartition(topic, number): OffsetSpec.latest() for number in range(2)}
+    places = [
+        TopicPartition(topic, place.partition, end.result(30).offset)
+        for place, end in secured.admin.list_offsets(wanted).items()
+    ]
     asked = [ConsumerGroupTopicPartitions(group, places)]
     telltale.wait_until(lambda: moved(secured.admin, asked), "the group is empty")
     before = len(telltale.values(TOPICS.anomalies))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import structlog
 
@@ -189,6 +190,20 @@ def test_pools_are_shown_by_kind(fed, make_role):
     fed.role.observe()
     gauge = fed.role._metrics.profiles
     assert gauge.labels("retrainer", "features", "pooled")._value.get() == 3
+
+
+def test_samples_that_are_counted_and_not_pooled_tell_how_far_they_were_read(fed, make_role):
+    after_an_anomaly = [
+        record._replace(value=orjson.dumps(orjson.loads(record.value) | {"since_anomaly": 0}))
+        for record in fed.samples
+    ]
+    step = fed.role.compute(after_an_anomaly, NOW)
+    again = make_role(RetrainerRole)
+    for offset, out in enumerate(of(step, TOPICS.pool)):
+        again.load(Incoming(out.topic, out.partition, offset, out.key, out.value, (), NOW))
+    again.restored([0])
+    assert all(pool.accepted and not pool.ring.slots for pool in step.profiles.values())
+    assert again.newest() == {(TOPICS.accepted, 0): fed.samples[-1].offset}
 
 
 def test_dropping_forgets_all(fed):
