@@ -234,15 +234,13 @@ def running(
 
 
 @contextlib.contextmanager
-def role(
-    bed: Bed, command: str, application: str | None = None, slot: str = "0", **more: object
-) -> Iterator[Running]:
+def role(bed: Bed, command: str, slot: str = "0", **more: object) -> Iterator[Running]:
     """``telltale score`` or ``retrain`` as a user starts it."""
     (port,) = free_ports(1)
     own = {
         "bootstrap_servers": bed.settings.bootstrap_servers,
         "topic_prefix": bed.settings.topic_prefix,
-        "application": application or bed.settings.application,
+        "application": bed.settings.application,
         "model_dir": bed.settings.model_dir,
         "slot": slot,
         "http_port": str(port),

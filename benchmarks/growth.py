@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,10 +15,12 @@ from benchmarks import prepared, report
 from benchmarks.bed import (
     PARTITIONS,
     Bed,
+    Offsets,
     Running,
     bed,
     broker,
     commit,
+    empty,
     ends,
     fill,
     inputs,
@@ -152,15 +153,14 @@ def within_budget(made: Bed, unbounded: Cost, records: int) -> list[Figure]:
     # Opens the models, with what each measurement leaves there.
     fill(made.settings, prepared.telemetry(made, iter(range(unbounded.profiles))))
     for budget in (PLENTY, unbounded.models // 10):
-        application = f"growth-{uuid.uuid4().hex[:8]}"
-        group = f"{application}-scorer"
+        group = f"{made.settings.application}-scorer"
         topic = made.names.telemetry(prepared.KIND)
         here = {
             (name, p): int(name == topic) for name in inputs(made.names) for p in range(PARTITIONS)
         }
-        commit(made.settings, group, here)
+        begin_again(made, group, here)
         progress = Progress(made.settings, group, {(topic, p): 1 for p in range(PARTITIONS)})
-        with role(made, "score", application, model_memory=budget) as scorer:
+        with role(made, "score", model_memory=budget) as scorer:
             left = ends(made.admin, [topic], PARTITIONS)
             end = sum(left.values()) - PARTITIONS
             wait([scorer], lambda seen=progress, end=end: seen.answered() == end, every=0.5)
@@ -173,6 +173,15 @@ def within_budget(made: Bed, unbounded: Cost, records: int) -> list[Figure]:
         Figure(f"{name}, a tenth in memory: processor time", found[1], "µs a record"),
         Figure(f"{name}: a tenth ÷ all in memory", found[1] / found[0], ""),
     ]
+
+
+def begin_again(made: Bed, group: str, offsets: Offsets) -> None:
+    """Have the next scorer answer from these offsets on, as if nothing had been answered.
+
+    A start that finds answers behind its offsets takes them for moved ones, and stops.
+    """
+    empty(made.admin, (made.names.anomalies, made.names.accepted, made.names.dead_letter))
+    commit(made.settings, group, offsets)
 
 
 def zipf(profiles: int, records: int) -> Iterator[int]:
@@ -215,17 +224,15 @@ def processes(bootstrap: str, records: int) -> list[Figure]:
 
 def together(made: Bed, count: int, records: int) -> float:
     """Records a second of so many processes, from the moment at which all are ready."""
-    application = f"growth-{uuid.uuid4().hex[:8]}"
-    group, topic = f"{application}-scorer", made.names.telemetry(prepared.KIND)
+    group, topic = f"{made.settings.application}-scorer", made.names.telemetry(prepared.KIND)
     starts = {
         (name, p): int(name == topic) for name in inputs(made.names) for p in range(PARTITIONS)
     }
-    commit(made.settings, group, starts)
+    begin_again(made, group, starts)
     progress = Progress(made.settings, group, {(topic, p): 1 for p in range(PARTITIONS)})
     with ExitStack() as stack:
         scorers = [
-            stack.enter_context(role(made, "score", application, slot=str(slot)))
-            for slot in range(count)
+            stack.enter_context(role(made, "score", slot=str(slot))) for slot in range(count)
         ]
         wait(scorers, lambda: all(scorer.ready() for scorer in scorers) and progress.answered() > 0)
         before, began = progress.answered(), monotonic()

@@ -206,10 +206,9 @@ def repetitions(
 
 def ours(made: Backlog, seconds: float) -> Speed:
     """The speed of a scorer that begins at the backlog's beginning."""
-    application = f"ours-{uuid.uuid4().hex[:8]}"
-    group = f"{application}-scorer"
+    group = f"{made.bed.settings.application}-scorer"
     commit(made.bed.settings, group, made.starts)
-    with role(made.bed, "score", application) as scorer:
+    with role(made.bed, "score") as scorer:
         speed = followed(made, group, scorer, seconds)
     empty(made.bed.admin, outputs(made.bed), made.case.partitions)
     return speed

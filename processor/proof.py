@@ -18,7 +18,7 @@ from pathlib import Path
 from secrets import token_bytes
 from typing import Any
 
-from models.artifacts import ArtifactUnavailable
+from models.artifacts import ArtifactUnavailable, make_private
 from processor.records import Incoming
 
 HEADER = "telltale.proof"
@@ -63,7 +63,7 @@ def of_directory(root: Path) -> bytes:
     path = root / NAME
     try:
         if not path.exists():
-            root.mkdir(parents=True, exist_ok=True)
+            make_private(root)
             _create(path)
         return _checked(path.read_bytes())
     except OSError as error:
