@@ -122,9 +122,6 @@ class ScorerRole:
                 detail="they keep their detector until they are retrained, which moves them over: "
                 f"telltale profile retrain --all --kind {kind}",
             )
-        with suppress(ArtifactUnavailable):
-            # Not with the first mark only: that would wait for a store that is away by then.
-            self._store.secret()
         counts = self._state.counts
         self._log.info(
             "state",
@@ -160,6 +157,10 @@ class ScorerRole:
         held = self._state.profiles.values()
         announced = (each.record for each in held if isinstance(each, Active))
         self._store.check(announced, self._settings.lost_models, self._log)
+        with suppress(ArtifactUnavailable):
+            # Not with the first mark only: that would wait for a store that is away by then. And
+            # not before the look: it is made where there is none yet.
+            self._store.secret()
 
     def newest(self) -> dict[Place, int]:
         return self._newest

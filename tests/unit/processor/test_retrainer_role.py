@@ -197,7 +197,9 @@ def test_samples_that_are_counted_and_not_pooled_tell_how_far_they_were_read(fed
         record._replace(value=orjson.dumps(orjson.loads(record.value) | {"since_anomaly": 0}))
         for record in fed.samples
     ]
+    fed.announce()
     step = fed.role.compute(after_an_anomaly, NOW)
+    assert len(step.profiles) == 3
     again = make_role(RetrainerRole)
     for offset, out in enumerate(of(step, TOPICS.pool)):
         again.load(Incoming(out.topic, out.partition, offset, out.key, out.value, (), NOW))

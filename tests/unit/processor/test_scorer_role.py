@@ -6,6 +6,8 @@ import orjson
 import pytest
 import structlog
 
+from processor.owner import UnfitStore
+from processor.proof import NAME
 from processor.records import Incoming, Outgoing
 from processor.scorer_role import ScorerRole
 from processor.state import Active, Learning
@@ -92,11 +94,30 @@ def test_samples_that_a_smaller_cold_start_leaves_out_are_told_and_there_again_l
     assert (verdict.samples_seen, verdict.samples_needed) == (16, 20)
 
 
-def test_a_store_that_is_away_at_the_start_is_asked_for_the_secret_again(make_role, tmp_path):
-    (tmp_path / "models").write_text("no directory")
+def test_the_secret_is_made_at_the_start(make_role, tmp_path):
     role = make_role(ScorerRole)
-    assert restored(role, [])[-1]["event"] == "state"
-    (tmp_path / "models").unlink()
+    restored(role, [])
+    assert not (tmp_path / "models").exists()
+    role.check_models()
+    assert (tmp_path / "models" / NAME).read_bytes() == role._store.secret()
+
+
+def test_a_start_in_the_wrong_place_leaves_no_secret_there(make_role, tmp_path):
+    outputs = list(committed(make_role(ScorerRole), stream(normal(5))).outputs)
+    role = make_role(ScorerRole, directory=tmp_path / "elsewhere")
+    restored(role, outputs)
+    with pytest.raises(UnfitStore):
+        role.check_models()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_secret_that_cannot_be_made_at_the_start_is_asked_for_again(make_role, tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / NAME).write_bytes(b"")
+    role = make_role(ScorerRole)
+    restored(role, [])
+    role.check_models()
+    (tmp_path / "models" / NAME).unlink()
     assert len(role._store.secret()) == 32
 
 
