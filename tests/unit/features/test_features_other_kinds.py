@@ -12,7 +12,7 @@ from models.features import KINDS, Aligned, Extracted, Mismatch, align, rule_sev
 from schemas import DrowsinessTelemetry, FeaturesTelemetry, SeriesTelemetry
 
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)
-NAME = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
+NAME = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=4)
 
 
 def extract(kind: str, value: dict) -> Extracted:
