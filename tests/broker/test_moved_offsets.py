@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
@@ -92,7 +93,7 @@ def test_offsets_moved_back_stop_the_start_and_earliest_answers_nothing_twice(
     more, _ = vectors(profiles=4, count=5, seed=2)
     telltale.produce(TELEMETRY, more)
 
-    stopped = telltale.run("score", "--slot", "0", timeout=90, **FEW)
+    stopped = telltale.run("score", "--slot", "0", **FEW)
     scorer = telltale.start("score", "--slot", "0", "--lost-offsets", "earliest", **FEW)
     telltale.wait_for(count + len(more))
     assert telltale.stop(scorer) == 0
@@ -117,7 +118,7 @@ def test_a_dead_letter_is_an_answer_as_well(
     assert telltale.stop(scorer) == 0
     move(admin, group, f"{prefix}{TELEMETRY}", by=-4)
 
-    stopped = telltale.run("score", "--slot", "0", timeout=90, **FEW)
+    stopped = telltale.run("score", "--slot", "0", **FEW)
 
     assert stopped.returncode == 1
     assert "an answer to offset 9" in stopped.stderr
@@ -140,7 +141,7 @@ def test_an_answer_is_found_behind_many_of_other_topics(
     assert producer.flush(30) == 0
     move(admin, group, f"{prefix}telemetry.series", by=-1)
 
-    stopped = telltale.run("score", "--slot", "0", timeout=90, **FEW)
+    stopped = telltale.run("score", "--slot", "0", **FEW)
 
     assert stopped.returncode == 1
     assert "an answer to offset 2" in stopped.stderr
@@ -177,7 +178,7 @@ def test_commands_moved_back_are_not_executed_twice(
     assert telltale.stop(scorer) == 0
     move(admin, group, f"{prefix}commands", by=-1)
 
-    stopped = telltale.run("score", "--slot", "0", timeout=90, **FEW)
+    stopped = telltale.run("score", "--slot", "0", **FEW)
 
     assert stopped.returncode == 1
     assert f"{prefix}commands [" in stopped.stderr
@@ -195,7 +196,7 @@ def test_telemetry_made_anew_is_refused_and_then_read_from_its_beginning(
     telltale.produce(TELEMETRY, rest)
     assert (topic, 0) not in committed(admin, group)
 
-    stopped = telltale.run("score", "--slot", "0", timeout=90, **FEW)
+    stopped = telltale.run("score", "--slot", "0", **FEW)
     scorer = telltale.start("score", "--slot", "0", "--lost-offsets", "earliest", **FEW)
     telltale.wait_for(160 + len(rest))
     assert telltale.stop(scorer) == 0
@@ -223,7 +224,7 @@ def test_an_offset_of_an_earlier_topic_is_told_by_its_note(
     late.commit(offsets=[before], asynchronous=False)
     late.close()
 
-    stopped = telltale.run("score", "--slot", "0", timeout=90, **FEW)
+    stopped = telltale.run("score", "--slot", "0", **FEW)
 
     assert stopped.returncode == 1
     assert "the topic was deleted and made anew: offset" in stopped.stderr
@@ -231,21 +232,24 @@ def test_an_offset_of_an_earlier_topic_is_told_by_its_note(
 
 
 def test_a_changelog_made_anew_is_told_and_earliest_learns_anew_without_answering_twice(
-    telltale: Telltale, admin: AdminClient, prefix: str
+    telltale: Telltale, admin: AdminClient, prefix: str, tmp_path: Path
 ) -> None:
     count = active(telltale)
     make_anew(telltale, admin, f"{prefix}models", 2)
     more, _ = vectors(profiles=4, count=5, seed=2)
     telltale.produce(TELEMETRY, more)
 
-    stopped = telltale.run("score", "--slot", "0", timeout=90, **FEW)
+    foreign = telltale.run("score", "--slot", "0", **FEW)
+    (tmp_path / "models" / "owner.json").unlink()
+    stopped = telltale.run("score", "--slot", "0", **FEW)
     scorer = telltale.start("score", "--slot", "0", "--lost-offsets", "earliest", **FEW)
     verdicts = telltale.wait_for(count + len(more))
     assert telltale.stop(scorer) == 0
     again = telltale.start("score", "--slot", "0", **FEW)
     telltale.wait_until(restored(telltale, 3), "a start without the flag")
 
-    assert stopped.returncode == 1
+    assert foreign.returncode == stopped.returncode == 1
+    assert "belongs to another installation" in foreign.stderr
     assert f"{prefix}models was deleted and made anew" in stopped.stderr
     assert len({v["verdict_id"] for v in verdicts}) == len(verdicts)
     assert [v["status"] for v in verdicts].count("learning") == 4 * 30 + len(more)
