@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import os
 import pickle
 import tempfile
@@ -14,7 +13,6 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,9 +25,9 @@ from models.naming import digest_of as digest_of
 from models.naming import generation_of as generation_of
 from models.naming import profile_directory as profile_directory
 from models.naming import shown as shown
+from models.unpickling import opened
 
 PROTOCOL = 5
-_JOBLIB = b"joblib.numpy_pickle"
 FORMAT = 2
 READ = (1, FORMAT)
 """Formats that are read: of 1, a detector's neighbours are renewed as it is unpickled."""
@@ -168,14 +166,16 @@ def unpack(payload: bytes, sha256: str) -> Model:
         sha256: hex digest as announced, or a prefix of at least 16 digits of it.
 
     Raises:
-        ArtifactError: the digest differs (nothing was unpickled), or the content is not ours.
+        ArtifactError: the digest differs (nothing was unpickled), a name in the pickle is refused
+            (it was not imported), or the content is not ours.
     """
     digest = hashlib.sha256(payload).hexdigest()
     if len(sha256) < 16 or not digest.startswith(sha256.lower()):
         raise ArtifactError(f"digest is {digest[:16]}…, expected {sha256[:16]}…: not opened")
-    # Plain pickles open ten times as fast; those of earlier versions hold joblib's own arrays.
-    old = _JOBLIB in payload
-    content = joblib.load(io.BytesIO(payload)) if old else pickle.loads(payload)  # noqa: S301
+    try:
+        content = opened(payload)
+    except pickle.UnpicklingError as error:
+        raise ArtifactError(f"{error}: not opened") from error
     if not isinstance(content, dict) or content.get("format") not in READ:
         raise ArtifactError(f"not an artefact of format {' or '.join(map(str, READ))}")
     return Model(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,6 +132,10 @@ class Calibration:
     excess: float
     origin: float
     order: int
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what was pickled; without this, a pickle could set attributes of the class."""
+        self.__dict__.update(state)
 
     @classmethod
     def fit(cls, out_of_sample: Floats) -> Calibration:

@@ -1,6 +1,10 @@
 """The model store: artefacts on disk, the hottest models in memory within a byte budget."""
 
+import hashlib
+import os
+import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -70,6 +74,32 @@ def test_an_altered_artefact_is_never_unpickled(store, trained, tmp_path):
     error = store.open([record])[record.sha256]
     assert isinstance(error, ArtifactError)
     assert "not opened" in str(error)
+
+
+class MakesDirectory:
+    """Makes a directory as it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self._path),)
+
+
+def test_code_in_an_announced_artefact_is_not_run(store, trained, tmp_path):
+    payload = pickle.dumps({"format": 2, "detector": MakesDirectory(tmp_path / "made")})
+    digest = hashlib.sha256(payload).hexdigest()
+    folder = trained[0][0].artifact.rpartition("/")[0]
+    announcement = {"artifact": f"{folder}/1-{digest[:16]}.joblib", "sha256": digest}
+    record = trained[0][0].model_copy(update=announcement)
+    (tmp_path / record.artifact).write_bytes(payload)
+
+    error = store.open([record])[digest]
+
+    assert isinstance(error, ArtifactError)
+    assert "name 'mkdir'" in str(error)
+    assert "not opened" in str(error)
+    assert not (tmp_path / "made").exists()
 
 
 def test_an_artefact_outside_the_directory_is_never_opened(store, trained):

@@ -114,7 +114,7 @@ def test_an_altered_artefact_is_named_and_never_unpickled(retrained, directory, 
     record, _ = retrained
     (directory / record.artifact).write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     opened: list[bytes] = []
-    monkeypatch.setattr(artifacts.joblib, "load", lambda file: opened.append(file.read()))
+    monkeypatch.setattr(artifacts, "opened", opened.append)
     record = record.model_copy(update={"history": []})
 
     (version,) = found(record, directory)
