@@ -207,7 +207,7 @@ class RetrainerRole:
 
     def _announce(self, record: Incoming) -> None:
         name = record.key or b""
-        kind, _, profile_id = name.decode().partition(":")
+        kind, _, profile_id = name.decode(errors="surrogateescape").partition(":")
         key = (record.partition, kind, profile_id)
         before = self._known.announced.get(key)
         if before is not None:

@@ -208,6 +208,15 @@ def test_samples_that_are_counted_and_not_pooled_tell_how_far_they_were_read(fed
     assert again.newest() == {(TOPICS.accepted, 0): fed.samples[-1].offset}
 
 
+@pytest.mark.parametrize("key", [b"\xff\xfe", b"features:\xc3", None])
+@pytest.mark.parametrize("value", [None, b"{}"])
+def test_an_announcement_under_a_key_that_is_no_profiles_is_passed_over(fed, key, value):
+    fed.announce()
+    (first, *_) = fed.announcements
+    fed.role._announce(first._replace(offset=99, key=key, value=value))
+    assert len(fed.role._known.announced) == 3
+
+
 def test_dropping_forgets_all(fed):
     fed.announce()
     fed.pool()
