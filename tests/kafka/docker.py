@@ -7,7 +7,7 @@ from functools import cache
 from tests.kafka import settings
 from tests.kafka.broker import BrokerError, free_ports, wait_for_metadata
 
-IMAGE = "apache/kafka:4.4.0"
+IMAGE = "apache/kafka:4.2.0"
 DEADLINE = 240
 """Seconds from the start to the first answer; the pull is not counted."""
 
