@@ -159,6 +159,9 @@ class Worker:
                 lacking = access.refused(self._admin.client, self._needed)
                 wrong = check_counts(self._admin.client, names)
                 wrong = wrong or check_sizes(self._admin.client, topics, written)
+                # What follows cannot be asked of a topic that is missing.
+                if lacking or wrong is not None:
+                    raise Fatal(access.sentence(lacking) if lacking else str(wrong))
                 loose = check_inputs(self._admin.client, topics, self._role.inputs)
                 owner = access.installation(self._admin.client, self._settings, topics.models)
             except KafkaException as error:
@@ -166,10 +169,6 @@ class Worker:
                     raise
                 self._wait(self._admin.why(error))
                 continue
-            if lacking:
-                raise Fatal(access.sentence(lacking))
-            if wrong is not None:
-                raise Fatal(wrong)
             # Before the producer: one of another installation's is not to be fenced by mistake.
             if self._may_use_store(owner) and self._has_producer():
                 for sentence in () if self._settings.compressed_inputs else loose:

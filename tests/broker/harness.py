@@ -108,6 +108,8 @@ class Telltale:
         assert took - held_up <= STOP_SECONDS, (
             f"it took {took:.1f} s to end, of which the machine was overloaded for {held_up:.1f} s"
         )
+        if code:
+            print(self.log())  # pytest shows it if the test fails
         return code
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
