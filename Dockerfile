@@ -37,7 +37,7 @@ ENV PATH=/opt/telltale/bin:$PATH \
 # By number, so that Kubernetes can tell that it is not root.
 USER 10001:10001
 WORKDIR /var/lib/telltale
-RUN python -c "from processor.warm import warm_up; warm_up()"
+RUN python -c "from processor.runtime.warmup import warm_up; warm_up()"
 VOLUME /var/lib/telltale/models
 EXPOSE 9464 9465
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \

@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+RUNS   := $(VENV)/.runs
 STAMP  := $(VENV)/.installed
 SOURCES := processor schemas models tests benchmarks deploy
 
@@ -11,19 +12,25 @@ SOURCES := processor schemas models tests benchmarks deploy
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-install: $(STAMP) ## .venv with the package and its command .venv/bin/telltale
+install: $(STAMP) ## .venv with the package, its command .venv/bin/telltale, and the development tools
 
-$(STAMP): pyproject.toml requirements-dev.lock
+# What runs: no development tool is needed for the demo.
+$(RUNS): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	PIP_BUILD_CONSTRAINT=requirements-dev.lock \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@echo "compiling the kernels (once; numba keeps them)"
-	$(BIN)/python -c 'from processor.warm import warm_up; warm_up()'
+	$(BIN)/python -c 'from processor.runtime.warmup import warm_up; warm_up()'
 	@touch $@
 
-demo: $(STAMP) ## the main job on an embedded broker, with simulated profiles
+$(STAMP): $(RUNS) requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+demo: $(RUNS) ## the main job on an embedded broker, with simulated profiles
 	$(BIN)/telltale demo
 
 test: $(STAMP) ## the whole test suite, a real Kafka broker included

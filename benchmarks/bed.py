@@ -19,9 +19,10 @@ from time import monotonic, sleep
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from processor import kafka, topics
-from processor.names import Topics
+from processor.kafka import admin as topic_admin
+from processor.kafka import config as kafka
 from processor.settings import Settings
+from processor.topics import Topics
 from tests.kafka.broker import JvmBroker, free_ports
 
 PARTITIONS = 8
@@ -96,7 +97,7 @@ def bed(
         admin = AdminClient(kafka.base(settings))
         own = {name: str(value) for name, value in variables.items()}
         made = Bed(settings, Path(directory), admin, own, partitions)
-        topics.create(admin, made.names, partitions, 1)
+        topic_admin.create(admin, made.names, partitions, 1)
         try:
             yield made
         finally:

@@ -18,8 +18,9 @@ import numpy as np
 import sklearn.ensemble
 
 import models
-from models import _kernels, _pack
 from models.artifacts import Model, pack, unpack
+from models.kernels import block as packing
+from models.kernels import score as score_kernels
 
 SAMPLES, FEATURES, TREES, FORESTS, ROWS_EACH = 200, 17, 100, 200, 10
 Timing = Callable[[], object]
@@ -129,11 +130,11 @@ def scoring(
         )
         if name != "packed":
             timed[name + " alone"] = lambda detectors=detectors: [
-                _pack.score(detector.block_, row)
+                packing.score_rows(detector.block_, row)
                 for detector, row in zip(detectors, few, strict=True)
             ]
             timed[name + " why"] = lambda detectors=detectors: [
-                _pack.explain(detector.block_, row)
+                packing.explain_rows(detector.block_, row)
                 for detector, row in zip(detectors, few, strict=True)
             ]
     timed["sklearn"] = lambda: [
@@ -196,7 +197,7 @@ def together(
     addresses = np.array([block.ctypes.data for block in blocks])[order]
     sizes = np.array([block.size for block in blocks])[order]
     out = np.empty(int(counts.sum()))
-    _kernels.score_models(addresses, sizes, counts, values, out)
+    score_kernels.score_models(addresses, sizes, counts, values, out)
     return out
 
 

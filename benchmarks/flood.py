@@ -22,13 +22,13 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from benchmarks.soak import resident
-from processor.metrics import Metrics
-from processor.model_store import ModelStore
-from processor.names import Topics
-from processor.records import Incoming
-from processor.scorer_role import ScorerRole
+from processor.artifacts.directory import Directory
+from processor.artifacts.model_store import ModelStore
+from processor.metrics.metrics import Metrics
+from processor.records import ConsumerRecord
+from processor.scorer.role import ScorerRole
 from processor.settings import Settings
-from processor.storage import Directory
+from processor.topics import Topics
 
 BATCH = 2000
 FEATURES = tuple(f"feature_{number:02d}" for number in range(17))
@@ -82,7 +82,7 @@ def flood(profiles: int, records: int, limit: int) -> dict[str, float]:
             role.apply(role.compute(batch, NOW))
             before = before or resident_now()
         took = monotonic() - began
-        role.observe()
+        role.update_gauges()
         spilled = metrics.spilled_profiles.labels("scorer", "features")
         size = metrics.spill_bytes.labels("scorer")
         return {
@@ -94,7 +94,7 @@ def flood(profiles: int, records: int, limit: int) -> dict[str, float]:
         }
 
 
-def batches(profiles: int, records: int) -> Iterator[list[Incoming]]:
+def batches(profiles: int, records: int) -> Iterator[list[ConsumerRecord]]:
     """Records of ``features``, all profiles once, then once more."""
     rng = np.random.default_rng(0)
     topic = Topics().telemetry("features")
@@ -103,7 +103,7 @@ def batches(profiles: int, records: int) -> Iterator[list[Incoming]]:
             numbers = range(first, min(first + BATCH, profiles))
             rows = rng.normal(50, 10, (len(numbers), len(FEATURES))).tolist()
             yield [
-                Incoming(
+                ConsumerRecord(
                     topic,
                     0,
                     turn * profiles + number,

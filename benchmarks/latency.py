@@ -34,7 +34,7 @@ from benchmarks.bed import (
 from benchmarks.measure import percentile, ratios
 from benchmarks.peer import OURS, PASSING
 from benchmarks.report import Figure
-from processor import kafka
+from processor.kafka import config as kafka
 from processor.settings import Settings
 
 PROFILES = 200

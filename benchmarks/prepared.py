@@ -12,10 +12,10 @@ import numpy as np
 from benchmarks.bed import PARTITIONS, Bed, Record, commit, fill, inputs
 from benchmarks.workload import NAMES, feature_value
 from models import artifacts
-from models.artifacts import profile_directory
-from models.training import train
-from processor import slots
-from processor.slots import Slot
+from models.learning.training import train
+from models.naming import profile_directory
+from processor.state import ring_codec
+from processor.state.ring_codec import Slot
 from schemas import ModelRecord
 
 KIND = "features"
@@ -122,12 +122,12 @@ def pooled(bed: Bed, count: int, samples: int) -> None:
 
 def _rings(topic: str, count: int, samples: int, name: str) -> Iterator[Record]:
     stored = [
-        slots.encode(Slot(0, 0, 0, 0, rows(template, 1, samples), NAMES))
+        ring_codec.encode_slot(Slot(0, 0, 0, 0, rows(template, 1, samples), NAMES))
         for template in range(TEMPLATES)
     ]
     for number in range(count):
         slot = stored[number % TEMPLATES]
-        key = slots.key(KIND, f"{name}-{number}", 0)
+        key = ring_codec.key(KIND, f"{name}-{number}", 0)
         yield topic, number % PARTITIONS, key, slot
 
 

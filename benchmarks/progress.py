@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks.bed import PATIENCE_SECONDS, Offsets, Running
 from benchmarks.measure import Seen
-from processor import kafka
+from processor.kafka import config as kafka
 from processor.settings import Settings
 
 

@@ -36,12 +36,13 @@ from benchmarks.bed import (
 )
 from benchmarks.report import Figure
 from models import artifacts
-from models.artifacts import Artifact, artifact_path
-from models.training import train
-from processor import slots
-from processor.names import Topics
-from processor.slots import Slot
-from processor.storage import Directory
+from models.artifacts import Artifact
+from models.learning.training import train
+from models.naming import artifact_path
+from processor.artifacts.directory import Directory
+from processor.state import ring_codec
+from processor.state.ring_codec import Slot
+from processor.topics import Topics
 from schemas import HistoryEntry, ModelRecord
 
 FEATURES = tuple(f"feature_{number:02d}" for number in range(17))
@@ -91,7 +92,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", type=int, help="only this case, 0 to 2")
     parser.add_argument("--quick", action="store_true", help="a short look: the smallest case")
     given = parser.parse_args(arguments)
-    cases = CASES if given.only is None else CASES[given.only : given.only + 1]
+    cases = CASES if given.filter is None else CASES[given.filter : given.filter + 1]
     if given.quick:
         cases, given.repeat = cases[:1], 1
     late = False
@@ -210,8 +211,8 @@ def samples(case: Case, names: Topics) -> Iterator[Record]:
             generation = profile // PARTITIONS
             named = FEATURES if number == 0 else None
             slot = Slot(generation, number, number, offset, rows[number], named)
-            key = slots.key("features", f"profile-{profile}", number)
-            yield names.cold_start, partition, key, slots.encode(slot)
+            key = ring_codec.key("features", f"profile-{profile}", number)
+            yield names.cold_start, partition, key, ring_codec.encode_slot(slot)
 
 
 def restart(made: Bed, case: Case) -> Restart:

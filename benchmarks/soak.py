@@ -33,11 +33,12 @@ from confluent_kafka.admin import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
-from processor import kafka, topics
-from processor.names import Topics
+from processor.kafka import admin as topic_admin
+from processor.kafka import config as kafka
 from processor.settings import Settings
-from processor.simulate import Plan, simulate
-from processor.simulate_kinds import NAMES
+from processor.simulation.kinds import NAMES
+from processor.simulation.simulator import Plan, simulate
+from processor.topics import Topics
 from tests.kafka.broker import JvmBroker, free_ports
 
 PARTITIONS = 8
@@ -131,7 +132,7 @@ def prepare(settings: Settings) -> None:
     """Create the topics, and keep them short."""
     admin = AdminClient(kafka.base(settings))
     names = Topics(settings.topic_prefix)
-    topics.create(admin, names, PARTITIONS, 1)
+    topic_admin.create(admin, names, PARTITIONS, 1)
     compacted = (names.models, names.cold_start, names.profiles, names.pool)
     changes = [
         ConfigResource(

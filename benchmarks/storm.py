@@ -16,10 +16,10 @@ from benchmarks import measure, prepared, report
 from benchmarks.bed import PARTITIONS, Bed, bed, broker, ends, fill, role, wait
 from benchmarks.progress import Progress
 from benchmarks.report import Figure
-from processor import kafka
-from processor.proof import HEADER, prove
+from processor.artifacts.proof import HEADER, prove
+from processor.artifacts.storage import storage
+from processor.kafka import config as kafka
 from processor.settings import Settings
-from processor.storage import storage
 from schemas import Mark
 
 STORM_SECONDS = 60.0
@@ -39,9 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     part = 10 if options.quick else 1
     figures: list[Figure] = []
     with broker() as bootstrap:
-        if options.only != "retrain":
+        if options.filter != "retrain":
             figures += cold_starts(bootstrap, 10_000 // part, STORM_SECONDS / part)
-        if options.only != "cold-start":
+        if options.filter != "cold-start":
             figures += retrainings(bootstrap, 3_000 // part)
     report.save("storm", figures)
     return 0

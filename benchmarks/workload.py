@@ -15,8 +15,8 @@ import sklearn.ensemble
 from benchmarks.bed import Record
 from benchmarks.peers.behavior import Window
 from benchmarks.peers.behavior import extract as peer_extract
-from processor.simulate import PERIOD_MS
-from processor.simulate_kinds import SIMULATIONS, Moment
+from processor.simulation.kinds import SIMULATIONS, Moment
+from processor.simulation.simulator import PERIOD_MS
 
 NAMES = tuple(f"feature_{number:02d}" for number in range(17))
 TREES = 100

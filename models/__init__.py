@@ -10,15 +10,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from models.artifacts import ArtifactError, load_detector
-    from models.blend import Blend
-    from models.detector import Detector
-    from models.detectors import DETECTORS, make
-    from models.deviation import Deviation
-    from models.forest import Forest, IsolationForest
-    from models.gaussian import Gaussian
-    from models.judging import warm_up
-    from models.neighbors import Neighbors
+    from models.artifacts import load_detector
+    from models.batch_scoring import warm_up
+    from models.detectors.base import Detector
+    from models.detectors.blend import Blend
+    from models.detectors.deviation import Deviation
+    from models.detectors.forest import Forest
+    from models.detectors.gaussian import Gaussian
+    from models.detectors.isolation_forest import IsolationForest
+    from models.detectors.neighbors import Neighbors
+    from models.detectors.registry import DETECTORS, make
+    from models.errors import ArtifactError
 
 __all__ = [
     "DETECTORS",
@@ -36,18 +38,18 @@ __all__ = [
 ]
 
 _MODULES = {
-    "DETECTORS": "detectors",
-    "ArtifactError": "artifacts",
-    "Blend": "blend",
-    "Detector": "detector",
-    "Deviation": "deviation",
-    "Forest": "forest",
-    "Gaussian": "gaussian",
-    "IsolationForest": "forest",
-    "Neighbors": "neighbors",
+    "DETECTORS": "detectors.registry",
+    "ArtifactError": "errors",
+    "Blend": "detectors.blend",
+    "Detector": "detectors.base",
+    "Deviation": "detectors.deviation",
+    "Forest": "detectors.forest",
+    "Gaussian": "detectors.gaussian",
+    "IsolationForest": "detectors.isolation_forest",
+    "Neighbors": "detectors.neighbors",
     "load_detector": "artifacts",
-    "make": "detectors",
-    "warm_up": "judging",
+    "make": "detectors.registry",
+    "warm_up": "batch_scoring",
 }
 
 

@@ -16,16 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.detector import Detector
-from models.errors import ArtifactError as ArtifactError
-from models.errors import ArtifactUnavailable as ArtifactUnavailable
-from models.judging import Bench
-from models.naming import artifact_path as artifact_path
-from models.naming import digest_of as digest_of
-from models.naming import generation_of as generation_of
-from models.naming import profile_directory as profile_directory
-from models.naming import shown as shown
-from models.unpickling import opened
+from models.batch_scoring import CompiledModel
+from models.detectors.base import Detector
+from models.errors import ArtifactError, ArtifactUnavailable
+from models.naming import artifact_path, digest_of, shown
+from models.unpickling import unpickle
 
 PROTOCOL = 5
 FORMAT = 2
@@ -62,9 +57,9 @@ class Model:
     provenance: Mapping[str, Any]
 
     @cached_property
-    def bench(self) -> Bench:
+    def bench(self) -> CompiledModel:
         """The detector as a batch is judged by it."""
-        return Bench(self.detector)
+        return CompiledModel(self.detector)
 
     @property
     def nbytes(self) -> int:
@@ -134,7 +129,7 @@ def check_name(path: str, sha256: str | None = None) -> None:
         raise ArtifactError(f"{shown(path)} is not of digest {sha256[:16]}…: not opened")
 
 
-def write(directory: Path, artifact: Artifact) -> None:
+def write_artifact(directory: Path, artifact: Artifact) -> None:
     """Write an artefact under its final name: temporary file, fsync, rename.
 
     File and directories are readable for their owner alone.
@@ -173,7 +168,7 @@ def unpack(payload: bytes, sha256: str) -> Model:
     if len(sha256) < 16 or not digest.startswith(sha256.lower()):
         raise ArtifactError(f"digest is {digest[:16]}…, expected {sha256[:16]}…: not opened")
     try:
-        content = opened(payload)
+        content = unpickle(payload)
     except pickle.UnpicklingError as error:
         raise ArtifactError(f"{error}: not opened") from error
     if not isinstance(content, dict) or content.get("format") not in READ:
@@ -183,7 +178,7 @@ def unpack(payload: bytes, sha256: str) -> Model:
     )
 
 
-def read(directory: Path, path: str, sha256: str) -> Model:
+def read_artifact(directory: Path, path: str, sha256: str) -> Model:
     """Open the artefact ``path`` below ``directory`` after checking its digest.
 
     Raises:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Protocol
+import sys
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 SHOWN = 80
@@ -21,6 +23,9 @@ class Stored(Protocol):
     @property
     def sha256(self) -> str:
         """Digest of its bytes, in hex."""
+
+
+T = TypeVar("T")
 
 
 def artifact_path(kind: str, profile_id: str, partition: int, generation: int, sha256: str) -> str:
@@ -67,3 +72,20 @@ def digest_of(name: str) -> str:
     """The first 16 hex digits of an artefact's SHA-256 by its file's name; empty for another."""
     match = re.fullmatch(r"\d+-([0-9a-f]{16})\.joblib", name)
     return match[1] if match else ""
+
+
+def pickled_as(module: str) -> Callable[[type[T]], type[T]]:
+    """Have artefacts name a class by the module that first defined it, wherever it is today.
+
+    So processes of earlier and of later versions open each other's artefacts, as they must while
+    an upgrade goes from one to the next.
+    """
+
+    def mark(defined: type[T]) -> type[T]:
+        # pickle looks the class up by its name before it writes it.
+        home = sys.modules.setdefault(module, sys.modules[defined.__module__])
+        setattr(home, defined.__name__, defined)
+        defined.__module__ = module
+        return defined
+
+    return mark

@@ -20,27 +20,27 @@ import numpy as np
 from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
 from numpy.typing import NDArray
 
+from models.detectors import CLASSES as DETECTOR_CLASSES
 from models.naming import shown
 
 Name = tuple[str, str]
 """Module and name of a class or function, as a pickle holds them."""
 
-MOVED: dict[Name, Name] = {}
-"""Names in artefacts of earlier versions, and the name in ``CLASSES`` that each has today."""
+CLASSES: Mapping[Name, str] = {
+    ("models.blend", "Blend"): "models.detectors.blend",
+    ("models.calibration", "Calibration"): "models.calibration.conformal",
+    ("models.calibration", "StudentCalibration"): "models.calibration.conformal",
+    ("models.deviation", "Deviation"): "models.detectors.deviation",
+    ("models.forest", "Forest"): "models.detectors.forest",
+    ("models.forest", "IsolationForest"): "models.detectors.isolation_forest",
+    ("models.gaussian", "Gaussian"): "models.detectors.gaussian",
+    ("models.neighbors", "Neighbors"): "models.detectors.neighbors",
+}
+"""Classes of this package in artefacts by the name that artefacts give them, and the module that
+defines each today. The name never changes (``naming.pickled_as``)."""
 
-CLASSES: frozenset[Name] = frozenset(
-    (
-        ("models.blend", "Blend"),
-        ("models.calibration", "Calibration"),
-        ("models.calibration", "StudentCalibration"),
-        ("models.deviation", "Deviation"),
-        ("models.forest", "Forest"),
-        ("models.forest", "IsolationForest"),
-        ("models.gaussian", "Gaussian"),
-        ("models.neighbors", "Neighbors"),
-    )
-)
-"""Classes of this package in artefacts, at the module that defines them."""
+OF_TABLE: frozenset[Name] = frozenset(DETECTOR_CLASSES.values())
+"""Detectors by where they are today: those that were added since are named so."""
 
 NUMBERS = frozenset(("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"))
 """Codes of the dtypes that artefacts may hold."""
@@ -51,7 +51,7 @@ _NOT_OF_THE_BYTES = (MemoryError, OSError, ImportError)
 """Errors that say nothing of an artefact: memory is short, or this installation is broken."""
 
 
-class Numbers:
+class NumberType:
     """A dtype of numbers: stands for ``numpy.dtype``, which a pickle can make one of objects."""
 
     __slots__ = ("dtype",)
@@ -89,14 +89,16 @@ class Sealed:
         raise pickle.UnpicklingError("a function has no state")
 
 
-def _dtype(numbers: Numbers) -> np.dtype[Any]:
+def _dtype(numbers: NumberType) -> np.dtype[Any]:
     # Whatever else has an attribute ``dtype`` could give one of objects.
-    if type(numbers) is not Numbers:
+    if type(numbers) is not NumberType:
         raise pickle.UnpicklingError(f"an array of {type(numbers).__name__}: expected numbers")
     return numbers.dtype
 
 
-def _array(buffer: Any, numbers: Numbers, shape: Any, order: Any, axes: Any = None) -> NDArray[Any]:
+def _array(
+    buffer: Any, numbers: NumberType, shape: Any, order: Any, axes: Any = None
+) -> NDArray[Any]:
     """An array of its bytes, as numpy's ``_frombuffer``; ``axes`` belong to the order K."""
     array = np.frombuffer(buffer, _dtype(numbers))
     if order == "K" and axes is not None:
@@ -104,7 +106,7 @@ def _array(buffer: Any, numbers: Numbers, shape: Any, order: Any, axes: Any = No
     return array.reshape(shape, order=order)
 
 
-def _scalar(numbers: Numbers, raw: bytes) -> np.generic:
+def _scalar(numbers: NumberType, raw: bytes) -> np.generic:
     """A number of its bytes, as numpy's ``scalar``."""
     number: np.generic = np.frombuffer(raw, _dtype(numbers), 1)[0]
     return number
@@ -116,7 +118,7 @@ def _named_only(*arguments: Any) -> None:
     raise pickle.UnpicklingError("numpy.ndarray is not to be called")
 
 
-class Stored(NumpyArrayWrapper):  # type: ignore[misc]
+class StoredArray(NumpyArrayWrapper):  # type: ignore[misc]
     """An array as joblib stores it: its form, pickled, with the bytes behind it.
 
     joblib's own has arrays of objects unpickled, by joblib 1.5 without any restriction.
@@ -136,8 +138,8 @@ class Stored(NumpyArrayWrapper):  # type: ignore[misc]
 
 _ARRAY, _SCALAR = Sealed(_array), Sealed(_scalar)
 STANDING_IN: Mapping[Name, Any] = {
-    ("joblib.numpy_pickle", "NumpyArrayWrapper"): Stored,
-    ("numpy", "dtype"): Numbers,
+    ("joblib.numpy_pickle", "NumpyArrayWrapper"): StoredArray,
+    ("numpy", "dtype"): NumberType,
     ("numpy", "ndarray"): Sealed(_named_only),
     # The modules of numpy 1 and of numpy 2.
     ("numpy.core.multiarray", "scalar"): _SCALAR,
@@ -155,15 +157,17 @@ def found(module: str, name: str) -> Any:
     Raises:
         pickle.UnpicklingError: no artefact holds that name.
     """
-    place = MOVED.get((module, name), (module, name))
-    if place in STANDING_IN:
-        return STANDING_IN[place]
-    if place not in CLASSES:
+    if (module, name) in STANDING_IN:
+        return STANDING_IN[module, name]
+    defined = CLASSES.get((module, name))
+    if defined is None and (module, name) in OF_TABLE:
+        defined = module
+    if defined is None:
         # A name with dots would be looked up attribute by attribute: it is in no table.
         raise pickle.UnpicklingError(
             f"module {shown(module)}, name {shown(name)}: in no artefact of Telltale"
         )
-    return getattr(import_module(place[0]), place[1])
+    return getattr(import_module(defined), name)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -174,7 +178,7 @@ class _JoblibUnpickler(NumpyUnpickler):  # type: ignore[misc]
     find_class = staticmethod(found)
 
 
-def opened(payload: bytes) -> Any:
+def unpickle(payload: bytes) -> Any:
     """The content of an artefact of any format.
 
     Raises:

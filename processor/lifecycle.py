@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from processor.names import LIFECYCLE_LIMIT
-from processor.records import Outgoing
+from processor.records import ProducerRecord
+from processor.topics import LIFECYCLE_LIMIT
 from schemas import LifecycleEvent
 
 MAX_DETAIL = 10_000
@@ -12,7 +12,7 @@ MAX_DETAIL = 10_000
 
 def lifecycle_record(
     topic: str, said: LifecycleEvent, partition: int, key: bytes | None = None
-) -> Outgoing:
+) -> ProducerRecord:
     """The record of an event; if it exceeds ``LIFECYCLE_LIMIT``, without its figures.
 
     Args:
@@ -29,6 +29,6 @@ def lifecycle_record(
     return _record(topic, said.model_copy(update=short), partition, key)
 
 
-def _record(topic: str, said: LifecycleEvent, partition: int, key: bytes | None) -> Outgoing:
+def _record(topic: str, said: LifecycleEvent, partition: int, key: bytes | None) -> ProducerRecord:
     value = said.model_dump_json().encode()
-    return Outgoing(topic, value, said.profile_id.encode() if key is None else key, partition)
+    return ProducerRecord(topic, value, said.profile_id.encode() if key is None else key, partition)

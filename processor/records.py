@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+from schemas.base import profile_id_of
+
 Headers = tuple[tuple[str, bytes | None], ...]
 HeaderList = list[tuple[str, bytes | None]]
 """Headers as the producer wants them; they must not change."""
@@ -17,10 +19,10 @@ UNREADABLE_HEADERS: Headers = (("telltale.headers", b"unreadable"),)
 ProfileKey = tuple[int, str, str]
 """Partition, kind, profile_id: where a profile lives."""
 
-TopicPartition = tuple[str, int]
+Partition = tuple[str, int]
 
 
-class Incoming(NamedTuple):
+class ConsumerRecord(NamedTuple):
     """A record as it was polled.
 
     Attributes:
@@ -36,11 +38,11 @@ class Incoming(NamedTuple):
     timestamp: int
 
 
-Source = tuple[str, int, bytes | None]
+RecordOrigin = tuple[str, int, bytes | None]
 """What the records of one profile have in common: topic, partition, key."""
 
 
-class Outgoing(NamedTuple):
+class ProducerRecord(NamedTuple):
     """A record to be produced: what ``Producer.produce`` takes, in its order.
 
     Attributes:
@@ -67,8 +69,8 @@ class Outgoing(NamedTuple):
         return size
 
 
-incoming, outgoing = partial(tuple.__new__, Incoming), partial(tuple.__new__, Outgoing)
-"""``Incoming._make`` and ``Outgoing._make`` in a third of their time."""
+incoming, outgoing = partial(tuple.__new__, ConsumerRecord), partial(tuple.__new__, ProducerRecord)
+"""``ConsumerRecord._make`` and ``ProducerRecord._make`` in a third of their time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +91,19 @@ INVALID_HEADERS = DeadLetter(
     "headers: expected names of UTF-8; the client cannot read them, nor keep them",
 )
 """Why a record with ``UNREADABLE_HEADERS`` cannot be answered."""
+
+
+def profile_id(key: bytes | None) -> str | DeadLetter:
+    """The profile that a record's key names, or why it names none."""
+    try:
+        return profile_id_of(key)
+    except ValueError as error:
+        return DeadLetter("invalid_key", str(error))
+
+
+Position = tuple[str, int, int]
+"""Topic, partition and the offset to begin at."""
+
+
+Count = tuple[str, tuple[str, ...]]
+"""Name of a counter in ``metrics.py`` and its label values."""

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.detectors import DETECTOR_NAMES
+from schemas.telemetry import TELEMETRY
+
 PREFIX = "TELLTALE_"
-DetectorName = Literal["blend", "forest", "gaussian", "deviation", "neighbors"]
+if TYPE_CHECKING:
+    DetectorName = str
+else:
+    DetectorName = Literal[DETECTOR_NAMES]
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 _UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -70,7 +84,23 @@ Name = Annotated[str, AfterValidator(_name)]
 Samples = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-class Settings(BaseSettings):
+if TYPE_CHECKING:
+
+    class SettingsOfKinds(BaseSettings):
+        """The settings that there are once more for each kind of telemetry."""
+else:
+    SettingsOfKinds = create_model(
+        "SettingsOfKinds",
+        __base__=BaseSettings,
+        **{
+            f"{name}__{kind}": (of | None, Field(None, description="The same, one kind."))
+            for name, of in (("cold_start_samples", Samples), ("detector", DetectorName))
+            for kind in TELEMETRY
+        },
+    )
+
+
+class Settings(SettingsOfKinds):
     """The settings of a process; the description of each is its help text."""
 
     model_config = SettingsConfigDict(
@@ -103,10 +133,6 @@ class Settings(BaseSettings):
     )
 
     cold_start_samples: Samples = Field(200, description="Samples before the first training.")
-    cold_start_samples__behavior: Samples | None = Field(None, description="The same, one kind.")
-    cold_start_samples__series: Samples | None = Field(None, description="The same, one kind.")
-    cold_start_samples__drowsiness: Samples | None = Field(None, description="The same, one kind.")
-    cold_start_samples__features: Samples | None = Field(None, description="The same, one kind.")
     min_training_data_points: int = Field(
         3, ge=3, le=10_000, description="Nothing is ever trained on fewer samples."
     )
@@ -114,10 +140,6 @@ class Settings(BaseSettings):
         0.01, gt=0, lt=0.5, description="Share of normal records that may be called anomalous."
     )
     detector: DetectorName | None = Field(None, description="Detector; without it, the kind's own.")
-    detector__behavior: DetectorName | None = Field(None, description="The same, one kind.")
-    detector__series: DetectorName | None = Field(None, description="The same, one kind.")
-    detector__drowsiness: DetectorName | None = Field(None, description="The same, one kind.")
-    detector__features: DetectorName | None = Field(None, description="The same, one kind.")
     retrain_samples: int = Field(
         500, ge=1, description="A profile is retrained after so many accepted samples,"
     )
@@ -179,7 +201,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for kind in ("behavior", "series", "drowsiness", "features"):
+        for kind in TELEMETRY:
             needed = self.cold_start(kind)
             if needed < self.min_training_data_points:
                 own = getattr(self, f"cold_start_samples__{kind}") is not None
@@ -243,3 +265,12 @@ def _sentence(item: Any) -> str:
     variable = PREFIX + str(item["loc"][0]).upper()
     expected = message.removeprefix("Input should be ")
     return f"{variable}: expected {expected}, got {item['input']!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a record."""
+
+    record_bytes: int
+    features: int
+    samples: int

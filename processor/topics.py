@@ -1,185 +1,121 @@
-"""The topics on the broker: how they are created and checked."""
+"""The topics' names, the configuration that each is created with, and the most that one takes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import TimeoutError as NoAnswer
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from models.features import KINDS
 
-from processor.access import has_controller
-from processor.names import Topics
+DAY_MS = 24 * 3600 * 1000
+MIB = 2**20
+OUTPUT_LIMIT = 4 * MIB
+DEAD_LETTER_LIMIT = 8 * MIB
+LIFECYCLE_LIMIT = 1_000_000
+INPUT_LIMIT = 16 * MIB
+"""Of a whole unpacked batch: honest producers compress batches of several MB."""
 
-REQUEST_TIMEOUT = 10.0
-CHECKED = ("cleanup.policy", "max.message.bytes", "compression.type")
-UNSEEN = (
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    KafkaError.UNSUPPORTED_VERSION,
-    KafkaError._UNSUPPORTED_FEATURE,
-)
-
-
-def partition_counts(admin: AdminClient, names: list[str]) -> dict[str, int]:
-    """Partition count of each of ``names`` that exists.
-
-    Raises:
-        KafkaException: the broker did not answer.
-    """
-    known = admin.list_topics(timeout=REQUEST_TIMEOUT).topics
-    return {name: len(known[name].partitions) for name in names if name in known}
-
-
-def create(admin: AdminClient, topics: Topics, partitions: int, replication: int) -> list[str]:
-    """Create the topics that are missing; the names of those created.
-
-    Raises:
-        KafkaException: the broker refused one or did not answer.
-    """
-    configs = topics.configs()
-    existing = partition_counts(admin, list(configs))
-    missing = [
-        NewTopic(name, partitions, replication, config=dict(config))
-        for name, config in configs.items()
-        if name not in existing
-    ]
-    if missing:
-        for future in admin.create_topics(missing, request_timeout=REQUEST_TIMEOUT).values():
-            future.result()
-    return [topic.topic for topic in missing]
+_DELETE = {"cleanup.policy": "delete"}
+_LARGE = {"cleanup.policy": "delete", "max.message.bytes": str(OUTPUT_LIMIT)}
+# The broker measures what it stores: unpacked, so that no few kB can unpack to hundreds of MB here.
+_INPUT = {
+    "cleanup.policy": "delete",
+    "compression.type": "uncompressed",
+    "max.message.bytes": str(INPUT_LIMIT),
+}
+_COMPACT = {
+    "cleanup.policy": "compact",
+    "segment.ms": str(DAY_MS),
+    "max.compaction.lag.ms": str(DAY_MS),
+    "delete.retention.ms": str(DAY_MS),
+    "max.message.bytes": str(OUTPUT_LIMIT),
+}
 
 
-def apart(admin: AdminClient, topics: Topics, partitions: int) -> list[str]:
-    """Which topics there are with another partition count than ``partitions``, a sentence each.
+@dataclass(frozen=True)
+class Topics:
+    """Names of all topics of an application under one prefix."""
 
-    Raises:
-        KafkaException: the broker did not answer.
-    """
-    counts = partition_counts(admin, list(topics.configs()))
-    return different(counts, partitions)
+    prefix: str = ""
 
+    @cached_property
+    def anomalies(self) -> str:
+        return f"{self.prefix}anomalies"
 
-def different(counts: Mapping[str, int], partitions: int) -> list[str]:
-    """The same of known counts."""
-    if len(set(counts.values())) == 1 and partitions not in counts.values():
-        (held,) = set(counts.values())
-        remedy = (
-            f"to keep what is there: --partitions {held} (TELLTALE_PARTITIONS={held}); none can "
-            "be added later, since profiles would move away from their state"
+    @cached_property
+    def accepted(self) -> str:
+        return f"{self.prefix}accepted-normal"
+
+    @cached_property
+    def candidates(self) -> str:
+        return f"{self.prefix}candidates"
+
+    @cached_property
+    def models(self) -> str:
+        return f"{self.prefix}models"
+
+    @cached_property
+    def cold_start(self) -> str:
+        return f"{self.prefix}cold-start"
+
+    @cached_property
+    def profiles(self) -> str:
+        return f"{self.prefix}profiles"
+
+    @cached_property
+    def pool(self) -> str:
+        return f"{self.prefix}retrain-pool"
+
+    @cached_property
+    def commands(self) -> str:
+        return f"{self.prefix}commands"
+
+    @cached_property
+    def lifecycle(self) -> str:
+        return f"{self.prefix}lifecycle"
+
+    @cached_property
+    def dead_letter(self) -> str:
+        return f"{self.prefix}dead-letter"
+
+    def telemetry(self, kind: str) -> str:
+        return f"{self.prefix}telemetry.{kind}"
+
+    @cached_property
+    def kind_of(self) -> dict[str, str]:
+        """Telemetry topic → kind."""
+        return {self.telemetry(kind): kind for kind in KINDS}
+
+    def kinds(self) -> dict[str, str]:
+        """Telemetry topic → kind, a copy of one's own."""
+        return dict(self.kind_of)
+
+    def aging(self) -> tuple[str, ...]:
+        """The topics that are not compacted: their records only age out."""
+        own = (self.anomalies, self.accepted, self.candidates, self.commands, self.lifecycle)
+        return (*self.kinds(), *own, self.dead_letter)
+
+    def inputs(self) -> tuple[str, ...]:
+        """The topics that a role reads in a group: others than the roles write to them."""
+        return (*self.kinds(), self.commands, self.accepted, self.candidates)
+
+    def limits(self) -> Mapping[str, int]:
+        """Bytes of the largest record that a role writes to a topic."""
+        large = (self.anomalies, self.accepted, self.candidates)
+        compacted = (self.models, self.cold_start, self.profiles, self.pool)
+        return dict.fromkeys((*large, *compacted), OUTPUT_LIMIT) | {
+            self.dead_letter: DEAD_LETTER_LIMIT,
+            self.lifecycle: LIFECYCLE_LIMIT,
+        }
+
+    def configs(self) -> Mapping[str, Mapping[str, str]]:
+        """Every topic with the configuration that it is created with."""
+        compacted = (self.models, self.cold_start, self.profiles, self.pool)
+        dead = {**_DELETE, "max.message.bytes": str(DEAD_LETTER_LIMIT)}
+        return (
+            dict.fromkeys(self.inputs(), _INPUT)
+            | {self.anomalies: _LARGE, self.lifecycle: _DELETE}
+            | dict.fromkeys(compacted, _COMPACT)
+            | {self.dead_letter: dead}
         )
-    else:
-        remedy = (
-            "all topics must have the same number; delete this one if what it holds may be lost, "
-            "and create it again"
-        )
-    return [
-        f"{name}: exists with {count} partition{'' if count == 1 else 's'}, expected {partitions}; "
-        f"{remedy}"
-        for name, count in counts.items()
-        if count != partitions
-    ]
-
-
-def check(admin: AdminClient, topics: Topics, *, compressed_inputs: bool = False) -> list[str]:
-    """What differs from the design, a sentence each; empty when all is right.
-
-    Args:
-        compressed_inputs: whether input topics may be compressed on the broker.
-
-    Raises:
-        KafkaException: the broker did not answer.
-    """
-    configs = topics.configs()
-    counts = partition_counts(admin, list(configs))
-    found = [f"{name}: missing (telltale topics create)" for name in configs if name not in counts]
-    if len(set(counts.values())) > 1:
-        usual = max(set(counts.values()), key=list(counts.values()).count)
-        found += [
-            f"{name}: {count} partitions, the others have {usual}; all must have the same number"
-            for name, count in counts.items()
-            if count != usual
-        ]
-    resources = [ConfigResource(ResourceType.TOPIC, name) for name in counts]
-    for resource, future in admin.describe_configs(resources).items() if resources else ():
-        actual = future.result(timeout=REQUEST_TIMEOUT)
-        for key, wanted in configs[resource.name].items():
-            value = actual[key].value if key in actual else None
-            allowed = compressed_inputs and key == "compression.type"
-            if value != wanted and key in CHECKED and not allowed:
-                found.append(f"{resource.name}: {key} is {value}, expected {wanted}")
-    return found
-
-
-def check_counts(admin: AdminClient, names: list[str]) -> str | None:
-    """Why a role cannot start on these topics, or None: one is missing, or the counts differ.
-
-    Raises:
-        KafkaException: the broker did not answer.
-    """
-    counts = partition_counts(admin, names)
-    missing = [name for name in names if name not in counts]
-    if missing:
-        return f"topics missing: {', '.join(missing)}; create them with: telltale topics create"
-    if len(set(counts.values())) > 1:
-        listed = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
-        return f"topics must have the same number of partitions, but: {listed}"
-    return None
-
-
-def check_sizes(admin: AdminClient, topics: Topics, names: Iterable[str]) -> str | None:
-    """Why a role cannot write to these topics, or None: one takes less than it may have to.
-
-    A record that the broker refuses as too large would be sent again for ever. If the broker does
-    not let us see the limit, nothing is said.
-
-    Raises:
-        KafkaException: the broker did not answer.
-    """
-    limits = {name: limit for name, limit in topics.limits().items() if name in set(names)}
-    for name, actual in _described(admin, limits):
-        wanted = limits[name]
-        if int(actual["max.message.bytes"]) < wanted:
-            return (
-                f"{name}: max.message.bytes is {actual['max.message.bytes']}, but records of up to "
-                f"{wanted} bytes go there; raise it: {_alter(name)} max.message.bytes={wanted}"
-            )
-    return None
-
-
-def check_inputs(admin: AdminClient, topics: Topics, names: Iterable[str]) -> list[str]:
-    """What of a role's inputs lets a few kB unpack to hundreds of MB, a sentence each.
-
-    Raises:
-        KafkaException: the broker did not answer.
-    """
-    found = []
-    for name, actual in _described(admin, names):
-        wanted = topics.configs()[name]["compression.type"]
-        if actual["compression.type"] != wanted:
-            found.append(
-                f"{name}: compression.type is {actual['compression.type']}, so a small batch may "
-                f"unpack to any size in whoever reads it; {_alter(name)} compression.type={wanted}"
-            )
-    return found
-
-
-def _alter(name: str) -> str:
-    return f"kafka-configs.sh --alter --entity-type topics --entity-name {name} --add-config"
-
-
-def _described(admin: AdminClient, names: Iterable[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """The configuration of topics, of those that the broker lets us see."""
-    # The demo's broker never answers what is asked of its topics' configuration.
-    asked = list(names) if has_controller(admin) else []
-    resources = [ConfigResource(ResourceType.TOPIC, name) for name in asked]
-    for resource, future in admin.describe_configs(resources).items() if resources else ():
-        try:
-            entries = future.result(timeout=REQUEST_TIMEOUT)
-        except NoAnswer:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
-        except KafkaException as error:
-            if error.args[0].code() in UNSEEN:
-                continue
-            raise
-        yield resource.name, {key: str(entry.value) for key, entry in entries.items()}

@@ -2,16 +2,16 @@
 
 from schemas.accepted import AcceptedSample, Mark, MarkName
 from schemas.asyncapi import asyncapi
-from schemas.base import Telemetry, explain
-from schemas.behavior import BehaviorTelemetry
+from schemas.base import InvalidJson, Telemetry, parse_object
 from schemas.command import Command, CommandName
-from schemas.drowsiness import DrowsinessTelemetry
 from schemas.export import json_schemas
-from schemas.features import FeaturesTelemetry
-from schemas.json import InvalidJson, parse_object
 from schemas.lifecycle import LifecycleEvent
 from schemas.model_record import HistoryEntry, ModelRecord
-from schemas.series import SeriesTelemetry
+from schemas.telemetry.behavior import BehaviorTelemetry
+from schemas.telemetry.drowsiness import DrowsinessTelemetry
+from schemas.telemetry.features import FeaturesTelemetry
+from schemas.telemetry.series import SeriesTelemetry
+from schemas.validation import explain
 from schemas.verdict import Reason, SampleVerdict, Severity, Status, Verdict
 
 __all__ = [

@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic.json_schema import models_json_schema
 
 from schemas.export import PUBLIC
+from schemas.telemetry import TELEMETRY
 
 _KEY: Final = {
     "type": "string",
@@ -72,29 +73,9 @@ class _Topic:
 
 
 _TOPICS: Final = (
-    _Topic(
-        "telemetry.behavior",
-        ("BehaviorTelemetry",),
-        "Windows of browser interaction.",
-        ("producer",),
-        ("scorer",),
-    ),
-    _Topic(
-        "telemetry.series", ("SeriesTelemetry",), "Points of metrics.", ("producer",), ("scorer",)
-    ),
-    _Topic(
-        "telemetry.drowsiness",
-        ("DrowsinessTelemetry",),
-        "What eye trackers say about drivers.",
-        ("producer",),
-        ("scorer",),
-    ),
-    _Topic(
-        "telemetry.features",
-        ("FeaturesTelemetry",),
-        "Vectors that producers made themselves.",
-        ("producer",),
-        ("scorer",),
+    *(
+        _Topic(f"telemetry.{kind}", (of.__name__,), of.summary, ("producer",), ("scorer",))
+        for kind, of in TELEMETRY.items()
     ),
     _Topic(
         "anomalies",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import reprlib
 import unicodedata
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
+import orjson
 from pydantic import (
     AllowInfNan,
     BaseModel,
@@ -16,7 +18,6 @@ from pydantic import (
     ConfigDict,
     Field,
     Strict,
-    ValidationError,
     WithJsonSchema,
 )
 
@@ -111,6 +112,9 @@ ObservedAt = Annotated[
 class Telemetry(BaseModel):
     """What a record of any kind may carry beside its own fields. Unknown fields are ignored."""
 
+    summary: ClassVar[str]
+    """What the topic holds."""
+
     model_config = STRICT
 
     profile_id: str | None = Field(
@@ -160,26 +164,6 @@ ARRAY_TAG: Final = "[]"
 """Tags of the two forms of a union; they are no part of the path of a field."""
 
 
-def explain(error: ValidationError) -> str:
-    """One sentence for what is wrong: path, what was expected, what came; the first 3 errors.
-
-    ASCII only, and short whatever the input was. Never raises.
-    """
-    problems = error.errors(include_url=False, include_context=False)
-    told = "; ".join(_sentence(problem) for problem in problems[:_EXPLAINED])
-    more = len(problems) - _EXPLAINED
-    return f"{told}; and {more} more" if more > 0 else told
-
-
-def _sentence(problem: Any) -> str:
-    path = _path(problem["loc"])
-    if problem["type"] == "missing":
-        return f"{path} is required, but absent"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    message = message.removeprefix("Input ").encode("ascii", "backslashreplace").decode("ascii")
-    return f"{path} {message}, got {_shown(problem['input'])}"
-
-
 def _path(location: tuple[int | str, ...]) -> str:
     parts = ["$"]
     for step in location[:12]:
@@ -195,3 +179,103 @@ def _path(location: tuple[int | str, ...]) -> str:
 def _shown(value: Any) -> str:
     text = _short.repr(value).encode("ascii", "backslashreplace").decode("ascii")
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def names_fault(names: Iterable[str]) -> str | None:
+    """What is wrong with names of features, for which the rule of keys holds; ASCII only."""
+    every = tuple(names)
+    text = "".join(every)
+    # Most are plain: one look at all of them together is enough.
+    if text.isascii() and text.isprintable() and all(every):
+        longest = len(text) if len(text) <= MAX_ID_BYTES else max(map(len, every))
+        if longest <= MAX_ID_BYTES:
+            return None
+    for number, name in enumerate(every):
+        fault = id_fault(name)
+        if fault is not None:
+            return f"name {number}: {fault}"
+    return None
+
+
+def profile_id_of(key: bytes | None) -> str:
+    """The profile that a record's key names: 1 to 256 bytes of UTF-8, no control characters.
+
+    Raises:
+        ValueError: it names none; the message says why.
+    """
+    if not key:
+        raise ValueError("key: expected a profile_id of 1 to 256 bytes, got none")
+    if len(key) > MAX_ID_BYTES:
+        raise ValueError(f"key: expected at most 256 bytes, got {len(key)}")
+    try:
+        text = key.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"key: not UTF-8 at byte {error.start}") from None
+    fault = id_fault(text)
+    if fault is not None:
+        raise ValueError(f"key: {fault}")
+    return text
+
+
+MAX_DEPTH: Final = 64
+"""Deepest nesting of arrays and objects; the object at the top counts as 1."""
+
+_QUOTE: Final = ord('"')
+_STRUCTURE: Final = b'[]{}"'
+_NOT_STRUCTURE: Final = bytes(set(range(256)) - set(_STRUCTURE))
+# As signed bytes 1 opens a level and -1 closes one; a quote stays what it is.
+_STEPS: Final = bytes(1 if sign in b"[{" else 255 if sign in b"]}" else sign for sign in range(256))
+
+
+class InvalidJson(ValueError):
+    """Bytes that are not one strict JSON object; the message tells people why."""
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """The JSON object (RFC 8259) in UTF-8 bytes, nothing before or after it.
+
+    Of a name that comes twice in an object the last value counts.
+
+    Raises:
+        InvalidJson: not UTF-8, a byte order mark, no JSON, text after it, NaN or Infinity, a
+            number beyond float64, no object at the top, or nested deeper than 64.
+    """
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InvalidJson(f"not JSON: {error}") from None
+    if type(value) is not dict:
+        raise InvalidJson(f"not a JSON object, but {_JSON_NAMES[type(value)]}")
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _too_deep(raw):
+        raise InvalidJson(f"nested deeper than {MAX_DEPTH}")
+    return value
+
+
+def _too_deep(raw: bytes) -> bool:
+    """Whether valid JSON is nested too deep, in a time that grows with its bytes alone.
+
+    The text counts, not what became of it: of a name that comes twice the first value is gone,
+    however deep it was.
+    """
+    # Here, not above: most commands read no record.
+    import numpy as np
+
+    text = raw
+    if b"\\" in raw:
+        # A backslash stands in a string and begins an escape, or is the second of a pair.
+        text = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    steps = np.frombuffer(text.translate(_STEPS, _NOT_STRUCTURE), dtype=np.int8)
+    quotes = steps == _QUOTE
+    # Behind an odd number of quotes begins a string, whose brackets do not count.
+    outside = ~(np.bitwise_xor.accumulate(quotes) | quotes)
+    return int(np.add.accumulate(steps[outside], dtype=np.int32).max()) > MAX_DEPTH
+
+
+_JSON_NAMES: Final = {
+    list: "an array",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+    type(None): "null",
+}

@@ -7,22 +7,16 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from schemas.accepted import AcceptedSample, Mark
-from schemas.behavior import BehaviorTelemetry
 from schemas.command import Command
-from schemas.drowsiness import DrowsinessTelemetry
-from schemas.features import FeaturesTelemetry
 from schemas.lifecycle import LifecycleEvent
 from schemas.model_record import ModelRecord
-from schemas.series import SeriesTelemetry
+from schemas.telemetry import TELEMETRY
 from schemas.verdict import Verdict
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 PUBLIC: Final[tuple[type[BaseModel], ...]] = (
-    BehaviorTelemetry,
-    SeriesTelemetry,
-    DrowsinessTelemetry,
-    FeaturesTelemetry,
+    *TELEMETRY.values(),
     Verdict,
     AcceptedSample,
     Mark,

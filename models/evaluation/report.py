@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from models.evaluation.recordings import RECORDINGS, TOGETHER
+from models.evaluation.datasets.recordings import RECORDINGS, TOGETHER
 from models.evaluation.results import BUDGETS, PEER, Results, Row
 
 MEASURES = {

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.detectors import DETECTORS
-from models.evaluation import measures
-from models.evaluation.recordings import RECORDINGS, Recording
+from models.detectors.registry import DETECTORS
+from models.evaluation import metrics
+from models.evaluation.datasets.recordings import RECORDINGS, Recording
+from models.evaluation.datasets.tasks import Floats, RecordingError, Series, Task, windows
 from models.evaluation.results import BUDGETS, PEER, Results, Row
 from models.evaluation.scorers import Scorer, fit
-from models.evaluation.tasks import Floats, RecordingError, Series, Task, windows
 
 LAGS = 10
 """Consecutive values of a series that all detectors but ``gaussian`` see as one row."""
@@ -121,7 +121,7 @@ def _row(
     quality = _mean(one.quality for one in found)
     if recording.measure == "NAB":
         listed = [profile for profile in profiles if isinstance(profile, Series)]
-        quality = measures.nab_score(
+        quality = metrics.nab_score(
             [one.rarity for one in found],
             [profile.anomalies for profile in listed],
             [profile.learned for profile in listed],
@@ -146,9 +146,9 @@ def _task(task: Task, detector: str, seed: int) -> _Judged:
     seconds = time.perf_counter() - start
     first = task.genuine.shape[0]
     genuine, abnormal = scores[:first], scores[first:]
-    quality = measures.equal_error_rate(
-        measures.group_means(genuine, task.genuine_groups),
-        measures.group_means(abnormal, task.abnormal_groups),
+    quality = metrics.equal_error_rate(
+        metrics.group_means(genuine, task.genuine_groups),
+        metrics.group_means(abnormal, task.abnormal_groups),
     )
     labelled = np.arange(scores.size) >= first
     alarms = scores < np.array([[scorer.offset(budget)] for budget in BUDGETS])
@@ -179,7 +179,7 @@ def _series(series: Series, detector: str, seed: int, measure: str) -> _Judged:
         labelled[run_first:run_end] = True
     quality = float("nan")
     if measure == "AP":
-        quality = measures.average_precision(scores[~labelled], scores[labelled])
+        quality = metrics.average_precision(scores[~labelled], scores[labelled])
     if measure == "UCR":
         ((run_first, run_end),) = series.anomalies
         # The middle of the most abnormal window.

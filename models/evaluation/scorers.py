@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.ensemble import IsolationForest
 
-from models.detectors import make
+from models.detectors.registry import make
+from models.evaluation.datasets.tasks import Floats
 from models.evaluation.results import PEER
-from models.evaluation.tasks import Floats
 
 
 @dataclass(frozen=True)

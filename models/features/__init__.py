@@ -1,10 +1,10 @@
 """Telemetry → vectors: one module a kind, and the list of kinds."""
 
-from models.features.behavior import read_windows
+from models.features.behavior import parse_windows
 from models.features.drowsiness import rule_severity
-from models.features.extracted import Extracted, Feature
 from models.features.kinds import KINDS, Kind
-from models.features.named import Aligned, Mismatch, align, extract_plain, plain
+from models.features.named import Aligned, Mismatch, align, extract_plain, plain_numbers
+from models.features.vectors import Extracted, Feature
 
 __all__ = [
     "KINDS",
@@ -15,7 +15,7 @@ __all__ = [
     "Mismatch",
     "align",
     "extract_plain",
-    "plain",
-    "read_windows",
+    "parse_windows",
+    "plain_numbers",
     "rule_severity",
 ]

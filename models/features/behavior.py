@@ -17,9 +17,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.features.extracted import Extracted, Feature, Floats, bounded
-from models.texts import joined
-from schemas.behavior import BehaviorTelemetry
+from models.features.vectors import Extracted, Feature, Floats, bounded
+from models.kernels.text.byte_strings import concat
+from schemas.telemetry.behavior import BehaviorTelemetry
 
 FEATURES: Final = (
     Feature("mouse_speed_avg", "px/s", "Mean speed between consecutive points of a path."),
@@ -71,7 +71,7 @@ AT_ONCE: Final = 64
 """Windows that are read one after another, while their text is in the caches."""
 
 
-class Read(NamedTuple):
+class ParsedWindows(NamedTuple):
     """Windows that were read from their text.
 
     Attributes:
@@ -85,10 +85,10 @@ class Read(NamedTuple):
     rows: Floats
 
 
-def extract(telemetry: BehaviorTelemetry) -> Extracted:
+def extract_behavior(telemetry: BehaviorTelemetry) -> Extracted:
     """One row with the 17 features, shape (1, 17); all NaN where the window holds no event."""
     # Here, not above: numba takes half a second, and most commands extract nothing.
-    from models.features import _kernels_behavior
+    from models.kernels.text import window_features
 
     paths = telemetry.mouse_paths or ()
     keys, changes = telemetry.key_events or (), telemetry.focus_changes or ()
@@ -100,36 +100,33 @@ def extract(telemetry: BehaviorTelemetry) -> Extracted:
     lengths = np.array([len(path) for path in paths], dtype=np.int64)
     span = telemetry.start_timestamp, telemetry.end_timestamp
     row = np.empty((1, len(FEATURES)))
-    _kernels_behavior.window(
-        points, lengths, clicks, strokes, scrolls, focus, *span, *_RULES, row[0]
-    )
+    window_features.window(points, lengths, clicks, strokes, scrolls, focus, *span, *_RULES, row[0])
     return Extracted(NAMES, row)
 
 
-def read_windows(values: Sequence[bytes], keys: Sequence[bytes]) -> Read:
-    """What ``extract`` gives for the windows that are plainly valid, and their times.
+def parse_windows(values: Sequence[bytes], keys: Sequence[bytes]) -> ParsedWindows:
+    """What ``extract_behavior`` gives for the windows that are plainly valid, and their times.
 
     Args:
         values: records as they came, of any bytes.
         keys: the key of each, of which its profile has to be where it names one.
     """
-    from models._memory import SLACK
-    from models.features import _kernels_behavior
+    from models.kernels.memory import SLACK
+    from models.kernels.text import read_window
 
     size = len(values)
-    found = Read(np.zeros(size, np.bool_), np.empty(size, np.int64), np.empty((size, len(NAMES))))
-    most = max(map(len, values), default=0) // _kernels_behavior.SHORTEST + 2
-    tables = [
-        np.empty((most, width))
-        for width in _kernels_behavior.WIDTHS[: _kernels_behavior.LENGTHS_OF]
-    ]
+    found = ParsedWindows(
+        np.zeros(size, np.bool_), np.empty(size, np.int64), np.empty((size, len(NAMES)))
+    )
+    most = max(map(len, values), default=0) // read_window.SHORTEST + 2
+    tables = [np.empty((most, width)) for width in read_window.WIDTHS[: read_window.LENGTHS_OF]]
     # A path without points takes three bytes.
     lengths = np.empty(5 * most, np.int64)
     counts, span = np.empty(7, np.int64), np.empty(4)
     for begin in range(0, size, AT_ONCE):
         some = slice(begin, begin + AT_ONCE)
-        _kernels_behavior.read_windows(
-            *joined(values[some], 2 * SLACK), *joined(keys[some], SLACK), *tables, lengths, counts,
+        read_window.read_windows(
+            *concat(values[some], 2 * SLACK), *concat(keys[some], SLACK), *tables, lengths, counts,
             span, *_RULES, *(column[some] for column in found),
         )  # fmt: skip
     return found

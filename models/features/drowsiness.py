@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from models.features.extracted import Extracted, Feature, Floats, bounded
-from schemas.drowsiness import DrowsinessTelemetry
+from models.features.vectors import Extracted, Feature, Floats, bounded
+from schemas.telemetry.drowsiness import DrowsinessTelemetry
 from schemas.verdict import Severity
 
 WINDOW: Final = 5
@@ -37,7 +37,7 @@ _FIELDS = itemgetter("ear_value", "duration_ms", "is_drowsy")
 _NO_HISTORY = (np.nan, np.nan, np.nan)
 
 
-def extract(telemetry: DrowsinessTelemetry) -> Extracted:
+def extract_drowsiness(telemetry: DrowsinessTelemetry) -> Extracted:
     """One row an event, shape (events, 6).
 
     A rolling column is NaN at the record's first event: with one event there is no history, and

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from models.features import behavior, drowsiness, named, series
-from models.features.extracted import Extracted, Feature
+from models.features.vectors import Extracted, Feature
 from schemas.base import Telemetry
-from schemas.behavior import BehaviorTelemetry
-from schemas.drowsiness import DrowsinessTelemetry
-from schemas.features import FeaturesTelemetry
-from schemas.series import SeriesTelemetry
+from schemas.telemetry import TELEMETRY
 
 
 @dataclass(frozen=True)
@@ -21,7 +18,6 @@ class Kind:
 
     Attributes:
         name: as in the topic ``telemetry.<name>``.
-        telemetry: the model of its records.
         extract: a valid record of that model → its samples; never raises, never ±inf.
         features: the columns; None where a profile's first record fixes them.
         detector: name of the detector used where no setting says otherwise.
@@ -32,7 +28,6 @@ class Kind:
     """
 
     name: str
-    telemetry: type[Telemetry]
     extract: Callable[[Any], Extracted]
     features: tuple[Feature, ...] | None
     detector: str
@@ -40,22 +35,26 @@ class Kind:
     counts: Literal["features", "samples"] = "samples"
     rule: Callable[[Any], str] | None = None
 
+    @property
+    def telemetry(self) -> type[Telemetry]:
+        """The model of its records."""
+        return TELEMETRY[self.name]
+
 
 KINDS: Final[dict[str, Kind]] = {
     kind.name: kind
     for kind in (
-        Kind("behavior", BehaviorTelemetry, behavior.extract, behavior.FEATURES, "blend"),
-        Kind("series", SeriesTelemetry, series.extract, series.FEATURES, "gaussian", "values"),
+        Kind("behavior", behavior.extract_behavior, behavior.FEATURES, "blend"),
+        Kind("series", series.extract_series, series.FEATURES, "gaussian", "values"),
         Kind(
             "drowsiness",
-            DrowsinessTelemetry,
-            drowsiness.extract,
+            drowsiness.extract_drowsiness,
             drowsiness.FEATURES,
             "blend",
             "events",
             rule=drowsiness.rule_severity,
         ),
-        Kind("features", FeaturesTelemetry, named.extract, None, "blend", "values", "features"),
+        Kind("features", named.extract_named, None, "blend", "values", "features"),
     )
 }
 """Name → kind, in the order of the topics."""

@@ -8,12 +8,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.features.extracted import Extracted, Floats, bounded
-from schemas.features import FeaturesTelemetry
+from models.features.vectors import Extracted, Floats, bounded
+from models.kernels.limits import LIMIT
+from schemas.telemetry.features import FeaturesTelemetry
 
 Numbers = list[float | None]
 Values = dict[str, float | None] | Numbers
-PLAIN: Final = frozenset({float, int, type(None)})
+PLAIN_TYPES: Final = frozenset({float, int, type(None)})
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Mismatch:
     detail: str
 
 
-def extract(telemetry: FeaturesTelemetry) -> Extracted:
+def extract_named(telemetry: FeaturesTelemetry) -> Extracted:
     """One row with the values as given, shape (1, d); no row where there are no values at all."""
     values = telemetry.values
     if not values:
@@ -48,13 +49,13 @@ def extract(telemetry: FeaturesTelemetry) -> Extracted:
     return Extracted(tuple(values), bounded(row))
 
 
-def plain(values: Any) -> Numbers | None:
+def plain_numbers(values: Any) -> Numbers | None:
     """The numbers of a record's ``values`` where it is plain that they are valid; None elsewhere.
 
     What this lets pass ``FeaturesTelemetry`` does, too, if its names are valid.
     """
     given = list(values.values()) if type(values) is dict else values
-    if type(given) is not list or not given or not PLAIN.issuperset(map(type, given)):
+    if type(given) is not list or not given or not PLAIN_TYPES.issuperset(map(type, given)):
         return None
     return given
 
@@ -63,13 +64,13 @@ def extract_plain(
     values: Sequence[Values],
     numbers: Sequence[Numbers],
 ) -> list[Extracted]:
-    """What ``extract`` gives, for records of one width together.
+    """What ``extract_named`` gives, for records of one width together.
 
     Args:
         values: of each record, as given.
-        numbers: what ``plain`` gave for each.
+        numbers: what ``plain_numbers`` gave for each.
     """
-    matrix = bounded(np.array(numbers, dtype=np.float64))
+    matrix = np.clip(np.array(numbers, dtype=np.float64), -LIMIT, LIMIT)
     evident: list[bool] = np.logical_or.reduce(~np.isnan(matrix), axis=1).tolist()
     places = tuple(map(str, range(matrix.shape[1])))
     names = places

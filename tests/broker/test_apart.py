@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from processor.names import Topics
+from processor.topics import Topics
 from tests.broker.harness import Telltale
 
 FEATURES = "telemetry.features"

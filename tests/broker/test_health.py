@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from processor import http, process
-from processor.metrics import Metrics
+from processor.metrics.metrics import Metrics
+from processor.runtime import http, process
 from processor.settings import load
 from tests.broker.harness import PATIENCE, Telltale, on_a_broker_of_its_own
 from tests.broker.test_pipeline import vectors

@@ -17,10 +17,11 @@ from confluent_kafka import OFFSET_END, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from prometheus_client import CollectorRegistry
 
-from processor import assignment, fetching, process
-from processor.fetching import Change, Fetching
-from processor.metrics import Metrics
+from processor.metrics.metrics import Metrics
+from processor.runtime import process
 from processor.settings import Settings, load
+from processor.stream import idle_partitions
+from processor.stream.idle_partitions import IdlePartitions, PauseResume
 from tests.broker.harness import PATIENCE, Telltale
 
 PARTITIONS = 2
@@ -33,7 +34,7 @@ class Pauses:
     def __init__(self) -> None:
         self._counted: Counter[tuple[str, int]] = Counter()
 
-    def note(self, change: Change) -> None:
+    def note(self, change: PauseResume) -> None:
         self._counted.update(change.pause)
 
     def of(self, topic: str) -> int:
@@ -50,15 +51,15 @@ class Pauses:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
     found = Pauses()
 
-    class Noted(Fetching):
-        def change(self, now: float) -> Change:
+    class Noted(IdlePartitions):
+        def change(self, now: float) -> PauseResume:
             change = super().change(now)
             found.note(change)
             return change
 
-    monkeypatch.setattr(fetching, "IDLE_SECONDS", 0.0)
-    monkeypatch.setattr(fetching, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(assignment, "Fetching", Noted)
+    monkeypatch.setattr(idle_partitions, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(idle_partitions, "PROBE_INTERVAL", 0.05)
+    monkeypatch.setattr(idle_partitions, "IdlePartitions", Noted)
     return found
 
 

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from processor.owner import decode
+from processor.artifacts.owner import decode_owner
 from tests.broker.harness import COMMAND, Telltale, by_profile
 from tests.broker.test_pipeline import vectors
 
@@ -96,7 +96,7 @@ def test_the_store_of_another_installation_stops_the_start_and_stays_as_it_is(
             assert part in done.stderr
     assert {file: file.read_bytes() for file in theirs.rglob("*") if file.is_file()} == before
     assert [role.poll() for role in roles] == [None] * 2
-    owner = decode((theirs / "owner.json").read_bytes())
+    owner = decode_owner((theirs / "owner.json").read_bytes())
     assert owner.topic_prefix.endswith("prod.")
     assert None not in (owner.cluster_id, owner.models_topic_id)
 

@@ -12,9 +12,9 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from models.errors import Unavailable
-from processor.proof import HEADER, NAME
-from processor.records import Incoming
-from processor.restore import Follower, ends
+from processor.artifacts.proof import HEADER, NAME
+from processor.kafka.consuming import Follower, latest_offsets
+from processor.records import ConsumerRecord
 from processor.settings import Settings
 from tests.broker.harness import Telltale
 from tests.broker.test_forget import LEARN, telemetry
@@ -173,7 +173,7 @@ def test_a_follower_reaches_the_end_that_a_partition_has_behind_control_records(
     settings, producer = models
     topic = f"{prefix}models"
     follower = Follower(settings, [(topic, 0, 0)])
-    found: list[Incoming] = []
+    found: list[ConsumerRecord] = []
     for count in (3, 0, 2):
         if count:
             producer.begin_transaction()
@@ -185,7 +185,7 @@ def test_a_follower_reaches_the_end_that_a_partition_has_behind_control_records(
     place = TopicPartition(topic, 0)
     admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers})
     assert [struct.unpack(">q", r.value or b"")[0] for r in found] == [0, 1, 2, 0, 1]
-    assert ends(admin, [place]) == {(topic, 0): 7}
+    assert latest_offsets(admin, [place]) == {(topic, 0): 7}
 
 
 def test_a_follower_waits_for_a_transaction_that_is_open_and_says_so_when_it_takes_too_long(
@@ -196,12 +196,12 @@ def test_a_follower_waits_for_a_transaction_that_is_open_and_says_so_when_it_tak
     follower = Follower(settings, [(topic, 0, 0)])
     producer.begin_transaction()
     write(producer, topic, 2)
-    monkeypatch.setattr("processor.restore.REACH_SECONDS", 1.0)
+    monkeypatch.setattr("processor.kafka.consuming.REACH_SECONDS", 1.0)
 
     with pytest.raises(Unavailable, match=rf"{topic} \[0\] is read to offset 0 of 2: a trans"):
         list(follower.reach((topic, 0)))
     producer.commit_transaction(30)
-    monkeypatch.setattr("processor.restore.REACH_SECONDS", 30.0)
+    monkeypatch.setattr("processor.kafka.consuming.REACH_SECONDS", 30.0)
     found = list(follower.reach((topic, 0)))
     follower.close()
 

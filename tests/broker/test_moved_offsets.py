@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processor import identity
+from processor.kafka import topic_identity
 from tests.broker.harness import Telltale
 from tests.broker.test_pipeline import vectors
 
@@ -77,11 +77,11 @@ def test_committed_offsets_say_which_topics_they_belong_to(
 
     topic = f"{prefix}{TELEMETRY}"
     changelogs = [f"{prefix}{name}" for name in ("models", "cold-start", "profiles")]
-    topics = identity.described(admin, [topic, *changelogs])
+    topics = topic_identity.described(admin, [topic, *changelogs])
     found = {str(at.metadata) for at in committed(admin, group).values() if at.topic == topic}
 
-    assert found == {str(identity.note(topic, changelogs, topics))}
-    assert identity.UNKNOWN not in {one.id for one in topics.values()}
+    assert found == {str(topic_identity.note(topic, changelogs, topics))}
+    assert topic_identity.UNKNOWN not in {one.id for one in topics.values()}
 
 
 def test_offsets_moved_back_stop_the_start_and_earliest_answers_nothing_twice(

@@ -6,9 +6,10 @@ import pytest
 from confluent_kafka import Consumer
 from prometheus_client import CollectorRegistry
 
-from processor import process, worker
-from processor.metrics import Metrics
+from processor.metrics.metrics import Metrics
+from processor.runtime import process
 from processor.settings import load
+from processor.stream import worker
 from tests.broker.harness import Telltale
 
 

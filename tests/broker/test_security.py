@@ -24,13 +24,13 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
-from processor import process
-from processor.cli import app
-from processor.metrics import Metrics
-from processor.names import Topics
-from processor.permissions import Permission, permissions
+from processor.cli.main import app
+from processor.kafka.acls import Permission, permissions
+from processor.metrics.metrics import Metrics
+from processor.runtime import process
 from processor.settings import load
-from processor.worker import Worker
+from processor.stream.worker import Worker
+from processor.topics import Topics
 from tests.broker.harness import PATIENCE, Telltale
 from tests.kafka import security
 from tests.kafka.broker import JvmBroker

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from tests.broker.harness import COMMAND, Telltale
 from tests.kafka.broker import HOST, free_ports
-from tests.unit.tools.hostile import EVERY, MARKUP, raw
+from tests.unit.operations.hostile import EVERY, MARKUP, raw
 
 BAD = f"{EVERY}{MARKUP}"
 ODD_ID = "süd\u202e\u200b\u2028[red]"

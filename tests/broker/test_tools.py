@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from processor.names import Topics
+from processor.topics import Topics
 from schemas import AcceptedSample, Verdict
 from tests.broker.harness import COMMAND, PATIENCE, Telltale, environment_of
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from processor import kafka
-from processor.records import Outgoing
+from processor.kafka import config as kafka
+from processor.records import ProducerRecord
 from processor.settings import Settings
-from processor.transaction import Aborted, Transactions
+from processor.stream.transaction import Aborted, Transactions
 from tests.broker.harness import Telltale
 
 
@@ -43,7 +43,7 @@ def test_more_records_than_the_producers_queue_takes_are_all_written_once_and_in
     values = [b"%d" % number for number in range(1_000)]
 
     transactions.start()
-    outputs = [Outgoing(f"{prefix}anomalies", value, b"p", 0) for value in values]
+    outputs = [ProducerRecord(f"{prefix}anomalies", value, b"p", 0) for value in values]
     offsets = {(f"{prefix}telemetry.features", 0): 7}
     transactions.commit(outputs, offsets, consumer.consumer_group_metadata())
 
@@ -60,7 +60,7 @@ def test_what_was_computed_under_a_membership_that_has_ended_leaves_no_trace(
     group = consumer.consumer_group_metadata()
     consumer.close()
 
-    outputs = [Outgoing(f"{prefix}anomalies", b"{}", b"p", 0)]
+    outputs = [ProducerRecord(f"{prefix}anomalies", b"{}", b"p", 0)]
     with pytest.raises(Aborted, match="UNKNOWN_MEMBER_ID"):
         transactions.commit(outputs, {(f"{prefix}telemetry.features", 0): 7}, group)
 

@@ -9,7 +9,7 @@ from time import monotonic
 
 from confluent_kafka import KafkaException, Producer
 
-from processor.names import Topics
+from processor.topics import Topics
 from tests.chaos.cast import Cast, Slot
 from tests.kafka.broker import JvmBroker
 

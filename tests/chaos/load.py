@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from confluent_kafka import KafkaError, Producer
 
-from processor.names import Topics
-from processor.simulate_kinds import SIMULATIONS, Make, Moment
+from processor.simulation.kinds import SIMULATIONS, Make, Moment
+from processor.topics import Topics
 
 RECORDS_OF_A_PROFILE = 120
 BAD = 0.03

@@ -5,8 +5,8 @@ from __future__ import annotations
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processor.records import Incoming
-from processor.restore import ends, polled
+from processor.kafka.consuming import latest_offsets, to_record_batch
+from processor.records import ConsumerRecord
 
 RECORDS = 5000
 
@@ -33,7 +33,7 @@ class Reader:
         )
         self._consumer.assign([TopicPartition(t, p, at) for (t, p), at in self._next.items()])
 
-    def read(self, timeout: float) -> list[Incoming]:
+    def read(self, timeout: float) -> list[ConsumerRecord]:
         """Records that came within ``timeout`` seconds.
 
         Raises:
@@ -51,7 +51,7 @@ class Reader:
                 self._next[place] = max(offset, self._next[place])
             elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
                 raise KafkaException(error)
-        return polled(messages)
+        return to_record_batch(messages)
 
     def behind(self) -> dict[tuple[str, int], int]:
         """Offsets between what was read and the end, open transactions included.
@@ -61,7 +61,7 @@ class Reader:
         """
         # A new client each time: one from before a broker's restart may not see the new leader.
         admin = AdminClient({"bootstrap.servers": self._bootstrap, "log_level": 0})
-        last = ends(admin, [TopicPartition(t, p) for t, p in self._next])
+        last = latest_offsets(admin, [TopicPartition(t, p) for t, p in self._next])
         return {
             place: end - self._next[place] for place, end in last.items() if end > self._next[place]
         }

@@ -17,8 +17,8 @@ from time import monotonic
 
 from confluent_kafka import KafkaException
 
-from processor.names import Topics
-from processor.warm import warm_up
+from processor.runtime.warmup import warm_up
+from processor.topics import Topics
 from tests.chaos import cluster, faults
 from tests.chaos.cast import COMMAND, Cast
 from tests.chaos.faults import FAULTS, Stage

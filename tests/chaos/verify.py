@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
-from processor import slots
-from processor.names import Topics
-from processor.records import Incoming
+from processor.records import ConsumerRecord
+from processor.state import ring_codec
+from processor.topics import Topics
 
 Place = tuple[str, int, int]
 """Topic, partition and offset of a record."""
@@ -106,7 +106,7 @@ class Ledger:
         }
         return {sort: count for sort, count in counts.items() if count}
 
-    def take(self, record: Incoming) -> None:
+    def take(self, record: ConsumerRecord) -> None:
         """Book a record."""
         self._books[record.topic](record)
 
@@ -163,19 +163,19 @@ class Ledger:
     def _find(self, sort: str, where: str, detail: str) -> None:
         self._found.append(Finding(sort, where, detail))
 
-    def _input(self, record: Incoming) -> None:
+    def _input(self, record: ConsumerRecord) -> None:
         self.records += 1
         place = (record.topic, record.partition, record.offset)
         self._samples[place] = samples_of(self._kinds[record.topic], record.value)
 
-    def _answer(self, place: Place, by: Incoming, sort: str) -> bool:
+    def _answer(self, place: Place, by: ConsumerRecord, sort: str) -> bool:
         if place in self._answered:
             self._find("doubled", _named(place), f"a further {sort} at {_at(by)}")
             return False
         self._answered.add(place)
         return True
 
-    def _verdict(self, record: Incoming) -> None:
+    def _verdict(self, record: ConsumerRecord) -> None:
         verdict = orjson.loads(record.value or b"")
         place = place_of(verdict["verdict_id"])
         if place[1] != record.partition:
@@ -188,7 +188,7 @@ class Ledger:
         if verdict["status"] == "scored" and not verdict["anomaly"] and not verdict["suppressed"]:
             self._normal.add(place)
 
-    def _dead_letter(self, record: Incoming) -> None:
+    def _dead_letter(self, record: ConsumerRecord) -> None:
         self.dead_letters += 1
         headers = {name: (value or b"").decode() for name, value in record.headers}
         place = (
@@ -201,7 +201,7 @@ class Ledger:
         else:
             self._find("refused", _named(place), headers["telltale.detail"])
 
-    def _accept(self, record: Incoming) -> None:
+    def _accept(self, record: ConsumerRecord) -> None:
         sample = orjson.loads(record.value or b"")
         if "mark" in sample:
             return
@@ -212,16 +212,16 @@ class Ledger:
         key = (record.partition, sample["kind"], sample["profile_id"])
         self._admitted[record.partition, record.offset] = (key, len(sample["vectors"]))
 
-    def _pool(self, record: Incoming) -> None:
+    def _pool(self, record: ConsumerRecord) -> None:
         if record.value is None:
             return
-        kind, profile_id, at = slots.parse_key(record.key or b"")
+        kind, profile_id, at = ring_codec.parse_key(record.key or b"")
         key = (record.partition, kind, profile_id)
-        if at == slots.HEAD:
+        if at == ring_codec.HEAD:
             head = orjson.loads(record.value)
             self._counted[key] = (head["offset"], head["accepted"])
             return
-        slot = slots.decode(record.value)
+        slot = ring_codec.decode_slot(record.value)
         pool = self._pools.setdefault(key, _Pool())
         place = (record.partition, slot.offset)
         if place in self._pooled:
@@ -237,7 +237,7 @@ class Ledger:
         self._pooled.add(place)
         pool.records, pool.samples = slot.number + 1, slot.before + slot.rows.shape[0]
 
-    def _model(self, record: Incoming) -> None:
+    def _model(self, record: ConsumerRecord) -> None:
         if record.value is None:
             self._find("version", repr(record.key), f"forgotten at {_at(record)}")
             return
@@ -254,11 +254,11 @@ class Ledger:
         self._models[key] = (value["version"], value["generation"])
         self._versions.add((key, value["version"]))
 
-    def _candidate(self, record: Incoming) -> None:
+    def _candidate(self, record: ConsumerRecord) -> None:
         value = orjson.loads(record.value or b"")
         self._candidates[record.partition, value["kind"], value["profile_id"]] += 1
 
-    def _event(self, record: Incoming) -> None:
+    def _event(self, record: ConsumerRecord) -> None:
         value = orjson.loads(record.value or b"")
         key = (record.partition, value["kind"], value["profile_id"])
         event = value["event"]
@@ -325,7 +325,7 @@ def _named(place: Place) -> str:
     return f"{place[0]} [{place[1]}] @{place[2]}"
 
 
-def _at(record: Incoming) -> str:
+def _at(record: ConsumerRecord) -> str:
     return _named((record.topic, record.partition, record.offset))
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import orjson
 from pydantic import ValidationError
 
-from processor import slots
-from processor.decode import TRUNCATED_BYTES
-from processor.names import DEAD_LETTER_LIMIT, OUTPUT_LIMIT
-from processor.records import Incoming, Outgoing
+from processor.dead_letter import TRUNCATED_BYTES
+from processor.records import ConsumerRecord, ProducerRecord
+from processor.state import ring_codec
+from processor.topics import DEAD_LETTER_LIMIT, OUTPUT_LIMIT
 from schemas import AcceptedSample, LifecycleEvent, ModelRecord, Verdict
 from tests.fuzz.payloads import NOW, TOPICS, UNTOUCHED, Payload
 
@@ -67,14 +67,14 @@ def ensure(holds: bool, what: str) -> None:
         raise Broken(what)
 
 
-def answers(batch: Sequence[Payload], outputs: Sequence[Outgoing]) -> list[Answer]:
+def answers(batch: Sequence[Payload], outputs: Sequence[ProducerRecord]) -> list[Answer]:
     """The answer to each payload of a batch, in order.
 
     Raises:
         Broken: an invariant does not hold.
     """
-    said: list[Outgoing] = []
-    accepted: dict[str, list[Outgoing]] = defaultdict(list)
+    said: list[ProducerRecord] = []
+    accepted: dict[str, list[ProducerRecord]] = defaultdict(list)
     for out in outputs:
         if out.topic in (TOPICS.anomalies, TOPICS.dead_letter):
             said.append(out)
@@ -97,7 +97,9 @@ def answers(batch: Sequence[Payload], outputs: Sequence[Outgoing]) -> list[Answe
     return found
 
 
-def verdict(record: Incoming, kind: str, out: Outgoing, samples: Sequence[Outgoing]) -> Answer:
+def verdict(
+    record: ConsumerRecord, kind: str, out: ProducerRecord, samples: Sequence[ProducerRecord]
+) -> Answer:
     raw = orjson.loads(out.value or b"")
     try:
         said = Verdict.model_validate(raw)
@@ -135,7 +137,7 @@ def verdict(record: Incoming, kind: str, out: Outgoing, samples: Sequence[Outgoi
     return Answer("anomaly" if said.anomaly else said.status)
 
 
-def accepted_sample(record: Incoming, out: Outgoing) -> None:
+def accepted_sample(record: ConsumerRecord, out: ProducerRecord) -> None:
     try:
         said = AcceptedSample.model_validate(orjson.loads(out.value or b""))
     except ValidationError as error:
@@ -146,7 +148,7 @@ def accepted_sample(record: Incoming, out: Outgoing) -> None:
     ensure(None not in said.p_values, "a p-value that is no number")
 
 
-def letter(record: Incoming, out: Outgoing) -> Answer:
+def letter(record: ConsumerRecord, out: ProducerRecord) -> Answer:
     own = len(record.headers)
     ensure(out.key == record.key and out.partition == record.partition, "key or place changed")
     headers = tuple(out.headers or ())
@@ -172,13 +174,13 @@ def letter(record: Incoming, out: Outgoing) -> Answer:
     return Answer("dead letter", reason)
 
 
-def internal(out: Outgoing) -> None:
+def internal(out: ProducerRecord) -> None:
     """A record that Telltale writes for itself must be readable when it starts again."""
     if out.topic == TOPICS.cold_start:
-        kind, profile_id, _ = slots.parse_key(out.key or b"")
+        kind, profile_id, _ = ring_codec.parse_key(out.key or b"")
         ensure(bool(kind and profile_id), f"slot under {out.key!r}")
         if out.value is not None:
-            ensure(not np.isinf(slots.decode(out.value).rows).any(), "an infinite sample")
+            ensure(not np.isinf(ring_codec.decode_slot(out.value).rows).any(), "an infinite sample")
     elif out.topic in (TOPICS.models, TOPICS.lifecycle):
         model: Any = ModelRecord if out.topic == TOPICS.models else LifecycleEvent
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 
 from models.features import KINDS
-from processor.simulate import Plan, simulate
+from processor.simulation.simulator import Plan, simulate
 
 RECORDINGS = {
     "behavior": ("behavior_aalto", "behavior_balabit"),

@@ -10,8 +10,8 @@ from typing import Final
 import orjson
 
 from models.features import KINDS
-from processor.names import Topics
-from processor.records import Headers, Incoming
+from processor.records import ConsumerRecord, Headers
+from processor.topics import Topics
 from tests.fuzz.bytewise import BYTE_MUTATIONS, HEAVY_MUTATIONS
 from tests.fuzz.corpus import Source
 from tests.fuzz.trees import ODD_TEXT, TREE_MUTATIONS, Marks
@@ -52,7 +52,7 @@ class Payload:
     number: int
     kind: str
     what: str
-    record: Incoming
+    record: ConsumerRecord
 
 
 def payload(seed: int, number: int, sources: Mapping[str, Sequence[Source]]) -> Payload:
@@ -91,7 +91,7 @@ def payload(seed: int, number: int, sources: Mapping[str, Sequence[Source]]) -> 
             headers = tuple(rng.choices(ODD_HEADERS, k=rng.choice((1, 1, 2, 5))))
         if rng.random() < 0.05:
             at = rng.choice(ODD_TIMES)
-    record = Incoming(
+    record = ConsumerRecord(
         TOPICS.telemetry(topic), PARTITION, FIRST_OFFSET + number, key, value, headers, at
     )
     return Payload(number, topic, what, record)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from models.features import KINDS
-from processor.records import Incoming
+from processor.records import ConsumerRecord
 
 MAX_DEPTH: Final = 64
 BLANK: Final = " \t\n\r"
@@ -24,7 +24,7 @@ class NotStrict(ValueError):
     """Not one strict JSON object."""
 
 
-def judged(record: Incoming, kind: str, limits: tuple[int, int, int]) -> str | None:
+def judged(record: ConsumerRecord, kind: str, limits: tuple[int, int, int]) -> str | None:
     """The reason for which a record must be a dead letter whatever its profile; else None.
 
     Args:
@@ -84,7 +84,7 @@ def strict(raw: bytes) -> dict[str, Any]:
     """The object in the bytes.
 
     Raises:
-        NotStrict: by RFC 8259, or by the contract's rules on top of it.
+        NotStrict: by RFC 8259, or by the contract's context on top of it.
     """
     try:
         text = raw.decode()

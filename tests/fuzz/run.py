@@ -20,7 +20,7 @@ from resource import RUSAGE_SELF, getrusage
 from time import process_time
 from typing import Final
 
-from processor.decode import Decoded, decode
+from processor.scorer.decode import Decoded, decode
 from tests.fuzz import check, reference
 from tests.fuzz.corpus import sources
 from tests.fuzz.payloads import Payload, payload
@@ -66,7 +66,7 @@ class Fuzzer:
         self.seed = seed
         self.sources = sources(recordings)
         self.stage = Stage(self.sources)
-        self.limits = self.stage.rules.limits
+        self.limits = self.stage.context.limits
         self.report = Report()
         # What lives as long as the run is not looked at again with each large payload.
         gc.collect()

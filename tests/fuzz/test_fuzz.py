@@ -11,7 +11,7 @@ from tests.fuzz import check, payloads, reference, run
 from tests.fuzz.corpus import sources
 from tests.fuzz.payloads import UNTOUCHED, payload
 from tests.fuzz.run import BATCH, Failure, Fuzzer
-from tests.unit.processor.build import record, vector
+from tests.unit.builders import record, vector
 
 SEED = 20_261_121
 BATCHES = 80

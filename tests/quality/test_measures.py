@@ -7,12 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.metrics import average_precision_score
 
-from models.evaluation.measures import (
-    average_precision,
-    equal_error_rate,
-    group_means,
-    nab_score,
-)
+from models.evaluation.metrics import average_precision, equal_error_rate, group_means, nab_score
 
 scores = arrays.arrays(
     np.float64, st.integers(1, 40), elements=st.integers(-5, 5).map(lambda value: value / 2)

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from models.evaluation import RecordingError
-from models.evaluation.retraining import BUDGETS, LEARNINGS, run
-from models.evaluation.retraining_attacks import ATTACKS
-from models.evaluation.retraining_report import to_json, to_markdown
+from models.evaluation.retraining.attacks import ATTACKS
+from models.evaluation.retraining.report import retraining_to_json, retraining_to_markdown
+from models.evaluation.retraining.run import BUDGETS, LEARNINGS, evaluate_retraining
 
 READ = ["cmu_200", "cmu_50", "balabit", "skab"]
 GATED = LEARNINGS[-1].name
@@ -15,7 +15,7 @@ GATED = LEARNINGS[-1].name
 
 @pytest.fixture(scope="module")
 def results(synthetic):
-    return run(synthetic, quick=True, seed=1)
+    return evaluate_retraining(synthetic, quick=True, seed=1)
 
 
 def test_every_recording_is_followed_at_each_budget_with_each_way_of_learning(results):
@@ -43,28 +43,30 @@ def test_every_attack_is_followed_and_gains_nothing_beyond_off_with_off(results)
 
 
 def test_the_tables_name_every_recording_and_attack_and_json_is_plain(results):
-    text = to_markdown(results)
+    text = retraining_to_markdown(results)
 
     assert all(f"| `{name}` |" in text for name in READ)
     assert all(f"| {attack.name} |" in text for attack in ATTACKS)
-    assert json.loads(json.dumps(to_json(results), allow_nan=False))["detector"] == "blend"
+    assert (
+        json.loads(json.dumps(retraining_to_json(results), allow_nan=False))["detector"] == "blend"
+    )
 
 
 def test_an_empty_directory_is_an_error_that_names_the_files(tmp_path):
     with pytest.raises(RecordingError, match=r"keystrokes\.csv\.gz"):
-        run(tmp_path)
+        evaluate_retraining(tmp_path)
 
 
 def test_an_unknown_recording_or_attack_is_refused_with_the_known_ones(synthetic):
     with pytest.raises(ValueError, match=r"recording 'moon' is unknown: .*cmu_200"):
-        run(synthetic, recordings=["moon"])
+        evaluate_retraining(synthetic, recordings=["moon"])
     with pytest.raises(ValueError, match=r"attack 'siege' is unknown: .*types on"):
-        run(synthetic, attacks=["siege"])
+        evaluate_retraining(synthetic, attacks=["siege"])
 
 
 @pytest.fixture(scope="module")
 def recorded(data):
-    found = run(data, budgets=[0.01], attacks=["types on"], stride=200)
+    found = evaluate_retraining(data, budgets=[0.01], attacks=["types on"], stride=200)
     rows = {(row.recording, row.learning): row for row in found.rows}
     assert not found.skipped
     return rows, {one.learning: one for one in found.attacked}

@@ -9,10 +9,10 @@ import numpy as np
 import orjson
 import pytest
 
-from processor import slots
-from processor.names import Topics
-from processor.records import Incoming
-from processor.slots import Slot
+from processor.records import ConsumerRecord
+from processor.state import ring_codec
+from processor.state.ring_codec import Slot
+from processor.topics import Topics
 from tests.chaos.verify import Ledger
 
 TOPICS = Topics()
@@ -21,16 +21,18 @@ LEARNT = 6  # samples: three records of two points
 PROFILE = "metric"
 
 
-def record(topic: str, offset: int, value: Any, key: str = PROFILE, **fields: Any) -> Incoming:
+def record(
+    topic: str, offset: int, value: Any, key: str = PROFILE, **fields: Any
+) -> ConsumerRecord:
     raw = value if isinstance(value, bytes) or value is None else orjson.dumps(value)
-    return Incoming(topic, 0, offset, key.encode(), raw, fields.get("headers", ()), 0)
+    return ConsumerRecord(topic, 0, offset, key.encode(), raw, fields.get("headers", ()), 0)
 
 
-def telemetry(offset: int) -> Incoming:
+def telemetry(offset: int) -> ConsumerRecord:
     return record(SERIES, offset, {"timestamps": [1, 2], "values": [0.0, 1.0]})
 
 
-def verdict(offset: int, status: str, seen: int, version: int | None = None) -> Incoming:
+def verdict(offset: int, status: str, seen: int, version: int | None = None) -> ConsumerRecord:
     value = {
         "verdict_id": f"{SERIES}-0-{offset}",
         "profile_id": PROFILE,
@@ -46,11 +48,11 @@ def verdict(offset: int, status: str, seen: int, version: int | None = None) -> 
     return record(TOPICS.anomalies, offset, value)
 
 
-def changed(original: Incoming, **fields: Any) -> Incoming:
+def changed(original: ConsumerRecord, **fields: Any) -> ConsumerRecord:
     return original._replace(value=orjson.dumps(orjson.loads(original.value or b"") | fields))
 
 
-def accepted(offset: int, at: int) -> Incoming:
+def accepted(offset: int, at: int) -> ConsumerRecord:
     value = {
         "verdict_id": f"{SERIES}-0-{offset}",
         "kind": "series",
@@ -60,29 +62,29 @@ def accepted(offset: int, at: int) -> Incoming:
     return record(TOPICS.accepted, at, value)
 
 
-def pooled(at: int, number: int, before: int) -> Incoming:
+def pooled(at: int, number: int, before: int) -> ConsumerRecord:
     slot = Slot(0, number, before, at, np.zeros((2, 1)), ("value",) if number == 0 else None)
-    key = slots.key("series", PROFILE, number).decode()
-    return record(TOPICS.pool, at, slots.encode(slot), key)
+    key = ring_codec.key("series", PROFILE, number).decode()
+    return record(TOPICS.pool, at, ring_codec.encode_slot(slot), key)
 
 
-def counted(at: int, samples: int) -> Incoming:
-    key = slots.key("series", PROFILE, slots.HEAD).decode()
+def counted(at: int, samples: int) -> ConsumerRecord:
+    key = ring_codec.key("series", PROFILE, ring_codec.HEAD).decode()
     return record(TOPICS.pool, at, {"offset": at, "accepted": samples}, key)
 
 
-def model(version: int, generation: int = 0) -> Incoming:
+def model(version: int, generation: int = 0) -> ConsumerRecord:
     value = {"kind": "series", "profile_id": PROFILE, "version": version, "generation": generation}
     return record(TOPICS.models, version, value, f"series:{PROFILE}")
 
 
-def event(name: str, version: int) -> Incoming:
+def event(name: str, version: int) -> ConsumerRecord:
     value = {"event": name, "kind": "series", "profile_id": PROFILE, "version": version}
     value["role"] = "scorer"
     return record(TOPICS.lifecycle, version, value | {"detail": "said"})
 
 
-def dead_letter(offset: int, topic: str = SERIES) -> Incoming:
+def dead_letter(offset: int, topic: str = SERIES) -> ConsumerRecord:
     headers = (
         ("telltale.reason", b"invalid_json"),
         ("telltale.detail", b"value: not JSON"),
@@ -118,19 +120,19 @@ RUN = [
 ]
 
 
-def book(records: Iterable[Incoming]) -> Ledger:
+def book(records: Iterable[ConsumerRecord]) -> Ledger:
     ledger = Ledger(TOPICS)
     for each in records:
         ledger.take(each)
     return ledger
 
 
-def without(left_out: Incoming) -> list[Incoming]:
+def without(left_out: ConsumerRecord) -> list[ConsumerRecord]:
     assert left_out in RUN
     return [each for each in RUN if each != left_out]
 
 
-def swapped(old: Incoming, new: Incoming) -> list[Incoming]:
+def swapped(old: ConsumerRecord, new: ConsumerRecord) -> list[ConsumerRecord]:
     assert old in RUN
     return [new if each == old else each for each in RUN]
 
@@ -172,7 +174,9 @@ def test_rounds_are_checked_one_after_the_other() -> None:
         (event("adopted", 2), "outcomes of candidates"),
     ],
 )
-def test_what_never_came_is_waited_for_and_then_lost(left_out: Incoming, waits_for: str) -> None:
+def test_what_never_came_is_waited_for_and_then_lost(
+    left_out: ConsumerRecord, waits_for: str
+) -> None:
     ledger = book(without(left_out))
 
     assert ledger.waiting[waits_for] == 1
@@ -193,7 +197,7 @@ def test_what_never_came_is_waited_for_and_then_lost(left_out: Incoming, waits_f
         event("adopted", 2),
     ],
 )
-def test_what_came_twice_is_doubled(again: Incoming) -> None:
+def test_what_came_twice_is_doubled(again: ConsumerRecord) -> None:
     assert "doubled" in {finding.sort for finding in book([*RUN, again]).check()}
 
 
@@ -220,7 +224,7 @@ def test_what_came_twice_is_doubled(again: Incoming) -> None:
         ([*RUN, event("model_lost", 2)], "event"),
     ],
 )
-def test_what_contradicts_itself_is_found(records: list[Incoming], sort: str) -> None:
+def test_what_contradicts_itself_is_found(records: list[ConsumerRecord], sort: str) -> None:
     assert sort in {finding.sort for finding in book(records).check()}
 
 

@@ -21,10 +21,11 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from processor import process
-from processor.cli import app
-from processor.http import Health, serve
+from processor.cli.main import app
+from processor.runtime import process
+from processor.runtime.http import serve
 from processor.settings import PREFIX, Settings
+from processor.stream.health import Health
 
 ROOT = Path(__file__).parents[3]
 KUBERNETES = ROOT / "deploy/kubernetes"

@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 from prometheus_client import CollectorRegistry
 
-from processor.metrics import COUNTERS, Metrics
-from tests.unit.processor import build
+from processor.metrics.metrics import COUNTERS, Metrics
+from tests.unit import builders
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs/operations.md").read_text()
@@ -37,7 +37,7 @@ def declared() -> dict[str, set[str]]:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     for role in ("scorer", "retrainer"):
-        metrics.start(role, build.settings())
+        metrics.start(role, builders.settings(), "2.0.0")
     gauges = {
         collector._name: set(collector._labelnames)
         for collector in vars(metrics).values()

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from processor.names import Topics
-from processor.permissions import permissions
+from processor.kafka.acls import permissions
+from processor.topics import Topics
 
 ROOT = Path(__file__).parents[3]
 ROW = re.compile(r"^\| ([^|]+) \| (\w+) \| (Topic|Group|TransactionalId) \| ([^|]+) \|$", re.M)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from processor.metrics import Metrics
+from processor.metrics.metrics import Metrics
 
 ROOT = Path(__file__).parents[3]
 PROMETHEUS = ROOT / "deploy/prometheus"
@@ -32,7 +32,7 @@ EXPRESSIONS = [
 
 
 def declared() -> set[str]:
-    """Names of the series that `processor.metrics` exports."""
+    """Names of the series that `processor.metrics.metrics` exports."""
     registry = CollectorRegistry()
     Metrics(registry)
     suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.admission import ADMITTED, Admission, admitted, draw
+from models.learning.admission import ADMITTED, Admission, admitted, draw
 
 RULES = Admission(clear_from=0.1, borderline_share=0.5, guard=10)
 shares = st.floats(0.0, 1.0)

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats
 
-from models.calibration import (
+from models.calibration.conformal import (
     BLOCKS_BELOW,
     BLOCKS_FROM,
     FEW,
     Calibration,
     StudentCalibration,
-    blocked,
+    blocked_cv_scores,
     out_of_sample,
     sample_budget,
 )
@@ -194,7 +194,9 @@ def test_of_the_latest_block_nothing_is_asked_that_is_known():
 def test_a_block_is_scored_by_a_model_of_all_others():
     asked = []
 
-    blocked(11, lambda block: asked.append(block.tolist()) or np.zeros(block.size), folds=3)
+    blocked_cv_scores(
+        11, lambda block: asked.append(block.tolist()) or np.zeros(block.size), folds=3
+    )
 
     assert asked == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
 

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.utils.estimator_checks import check_estimator
 
 from models import DETECTORS, Blend, Detector, Deviation, Forest, Gaussian, Neighbors, make
-from models._robust import CONSTANT, NOISE, robust
+from models.detectors.robust_scaling import CONSTANT, NOISE, robust
 
 Floats = np.ndarray
 

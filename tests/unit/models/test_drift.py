@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import drift
-from models.training import train
+from models.calibration import drift
+from models.learning.training import train
 
 p_values = st.floats(0.0, 1.0, exclude_min=True)
 
@@ -37,9 +37,9 @@ def test_a_model_that_fits_is_not_flagged_in_20000_records(seed):
 
 
 def test_the_bound_holds_at_the_edge_of_what_still_fits(monkeypatch):
-    monkeypatch.setattr(drift, "BOUND", 2000.0)
+    monkeypatch.setattr(drift, "ALARM_CAPITAL", 2000.0)
     generator = np.random.default_rng(0)
-    edge = 1.0 / drift.MEAN - 1.0
+    edge = 1.0 / drift.NULL_MEAN - 1.0
     runs = [flagged_at((generator.random(200) ** edge).tolist()) for _ in range(400)]
 
     assert np.mean([run is not None for run in runs]) <= 200 / 2000
@@ -56,7 +56,7 @@ def test_no_single_p_value_more_than_multiplies_by_the_boldest_stake(values, las
 
     state = drift.update(before, last)
 
-    most = 1.0 + 2.0 * drift.BOLD * drift.MEAN
+    most = 1.0 + 2.0 * drift.BOLD * drift.NULL_MEAN
     assert state.bold <= max(before.bold, 1.0) * most
     assert state.gentle <= max(before.gentle, 1.0) * most
 
@@ -118,15 +118,15 @@ class TestFollowing:
         state, since = drift.NONE, None
         for value in values:
             since = 0 if value < budget else None if since is None else since + 1
-            state = drift.follow(state, value, since_anomaly=since, **known)
-            if drift.due(state):
+            state = drift.update_drift(state, value, since_anomaly=since, **known)
+            if drift.should_report(state):
                 break
         return state
 
     def test_of_stationary_profiles_at_most_1_percent_is_flagged_within_5000_records(self):
         profiles = np.random.default_rng(0).random((200, 5000))
 
-        flagged = sum(drift.due(self.followed(values)) for values in profiles.tolist())
+        flagged = sum(drift.should_report(self.followed(values)) for values in profiles.tolist())
 
         assert flagged <= 0.01 * 200
 
@@ -136,14 +136,16 @@ class TestFollowing:
         power = 1.0 / (0.5 - off) - 1.0
         profiles = np.random.default_rng(learnt).random((50, 5000)) ** power
 
-        flagged = [drift.due(self.followed(v, trained_on=learnt)) for v in profiles.tolist()]
+        flagged = [
+            drift.should_report(self.followed(v, trained_on=learnt)) for v in profiles.tolist()
+        ]
 
         assert np.mean(flagged) <= 0.01
 
     def test_p_values_that_are_all_in_the_lower_half_are_flagged_within_200_records(self):
         profiles = np.random.default_rng(1).random((50, 200)) * 0.5
 
-        flagged = [drift.due(self.followed(values)) for values in profiles.tolist()]
+        flagged = [drift.should_report(self.followed(values)) for values in profiles.tolist()]
 
         assert np.mean(flagged) == 1.0
 
@@ -161,7 +163,7 @@ class TestFollowing:
         assert self.followed(values) == drift.NONE
 
     def test_a_record_behind_an_anomaly_counts_from_the_third_on(self):
-        states = [drift.follow(drift.NONE, 0.1, since_anomaly=since) for since in range(5)]
+        states = [drift.update_drift(drift.NONE, 0.1, since_anomaly=since) for since in range(5)]
 
         assert [state.records for state in states] == [0, 0, 0, 1, 1]
 
@@ -170,38 +172,40 @@ class TestFollowing:
 
         state = drift.NONE
         for value in values.tolist():
-            state = drift.follow(state, value, samples=20)
+            state = drift.update_drift(state, value, samples=20)
 
         assert state.records == 5000
         assert not drift.drifting(state)
 
     @given(p_values, st.integers(1, 10_000))
     def test_a_record_of_many_samples_is_never_more_suspicious_than_one_of_one(self, value, many):
-        one = drift.follow(drift.NONE, value)
+        one = drift.update_drift(drift.NONE, value)
 
-        assert drift.follow(drift.NONE, value, samples=many).gentle <= one.gentle * (1 + 1e-12)
+        assert drift.update_drift(drift.NONE, value, samples=many).gentle <= one.gentle * (
+            1 + 1e-12
+        )
 
     def test_smaller_calibrations_are_given_more_slack_and_large_ones_the_least(self):
         means = [drift.least_mean(n) for n in (1, 5, 20, 50, 81, 200, 10_000)]
 
         assert means == sorted(means)
-        assert (means[0], means[-1]) == (drift.LEAST, drift.MEAN)
+        assert (means[0], means[-1]) == (drift.MIN_NULL_MEAN, drift.NULL_MEAN)
 
     @given(st.lists(p_values, max_size=60), st.integers(1, 100))
     def test_wealth_is_never_negative_whatever_the_calibration(self, values, learnt):
         state = drift.NONE
         for value in values:
-            state = drift.follow(state, value, trained_on=learnt)
+            state = drift.update_drift(state, value, trained_on=learnt)
             assert min(state.gentle, state.bold) > 0.0
 
     def test_told_drift_is_due_again_only_after_so_many_records(self):
         flagged = after([0.01] * 100)
-        assert drift.due(flagged)
+        assert drift.should_report(flagged)
 
-        state = drift.told(flagged)
+        state = drift.after_report(flagged)
         rest = 0
-        while not drift.due(state):
-            state = drift.follow(state, 0.01)
+        while not drift.should_report(state):
+            state = drift.update_drift(state, 0.01)
             rest += 1
 
         assert rest == drift.QUIET

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import models
-from models._robust import robust
-from models.extremes import LEAST_REACH, extremes_part
+from models.detectors.extremes import LEAST_REACH, extremes_part
+from models.detectors.robust_scaling import robust
 
 
 @pytest.mark.parametrize("features", [4, 17, 50])

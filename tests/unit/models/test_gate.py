@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from models.gate import Gate, departure, judge, leniency
+from models.learning.gate import Gate, departure, evaluate_candidate, leniency
 
 NOTHING = np.empty(0)
 p_values = arrays.arrays(
@@ -26,7 +26,7 @@ def verdict(held_back=NOTHING, original=NOTHING, before=NOTHING, after=NOTHING, 
         "originals": 200,
         "calibrated": 200,
     } | known
-    return judge(held_back, original, before=before, after=after, **settings)
+    return evaluate_candidate(held_back, original, before=before, after=after, **settings)
 
 
 def spread(count=200):

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import check_estimator
 
 from models import IsolationForest
-from models._trees import round_down
+from models.detectors.sklearn_import import round_down
 
 Floats = np.ndarray
 

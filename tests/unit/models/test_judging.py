@@ -5,20 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import (
-    Blend,
-    Detector,
-    Deviation,
-    Forest,
-    Gaussian,
-    Neighbors,
-    _kernels,
-    _kernels_calibration,
-    _kernels_fit,
-    _kernels_grow,
-    warm_up,
-)
-from models.judging import Bench, judge
+from models import Blend, Detector, Deviation, Forest, Gaussian, Neighbors, warm_up
+from models.batch_scoring import CompiledModel, score_batch
+from models.kernels import calibration as calibration_kernels
+from models.kernels import score as score_kernels
+from models.kernels.fit import grow as grow_forest
+from models.kernels.fit import neighbors as fit_neighbors
 
 
 def fitted(seed: int) -> Detector:
@@ -36,7 +28,7 @@ def fitted(seed: int) -> Detector:
     return kinds[seed % len(kinds)].fit(X)
 
 
-BENCHES = [Bench(fitted(seed)) for seed in range(18)]
+BENCHES = [CompiledModel(fitted(seed)) for seed in range(18)]
 
 
 @settings(max_examples=200, deadline=None)
@@ -51,7 +43,7 @@ def test_a_row_is_judged_as_by_its_detector_alone(groups: list[int], seed: int) 
     counts = np.array([len(group) for group in rows], dtype=np.int64)
     budgets = random.choice([0.001, 0.01, 0.2], size=int(counts.sum()))
 
-    found = judge(benches, counts, np.concatenate([np.empty(0), *rows], axis=None), budgets)
+    found = score_batch(benches, counts, np.concatenate([np.empty(0), *rows], axis=None), budgets)
 
     begin = 0
     for bench, group in zip(benches, rows, strict=True):
@@ -77,14 +69,14 @@ def test_contributions_are_the_detectors_own() -> None:
 
 @pytest.mark.parametrize(("values", "budgets"), [(1, 2), (4, 1)])
 def test_numbers_that_do_not_fit_the_groups_are_refused(values: int, budgets: int) -> None:
-    bench = Bench(Gaussian().fit(np.random.default_rng(0).normal(size=(9, 2))))
+    bench = CompiledModel(Gaussian().fit(np.random.default_rng(0).normal(size=(9, 2))))
 
     with pytest.raises(ValueError, match="the groups need 4 and 2"):
-        judge([bench], np.array([2]), np.zeros(values), np.full(budgets, 0.01))
+        score_batch([bench], np.array([2]), np.zeros(values), np.full(budgets, 0.01))
 
 
 def compiled() -> dict[str, list[object]]:
-    modules = (_kernels, _kernels_calibration, _kernels_fit, _kernels_grow)
+    modules = (score_kernels, calibration_kernels, fit_neighbors, grow_forest)
     kernels = [kernel for module in modules for kernel in vars(module).values()]
     return {k.__name__: list(k.signatures) for k in kernels if hasattr(k, "signatures")}
 
@@ -101,19 +93,19 @@ def test_nothing_is_compiled_after_the_warm_up() -> None:
         fitted_model.contributions(X[::2])
         fitted_model.blocked_scores(X)
         fitted_model.calibration_.p_values(scores)
-        bench = Bench(fitted_model)
+        bench = CompiledModel(fitted_model)
         bench.contributions(X[:1])
-        judge([bench], np.array([1]), X[0], np.full(1, 0.01))
+        score_batch([bench], np.array([1]), X[0], np.full(1, 0.01))
 
     assert compiled() == before
 
 
 def test_calibrations_of_few_samples_stand_between_others() -> None:
     random = np.random.default_rng(5)
-    few = [Bench(Gaussian().fit(random.normal(size=(n, 2)))) for n in (3, 19, 60, 5)]
+    few = [CompiledModel(Gaussian().fit(random.normal(size=(n, 2)))) for n in (3, 19, 60, 5)]
     rows = random.normal(size=(8, 2))
 
-    found = judge(few, np.full(4, 2), rows.reshape(-1), np.full(8, 0.01))
+    found = score_batch(few, np.full(4, 2), rows.reshape(-1), np.full(8, 0.01))
 
     alone = [
         bench.detector.calibration_.p_values(bench.detector.score_samples(rows[2 * g : 2 * g + 2]))

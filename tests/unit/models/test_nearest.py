@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import _pack
-from models._kernels_fit import leave_one_out_neighbors
-from models._lanes import LANES
-from models._nearest import (
+from models.kernels import block as packing
+from models.kernels.fit.neighbors import leave_one_out_neighbors
+from models.kernels.nearest import (
     KEPT_LIMIT,
     KEPT_UNIT,
     as_kept,
@@ -21,6 +20,7 @@ from models._nearest import (
     rotate,
     shared_distances,
 )
+from models.kernels.simd import LANES
 
 
 @given(st.integers(LANES, 100), st.integers(1, 40), st.integers(0, 2**32 - 1))
@@ -123,7 +123,7 @@ def test_a_row_is_seen_as_the_same_sample_is_kept(values):
     as_kept(row.ctypes.data, len(values), asked.ctypes.data)
 
     with np.errstate(over="ignore"):
-        words, rounded = _pack.kept(np.array([values]))
+        words, rounded = packing.to_half(np.array([values]))
     samples = words.view(np.float16)[: len(values)].astype(np.float32)
     assert np.array_equal(asked[: len(values)], samples, equal_nan=True)
     assert np.array_equal(rounded[0], samples * np.float32(KEPT_UNIT), equal_nan=True)
@@ -137,7 +137,7 @@ def test_a_row_is_seen_as_the_same_sample_is_kept(values):
 def test_samples_are_kept_as_numpy_rounds_them(values):
     with np.errstate(over="ignore"):
         in_units = np.array(values, np.float32) * np.float32(1.0 / KEPT_UNIT)
-        kept = _pack.kept(np.array([values]))[0].view(np.float16)[: len(values)]
+        kept = packing.to_half(np.array([values]))[0].view(np.float16)[: len(values)]
 
     wanted = np.clip(in_units, -KEPT_LIMIT, KEPT_LIMIT).astype(np.float16)
     assert np.array_equal(kept, wanted, equal_nan=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.quality import constant_features
+from models.learning.data_quality import constant_features
 
 NAN = np.nan
 

@@ -9,12 +9,14 @@ from copy import copy
 import numpy as np
 import pytest
 
-from models import _kernels, _pack, artifacts
-from models.blend import Blend
-from models.detector import Detector
-from models.forest import Forest
-from models.neighbors import Neighbors
-from models.training import train
+from models import artifacts
+from models.detectors.base import Detector
+from models.detectors.blend import Blend
+from models.detectors.forest import Forest
+from models.detectors.neighbors import Neighbors
+from models.kernels import block as packing
+from models.kernels import block_format
+from models.learning.training import train
 
 DETECTORS = [
     (Blend(), 0.0),
@@ -45,13 +47,13 @@ def as_it_was(block: np.ndarray) -> np.ndarray:
     for row, end in zip(rows, ends, strict=True):
         own = block[row[1] : end]
         row[1] = offset
-        if row[0] == _kernels.NEIGHBORS:
+        if row[0] == block_format.NEIGHBORS:
             row[0] = 3
             known = int(row[9])
             first = 2 * known + (known * known + 1) // 2
             samples = own[first:].view(np.float16)[: (known or width) * row[5]]
             single = samples.astype(np.float32) * np.float32(16)
-            own = np.concatenate([own[:first], _pack.to_words(single)])
+            own = np.concatenate([own[:first], packing.to_words(single)])
         data.append(own)
         offset += own.size
     head = block[:begin].copy()
@@ -65,8 +67,8 @@ def test_a_block_of_an_earlier_version_becomes_the_one_that_is_learnt_now(
 ) -> None:
     block = detector.fit(normal(0, 60, absent)).block_
 
-    assert np.array_equal(_pack.renewed(as_it_was(block)), block)
-    assert _pack.renewed(block) is block
+    assert np.array_equal(packing.upgrade_block(as_it_was(block)), block)
+    assert packing.upgrade_block(block) is block
 
 
 def test_samples_that_are_between_those_that_can_be_kept_are_rounded() -> None:
@@ -77,7 +79,7 @@ def test_samples_that_are_between_those_that_can_be_kept_are_rounded() -> None:
     # Each a little beside what half precision holds.
     block[-7 * 30 :].view(np.float32)[:] *= np.float32(1.0001)
 
-    detector.block_ = _pack.renewed(block)
+    detector.block_ = packing.upgrade_block(block)
 
     assert np.array_equal(detector.score_samples(judged), scores)
 

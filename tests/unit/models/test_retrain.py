@@ -7,19 +7,17 @@ import numpy as np
 import pytest
 
 from models import DETECTORS
-from models.admission import Admission
-from models.evaluation.retraining_follow import Learning, first_model, follow, plain
-from models.retraining import (
-    ahead,
-    chosen,
-    complete,
+from models.evaluation.retraining.simulate import Learning, first_model, plain, simulate
+from models.learning.admission import Admission
+from models.learning.impostors import extrapolated_samples, synthetic
+from models.learning.retraining import (
+    censored_counts,
     detector_name,
-    missing,
     retrain,
-    stored,
-    synthetic,
+    reweight_calibration,
+    training_indices,
 )
-from models.training import train
+from models.learning.training import stored, train
 
 
 def normal(generator, count, width):
@@ -120,7 +118,7 @@ def test_equal_input_gives_an_equal_candidate():
     ],
 )
 def test_the_policy_says_what_is_learnt(policy, learnt):
-    assert chosen(3, 5, policy).tolist() == learnt
+    assert training_indices(3, 5, policy).tolist() == learnt
 
 
 @pytest.mark.parametrize("policy", ["grow", "slide", "blend"])
@@ -157,7 +155,7 @@ def test_what_was_never_accepted_still_counts_for_the_threshold():
     model = version_1(normal(np.random.default_rng(0), 100, 3))
     before = model.detector.offset_
 
-    complete(model.detector, 4)
+    reweight_calibration(model.detector, 4)
 
     assert model.detector.offset_ < before
     assert model.detector.calibration_.scores.size == 104
@@ -167,7 +165,7 @@ def test_what_was_not_drawn_counts_among_the_borderline_only():
     model = version_1(normal(np.random.default_rng(0), 100, 3))
     before = model.detector.calibration_.scores
 
-    complete(model.detector, 0, 5)
+    reweight_calibration(model.detector, 0, 5)
 
     after = model.detector.calibration_.scores
     assert after.size == 105
@@ -179,9 +177,9 @@ def test_a_pool_stands_for_what_admission_kept_out_of_it():
     rules = Admission(clear_from=0.1, borderline_share=0.5)
 
     # Of 1,000 normal samples 10 are alarms, and of 90 borderline ones 45 are not drawn.
-    assert missing(945, 0.01, rules) == (10, 45)
-    assert missing(990, 0.01, None) == (10, 0)
-    assert missing(850, 0.15, rules) == (150, 0)
+    assert censored_counts(945, 0.01, rules) == (10, 45)
+    assert censored_counts(990, 0.01, None) == (10, 0)
+    assert censored_counts(850, 0.15, rules) == (150, 0)
 
 
 def test_false_alarms_do_not_grow_over_many_retrainings():
@@ -228,7 +226,7 @@ def test_what_lies_ahead_goes_on_where_the_latest_have_gone():
     original, move = normal(generator, 200, 3), np.array([2.0, 0.0, -1.0])
     latest = normal(generator, 40, 3) + move
 
-    rows = ahead(original, latest)
+    rows = extrapolated_samples(original, latest)
 
     far = rows[-40:].mean(axis=0) - latest.mean(axis=0)
     assert rows.shape == (120, 3)
@@ -238,7 +236,10 @@ def test_what_lies_ahead_goes_on_where_the_latest_have_gone():
 def test_what_moves_no_more_than_by_chance_leads_nowhere():
     generator = np.random.default_rng(1)
     still = [normal(generator, 240, 3) for _ in range(50)]
-    moves = [np.abs(ahead(rows[:200], rows[200:])[-40:] - rows[200:]).max() for rows in still]
+    moves = [
+        np.abs(extrapolated_samples(rows[:200], rows[200:])[-40:] - rows[200:]).max()
+        for rows in still
+    ]
 
     assert np.median(moves) <= 0.2
 
@@ -246,7 +247,9 @@ def test_what_moves_no_more_than_by_chance_leads_nowhere():
 def test_an_absent_feature_leads_nowhere():
     samples = np.array([[1.0, np.nan], [1.0, np.nan], [1.0, np.nan]])
 
-    assert np.array_equal(ahead(samples, samples), np.tile(samples, (3, 1)), equal_nan=True)
+    assert np.array_equal(
+        extrapolated_samples(samples, samples), np.tile(samples, (3, 1)), equal_nan=True
+    )
 
 
 def test_values_of_any_size_lead_to_finite_samples():
@@ -254,7 +257,7 @@ def test_values_of_any_size_lead_to_finite_samples():
     original, latest = normal(generator, 20, 3), normal(generator, 10, 3)
     latest[3, 0], latest[4, 1] = 1e308, -1e308
 
-    assert np.isfinite(ahead(original, latest)).all()
+    assert np.isfinite(extrapolated_samples(original, latest)).all()
 
 
 @pytest.mark.parametrize("policy", ["grow", "slide", "blend"])
@@ -321,7 +324,7 @@ def test_false_alarms_stay_at_the_budget_over_a_run_with_many_retrainings(budget
         count, width = [(200, 17), (100, 3), (200, 5), (100, 8)][seed % 4]
         records = normal(generator, count + 600, width)
         first = first_model("blend", records[:count], budget, seed)
-        found = follow(
+        found = simulate(
             first,
             plain(records[count:]),
             600,

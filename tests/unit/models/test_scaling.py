@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from models._pack import HUGE, Scaling
-from models.detector import typical_ranges
+from models.detectors.base import typical_ranges
+from models.kernels.block import HUGE, Scaling
 
 values = st.floats(-1e300, 1e300) | st.just(np.nan)
 samples = npst.arrays(np.float64, st.tuples(st.integers(1, 20), st.just(3)), elements=values)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.severity import severity
+from models.calibration.severity import severity
 
 ORDER = ["none", "low", "medium", "high", "critical"]
 

@@ -10,10 +10,11 @@ import hashlib
 import io
 import json
 import pickle
+import pickletools
 import shlex
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -26,11 +27,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from joblib.numpy_pickle import NumpyUnpickler
 
-from models import DETECTORS, Blend, IsolationForest, artifacts, load_detector, unpickling
-from models.artifacts import ArtifactError, Model
-from models.calibration import Calibration
-from models.training import train
-from models.unpickling import CLASSES, MOVED, STANDING_IN, Name
+from models import DETECTORS, IsolationForest, artifacts, load_detector, unpickling
+from models.artifacts import Model
+from models.calibration.conformal import Calibration
+from models.errors import ArtifactError
+from models.learning.training import train
+from models.unpickling import CLASSES, STANDING_IN, Name
 
 STORED = Path(__file__).parents[2] / "data" / "artifacts"
 """Of format 2 by the version before this module, of format 1 by two that are older.
@@ -40,7 +42,7 @@ Scores are those of the version before this module.
 
 EXPECTED = json.loads((STORED / "expected.json").read_text())
 FILES = sorted(STORED.glob("*.joblib"))
-TABLE = CLASSES | STANDING_IN.keys()
+TABLE = CLASSES.keys() | STANDING_IN.keys()
 JOBLIB = b"joblib.numpy_pickle"
 """A payload with these bytes in it is opened as one of joblib's, also if they come at its end."""
 
@@ -77,12 +79,12 @@ def names_in(payload: bytes) -> set[Name]:
     class Plain(pickle.Unpickler):
         def find_class(self, module: str, name: str) -> Any:
             seen.add((module, name))
-            return super().find_class(*MOVED.get((module, name), (module, name)))
+            return super().find_class(module, name)
 
     class Joblib(NumpyUnpickler):
         def find_class(self, module: str, name: str) -> Any:
             seen.add((module, name))
-            return super().find_class(*MOVED.get((module, name), (module, name)))
+            return super().find_class(module, name)
 
     file = io.BytesIO(payload)
     (Joblib("", file, True) if JOBLIB in payload else Plain(file)).load()
@@ -125,8 +127,7 @@ def test_every_detector_and_every_form_has_an_artefact_of_an_earlier_version() -
 
 
 def test_every_name_in_the_tables_is_one_of_an_artefact() -> None:
-    names = set().union(*(names_in(file.read_bytes()) for file in FILES))
-    stored = {MOVED.get(name, name) for name in names}
+    stored = set().union(*(names_in(file.read_bytes()) for file in FILES))
 
     # numpy 1 has the same functions in modules of another name.
     of_numpy_1 = {
@@ -192,35 +193,30 @@ def test_arrays_are_those_that_unrestricted_unpickling_gives(blend: Model) -> No
     assert [(type(n), n) for n in found["scalars"]] == [(type(n), n) for n in plain["scalars"]]
 
 
-@pytest.fixture
-def moved(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """``models.older.Blend`` is where Blend was."""
-    monkeypatch.setitem(MOVED, ("models.older", "Blend"), ("models.blend", "Blend"))
-    unpickling.found.cache_clear()
-    yield
-    unpickling.found.cache_clear()
-
-
-OLDER_BLEND = b"\x80\x04" + named("models.older", "Blend") + b")\x81."
-"""An instance of it, without a state."""
-
-
-@pytest.mark.usefixtures("moved")
-def test_a_class_that_moved_is_found_where_it_is_now() -> None:
-    assert type(unpickling.opened(OLDER_BLEND)) is Blend
-
-
-def test_a_class_that_is_not_known_to_have_moved_is_refused() -> None:
-    with pytest.raises(ArtifactError, match=r"'models\.older', name 'Blend'.*not opened"):
-        opened(OLDER_BLEND)
-
-
-def test_what_moved_is_in_the_tables_by_its_present_name() -> None:
-    assert set(MOVED.values()) <= TABLE
-    assert not MOVED.keys() & TABLE
-    for module, name in CLASSES:
-        found = getattr(import_module(module), name)
+def test_a_class_is_found_where_it_is_defined_now_by_the_name_that_artefacts_give_it() -> None:
+    for (module, name), defined in CLASSES.items():
+        found = unpickling.found(module, name)
+        assert found is getattr(import_module(defined), name)
         assert (found.__module__, found.__qualname__) == (module, name)
+
+
+def test_processes_of_earlier_versions_can_open_what_is_written_today(blend: Model) -> None:
+    """They look classes up by the names of the modules that they have."""
+    written = {
+        argument
+        for _, argument, _ in pickletools.genops(packed(blend))
+        if isinstance(argument, str)
+    }
+
+    assert "models.blend" in written
+    assert not {name for name in written if str(name).startswith("models.detectors")}
+
+
+def test_the_module_that_defines_a_class_is_no_name_of_it() -> None:
+    with pytest.raises(
+        ArtifactError, match=r"'models\.detectors\.blend', name 'Blend'.*not opened"
+    ):
+        opened(b"\x80\x04" + named("models.detectors.blend", "Blend") + b")\x81.")
 
 
 # --- Names that are refused ------------------------------------------------------------------
@@ -321,7 +317,7 @@ def test_a_refused_artefact_is_refused_on_every_way_to_open_one(tmp_path: Path) 
     with pytest.raises(ArtifactError, match=r"'builtins', name 'exec'.*not opened"):
         load_detector(tmp_path / name)
     with pytest.raises(ArtifactError, match=r"'builtins', name 'exec'.*not opened"):
-        artifacts.read(tmp_path, name, digest)
+        artifacts.read_artifact(tmp_path, name, digest)
     assert not exploded.exists()
 
 
@@ -443,7 +439,7 @@ def test_bytes_are_never_taken_for_addresses_of_objects() -> None:
     # Its frame's header and its end left out.
     payload = array_of(dtype_of("f8") + state[11:-1] + b"b")
 
-    array = unpickling.opened(payload)
+    array = unpickling.unpickle(payload)
 
     assert (array.dtype, array.dtype.hasobject) == (np.dtype("f8"), False)
     assert array.tobytes() == b"ABCDEFGH"
@@ -452,7 +448,7 @@ def test_bytes_are_never_taken_for_addresses_of_objects() -> None:
 def test_a_dtype_that_numpy_shares_keeps_its_byte_order() -> None:
     state = pickle.dumps((3, ">", None, None, None, -1, -1, 0), protocol=pickle.HIGHEST_PROTOCOL)
 
-    array = unpickling.opened(array_of(dtype_of("f8") + state[11:-1] + b"b"))
+    array = unpickling.unpickle(array_of(dtype_of("f8") + state[11:-1] + b"b"))
 
     assert array.dtype == np.dtype(">f8")
     assert np.dtype("f8").isnative
@@ -489,8 +485,8 @@ def test_joblibs_arrays_of_objects_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("attribute", ["read", "read_array", "read_mmap"])
 def test_the_state_of_joblibs_array_replaces_none_of_its_methods(attribute: str) -> None:
-    state = {"shape": (), "order": "C", "dtype": unpickling.Numbers("f8"), attribute: 1}
-    stored = unpickling.Stored.__new__(unpickling.Stored)
+    state = {"shape": (), "order": "C", "dtype": unpickling.NumberType("f8"), attribute: 1}
+    stored = unpickling.StoredArray.__new__(unpickling.StoredArray)
 
     stored.__setstate__(state)
 

@@ -17,11 +17,13 @@ from pydantic import BaseModel
 
 import schemas
 from models.features import KINDS
-from processor import forgetting, pools, ring, slots
-from processor.changelog import Table
-from processor.names import Topics
-from processor.records import Incoming
-from processor.slots import SlotError
+from processor.records import ConsumerRecord
+from processor.retrainer import pool as pools
+from processor.state import profile_codec, ring, ring_codec
+from processor.state.changelog import Table
+from processor.state.profiles import PendingDeletion
+from processor.state.ring_codec import SlotError
+from processor.topics import Topics
 
 GOLDEN = Path(__file__).parent / "golden"
 TOPICS = Topics()
@@ -157,7 +159,7 @@ class TestSlots:
     def test_of_the_first_format_are_read_and_written_to_the_byte(self, stored: dict[str, Any]):
         value = bytes.fromhex(stored["hex"])
 
-        slot = slots.decode(value)
+        slot = ring_codec.decode_slot(value)
 
         expected = np.array(stored["rows"], dtype=np.float64)
         np.testing.assert_array_equal(slot.rows, expected)
@@ -165,21 +167,21 @@ class TestSlots:
             stored[name] for name in ("generation", "number", "before", "offset")
         )
         assert slot.names == (None if stored["names"] is None else tuple(stored["names"]))
-        assert slots.encode(slot) == value
+        assert ring_codec.encode_slot(slot) == value
 
     def test_of_any_other_format_are_refused_by_their_first_byte(self):
         first = bytes.fromhex(golden("slots")["slots"][0]["hex"])
 
         for version in (0, *range(2, 256)):
             with pytest.raises(SlotError, match=f"format {version:02x}, expected 1"):
-                slots.decode(bytes([version]) + first[1:])
+                ring_codec.decode_slot(bytes([version]) + first[1:])
 
     def test_of_an_unknown_format_are_told_and_their_ring_goes_on_with_the_others(self):
         known, unknown = (bytes.fromhex(slot["hex"]) for slot in golden("slots")["slots"])
         table = Table()
         stored = {b"features:p:0": known, b"features:p:1": b"\x02" + unknown[1:]}
         for offset, (key, value) in enumerate(stored.items()):
-            table.load(Incoming(TOPICS.cold_start, 0, offset, key, value, (), 0))
+            table.load(ConsumerRecord(TOPICS.cold_start, 0, offset, key, value, (), 0))
 
         with structlog.testing.capture_logs() as told:
             rings = table.rings(TOPICS.cold_start, 0, structlog.get_logger())
@@ -222,18 +224,20 @@ class TestPoolHeads:
 
         with pytest.raises(SlotError, match="format 2, expected 1"):
             pools.read_head(json.dumps(head).encode())
-        pool = pools.restored({0: slots.decode(first)}, None, 1000)
+        pool = pools.restored_pool({0: ring_codec.decode_slot(first)}, None, 1000)
 
         assert pool is not None
         assert (pool.generation, pool.accepted, pool.offset) == (14, 1, 14)
 
 
 def test_a_note_of_forgetting_is_read_with_and_without_unknown_fields():
-    note = golden("profiles")["forgetting"]["today"]["forgetting"]
+    note = golden("profiles")["forgetting"]["today"]
+    later = {"forgetting": note["forgetting"] | {"of_a_later_release": 1}} | {"format": 1, "x": 2}
 
-    read = forgetting.decode(note)
+    read = profile_codec.decode_note(b"features:p", json.dumps(note).encode())
 
-    assert read == forgetting.decode(note | {"of_a_later_release": 1})
+    assert read == profile_codec.decode_note(b"features:p", json.dumps(later).encode())
+    assert isinstance(read, PendingDeletion)
     assert (read.command_id, read.command_offset, read.generation, read.version) == ("c1", 3, 14, 2)
 
 

@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from models import drift
-from processor.proof import HEADER
-from processor.state import Active
-from processor.step import Step
+from models.calibration import drift
+from processor.artifacts.proof import HEADER
+from processor.state.profiles import ActiveProfile
+from processor.stream.step import Step
 from tests.unit.simulation.world import (
     BAD,
     FORGED,
@@ -33,7 +33,7 @@ WHO = st.integers(0, 3)
 ENDS = st.sampled_from(["commit", "commit", "commit", "abort", "die before", "die after"])
 VALUES = st.lists(st.floats(-3, 3), max_size=6)
 # So that a few records of a tiny model bring what takes hundreds otherwise.
-QUICK_DRIFT = {"BOUND": 1.05, "LEAST": drift.MEAN, "GUARD": 0, "QUIET": 3}
+QUICK_DRIFT = {"ALARM_CAPITAL": 1.05, "MIN_NULL_MEAN": drift.NULL_MEAN, "GUARD": 0, "QUIET": 3}
 WORK = st.tuples(PARTITION, PROFILES, VALUES, st.integers(1, 8), ENDS)
 
 
@@ -95,7 +95,7 @@ class Delivery(RuleBasedStateMachine):
             if step is None:
                 continue
             before = seen(process)
-            undo = process.role.ahead(step)
+            undo = process.role.apply_speculatively(step)
             if undo is None:
                 self.end(process, step, "commit")
             else:
@@ -167,7 +167,7 @@ class Delivery(RuleBasedStateMachine):
         if step is None:
             return
         if end == "abort":
-            process.rest = ()
+            process.unprocessed = ()
             assert seen(process) == before, "a Step that is dropped leaves no trace"
             return
         done = end != "die before" and process.commit(step, self.epochs[process.name])
@@ -176,7 +176,7 @@ class Delivery(RuleBasedStateMachine):
         elif done:
             process.apply(step)
         else:
-            process.rest = ()
+            process.unprocessed = ()
 
     @rule(who=WHO)
     def a_process_is_killed(self, who: int) -> None:
@@ -277,7 +277,7 @@ def seen(process: Process) -> dict[object, object]:
     state = process.role._state
     profiles = {
         key: (profile.drift, profile.since_anomaly)
-        if isinstance(profile, Active)
+        if isinstance(profile, ActiveProfile)
         else (profile.ring.seen, profile.retry_at)
         for key, profile in state.profiles.items()
     }

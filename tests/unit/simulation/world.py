@@ -16,17 +16,18 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from models import artifacts
-from models.artifacts import Artifact, ArtifactError, ArtifactUnavailable, Model, profile_directory
-from processor.metrics import Metrics
-from processor.model_store import ModelStore
-from processor.names import Topics
-from processor.records import Headers, Incoming, Outgoing, TopicPartition
-from processor.restore import Position
-from processor.retrainer_role import RetrainerRole
-from processor.scorer_role import ScorerRole
+from models.artifacts import Artifact, Model
+from models.errors import ArtifactError, ArtifactUnavailable
+from models.naming import profile_directory
+from processor.artifacts.model_store import ModelStore
+from processor.metrics.metrics import Metrics
+from processor.records import ConsumerRecord, Headers, Partition, Position, ProducerRecord
+from processor.retrainer.role import RetrainerRole
+from processor.scorer.role import ScorerRole
 from processor.settings import Settings
-from processor.slots import HEAD
-from processor.step import Step
+from processor.state.ring_codec import HEAD
+from processor.stream.step import Step
+from processor.topics import Topics
 
 PARTITIONS = 2
 TOPICS = Topics()
@@ -91,8 +92,8 @@ class Disk:
 class Kafka:
     """Logs of committed records, and each group's committed offsets."""
 
-    logs: dict[TopicPartition, list[Incoming]] = field(default_factory=lambda: defaultdict(list))
-    offsets: dict[str, dict[TopicPartition, int]] = field(default_factory=lambda: defaultdict(dict))
+    logs: dict[Partition, list[ConsumerRecord]] = field(default_factory=lambda: defaultdict(list))
+    offsets: dict[str, dict[Partition, int]] = field(default_factory=lambda: defaultdict(dict))
     now: int = 1_700_000_000_000
 
     def append(
@@ -104,17 +105,17 @@ class Kafka:
         headers: Headers = (),
     ) -> None:
         log = self.logs[topic, partition]
-        log.append(Incoming(topic, partition, len(log), key, value, headers, self.now))
+        log.append(ConsumerRecord(topic, partition, len(log), key, value, headers, self.now))
 
     def commit(
-        self, group: str, outputs: Sequence[Outgoing], offsets: dict[TopicPartition, int]
+        self, group: str, outputs: Sequence[ProducerRecord], offsets: dict[Partition, int]
     ) -> None:
         for out in outputs:
             headers = tuple(out.headers or ())
             self.append(out.topic, out.partition, out.key, out.value, headers)
         self.offsets[group] |= offsets
 
-    def compacted(self, topic: str, partition: int) -> Iterator[Incoming]:
+    def compacted(self, topic: str, partition: int) -> Iterator[ConsumerRecord]:
         """The log as compaction leaves it: the newest record of each key, tombstones included."""
         newest = {record.key: record for record in self.logs[topic, partition]}
         yield from sorted(newest.values(), key=lambda record: record.offset)
@@ -131,7 +132,7 @@ class Following:
         self._next = {(topic, partition): offset for topic, partition, offset in positions}
         self._seen = dict(self._next)
 
-    def poll(self) -> list[Incoming]:
+    def poll(self) -> list[ConsumerRecord]:
         """What was there at the look before: the table may lag behind."""
         found = []
         for place, offset in self._next.items():
@@ -140,7 +141,7 @@ class Following:
             self._seen[place] = len(self._kafka.logs[place])
         return found
 
-    def reach(self, place: TopicPartition) -> list[Incoming]:
+    def reach(self, place: Partition) -> list[ConsumerRecord]:
         found = self._kafka.logs[place][self._next[place] :]
         self._next[place] = len(self._kafka.logs[place])
         return found
@@ -158,8 +159,8 @@ class Process:
         self._disk = disk
         self.epoch = 0
         self.partitions: tuple[int, ...] = ()
-        self.positions: dict[TopicPartition, int] = {}
-        self.rest: Sequence[Incoming] = ()
+        self.positions: dict[Partition, int] = {}
+        self.unprocessed: Sequence[ConsumerRecord] = ()
         self.role = self._born()
 
     def _born(self) -> Any:
@@ -180,7 +181,7 @@ class Process:
         """Take partitions, and restore them."""
         self.partitions = tuple(partitions)
         self.epoch = epoch
-        self.rest = ()
+        self.unprocessed = ()
         self.role.drop()
         for topic in self.role.changelogs:
             for partition in self.partitions:
@@ -193,18 +194,18 @@ class Process:
             for topic in self.role.inputs
             for partition in self.partitions
         }
-        for place, newest in self.role.newest().items():
+        for place, newest in self.role.restored_offsets().items():
             if place in self.positions:
                 assert self.positions[place] > newest, f"state ahead of the offsets at {place}"
 
-    def poll(self, most: int, ready: Step[Any] | None = None) -> Sequence[Incoming]:
+    def poll(self, most: int, ready: Step[Any] | None = None) -> Sequence[ConsumerRecord]:
         """The next records of each input, at most so many of each; a rest comes first.
 
         Args:
             ready: a Step that is computed and not committed, behind which they come.
         """
-        if self.rest:
-            return self.rest
+        if self.unprocessed:
+            return self.unprocessed
         positions = self.positions | (ready.offsets if ready is not None else {})
         return [
             record
@@ -218,13 +219,13 @@ class Process:
         if ready is not None and not records:
             return None
         if not self.poll(1, ready) and ready is None:
-            self.role.answered(now)
+            self.role.set_watermark(now)
         try:
             step: Step[Any] | None = (
                 self.role.compute(records, now) if records else self.role.idle(now)
             )
         except ArtifactUnavailable:
-            self.rest = ()
+            self.unprocessed = ()
             return None
         return step
 
@@ -239,7 +240,7 @@ class Process:
         """Take over a committed Step."""
         self.role.apply(step)
         self.positions |= step.offsets
-        self.rest = step.rest
+        self.unprocessed = step.unprocessed
 
 
 def check(kafka: Kafka) -> None:

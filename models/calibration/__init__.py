@@ -1,0 +1,1 @@
+"""Calibration: scores to p-values, severity and drift."""

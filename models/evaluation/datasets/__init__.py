@@ -1,0 +1,1 @@
+"""Recordings as profiles, samples and labels."""

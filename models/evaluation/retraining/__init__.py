@@ -1,0 +1,1 @@
+"""Evaluation of retraining: drift, attacks and the gate."""

@@ -1,0 +1,1 @@
+"""Compiled training: scales, neighbours and trees."""

@@ -1,0 +1,1 @@
+"""Compiled kernels on text: JSON read and written in columns."""

@@ -1,0 +1,1 @@
+"""Learning: training, retraining and the gate that candidates pass."""

@@ -1,0 +1,1 @@
+"""The model store: artefacts written, opened, cached and cleaned up."""

@@ -1,0 +1,1 @@
+"""Backtest: recorded telemetry scored again with other settings."""

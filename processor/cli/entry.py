@@ -1,0 +1,27 @@
+"""Entry point of the command: takes the signals before anything slow is imported."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from processor.cli.streams import guard
+
+LONG_RUNNING = ("score", "retrain", "run")
+
+
+def main() -> None:
+    """Run the command line; a role or ``tail`` that is told to end before it began ends with 0."""
+    command = sys.argv[1:2]
+    if command and command[0] in LONG_RUNNING:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: os._exit(0))
+    guard()
+    try:
+        from processor.cli.main import main as run
+
+        run()
+    except KeyboardInterrupt:
+        # Only while modules are imported: from there on the command line knows what to do.
+        raise SystemExit(0 if command == ["tail"] else 130) from None

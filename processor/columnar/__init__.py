@@ -1,0 +1,1 @@
+"""The fast path: records of active profiles scored in columns."""

@@ -1,0 +1,232 @@
+"""The fast path: `features` records of active profiles, read, scored and answered in columns.
+
+Everything that exists for speed in the scorer stands behind ``FastPath``. For every batch the bytes
+of the outputs and the state after it are those of the plain path; ``NoFastPath``, which leaves all
+records to that path, is what a test holds it against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.artifacts import Model
+from models.batch_scoring import BatchScores, score_columns
+from models.calibration.conformal import sample_budget
+from models.calibration.drift import Drifts
+from models.calibration.drift_batch import follow_all
+from models.features.template_reader import TemplateReader
+from models.kernels.text.byte_strings import Integers, StringColumn, append
+from processor.artifacts.model_cache import ModelCache
+from processor.columnar.feature_reader import (
+    ColumnarRecords,
+    Reader,
+    UnknownTemplates,
+    read_records,
+)
+from processor.columnar.profile_table import DriftUpdates, column, drifts_of
+from processor.columnar.verdict_writer import (
+    NormalRecords,
+    NormalTemplates,
+    NormalVerdictWriter,
+    encode_vectors,
+)
+from processor.record_batch import RecordBatch
+from processor.topics import Topics
+
+Floats = NDArray[np.float64]
+MAX_NEW_TEMPLATES = 4
+"""Layouts learnt in a batch, at most."""
+
+
+class Scored(NamedTuple):
+    """What the records of ``ColumnarRecords`` come to.
+
+    Attributes:
+        judged: row by row.
+        vectors: the rows as JSON without brackets.
+        changes: of the profiles whose drift need not be told.
+        one_by_one: which other profiles the plain path answers, with the numbers of ``judged``.
+        abnormal: rows of all other profiles that are no normal ones.
+        normal: what the writer answers of those profiles.
+    """
+
+    judged: BatchScores
+    vectors: StringColumn
+    changes: DriftUpdates
+    one_by_one: Sequence[int]
+    abnormal: Sequence[int]
+    normal: NormalRecords
+
+
+@dataclass(frozen=True)
+class FastPath:
+    """Reads, scores and answers in columns; what it leaves is answered one by one.
+
+    Attributes:
+        cache: the models that are in memory; what is answered does not depend on it.
+        templates: how records were laid out that were read before; what is read does not depend on
+            it, only how soon.
+    """
+
+    cache: ModelCache = field(default_factory=ModelCache)
+    templates: TemplateReader = field(default_factory=TemplateReader)
+
+    def read(
+        self, reader: Reader, telemetry: RecordBatch
+    ) -> tuple[ColumnarRecords | None, list[int], UnknownTemplates]:
+        """What can be answered in columns, the places of all other records, and which of these are
+        worth to be learnt from.
+        """
+        return read_records(reader, self.templates, self.cache, telemetry)
+
+    def learn(
+        self, telemetry: RecordBatch, missed: UnknownTemplates, valid: Collection[int]
+    ) -> None:
+        """Know how some records were laid out, for the batches to come.
+
+        Args:
+            valid: places of records that the decoder accepts.
+        """
+        wanted = [(at, names) for at, names in missed[:MAX_NEW_TEMPLATES] if at in valid]
+        self.templates.learn(
+            (telemetry.values[at] or b"", telemetry.keys[at] or b"", names) for at, names in wanted
+        )
+
+    def score(
+        self,
+        runs: ColumnarRecords,
+        budget: float,
+        model: Callable[[int], Model],
+        fit: NDArray[np.bool_],
+    ) -> Scored:
+        """Score what was read.
+
+        Args:
+            budget: share that may be called anomalous, 0–1.
+            model: of one of the profiles.
+            fit: of which profiles normal records may be answered by the writer.
+        """
+        counts, rows = runs.counts, len(runs.positions)
+        judged = score_columns(
+            column(runs.table, "place"),
+            runs.detector_classes,
+            runs.sort,
+            counts,
+            runs.values,
+            np.full(rows, sample_budget(budget, 1)),
+            lambda at: model(at).bench,
+        )
+        followed = follow_all(
+            drifts_of(runs.table),
+            column(runs.table, "since_anomaly"),
+            column(runs.table, "mean"),
+            counts,
+            judged.decisions,
+            judged.p_values,
+        )
+        # Of nearly every profile no drift is to be told.
+        plain, profile = followed.plain & fit, runs.profile
+        normal, usual = judged.decisions >= 0, plain[profile]
+        with_evidence = profile[judged.decisions == judged.decisions]
+        changed = plain & (np.bincount(with_evidence, minlength=len(plain)) > 0)
+        changes = DriftUpdates(
+            runs.rows[changed],
+            Drifts(*(numbers[changed] for numbers in followed.drifts)),
+            followed.since_anomaly[changed],
+        )
+        return Scored(
+            judged,
+            vectors_of(runs),
+            changes,
+            np.flatnonzero(~plain).tolist(),
+            np.flatnonzero(usual & ~normal).tolist(),
+            normal_part(runs, followed.each, normal & usual),
+        )
+
+    def writer(
+        self, batch: RecordBatch, topics: Topics, now: int, templates: Callable[[], NormalTemplates]
+    ) -> NormalVerdictWriter | None:
+        """What writes the answers to normal records of one sample; None if each is to be written
+        by itself.
+        """
+        return NormalVerdictWriter(batch, topics, now, templates())
+
+
+class NoFastPath(FastPath):
+    """Leaves everything to the plain path."""
+
+    def read(
+        self, _reader: Reader, telemetry: RecordBatch
+    ) -> tuple[ColumnarRecords | None, list[int], UnknownTemplates]:
+        """Nothing, and all places."""
+        return None, list(range(len(telemetry))), []
+
+    def learn(
+        self, _telemetry: RecordBatch, _missed: UnknownTemplates, _valid: Collection[int]
+    ) -> None:
+        """Nothing is read in columns, and nothing learnt for it."""
+
+    def writer(
+        self,
+        _batch: RecordBatch,
+        _topics: Topics,
+        _now: int,
+        _templates: Callable[[], NormalTemplates],
+    ) -> NormalVerdictWriter | None:
+        """None."""
+        return None
+
+
+def vectors_of(runs: ColumnarRecords) -> StringColumn:
+    """The rows as JSON without brackets: as they came, or written if they came another way."""
+    vectors = runs.vectors
+    missing = vectors.starts == vectors.ends
+    if not missing.any():
+        return vectors
+    widths = runs.widths[runs.profile]
+    written = encode_rows(runs.values[np.repeat(missing, widths)], widths[missing])
+    rows = len(missing)
+    which = np.arange(rows)
+    which[missing] = rows + np.arange(len(written.ends))
+    return append(vectors, written).at(which)
+
+
+def encode_rows(values: Floats, widths: Integers) -> StringColumn:
+    """Rows that stand flat one after another, as JSON without brackets.
+
+    Args:
+        widths: of each row, ascending.
+    """
+    found, begin = [], 0
+    for width, count in zip(*np.unique(widths, return_counts=True), strict=True):
+        end = begin + int(width) * int(count)
+        found.append(values[begin:end].reshape(-1, width))
+        begin = end
+    return encode_vectors(found)
+
+
+def normal_part(runs: ColumnarRecords, since: Integers, wanted: NDArray[np.bool_]) -> NormalRecords:
+    """Normal records for the writer.
+
+    Args:
+        since: records since the last anomaly, of each.
+        wanted: which of the records are normal.
+    """
+    counts = np.bincount(runs.profile[wanted], minlength=len(runs.rows))
+    held = counts > 0
+    return NormalRecords(
+        runs.names,
+        runs.name[held],
+        list(map(runs.profiles.texts.__getitem__, runs.rows[held].tolist())),
+        runs.table["ends"][held],
+        counts[held],
+        runs.positions[wanted],
+        since[wanted],
+        runs.observed[wanted],
+        np.flatnonzero(wanted),
+    )

@@ -1,0 +1,1 @@
+"""The Kafka client: configuration, permissions, topics, reading."""

@@ -1,0 +1,1 @@
+"""Where reading begins, and which partitions cannot be read."""

@@ -1,0 +1,1 @@
+"""What operators do: functions behind the commands."""

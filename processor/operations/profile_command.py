@@ -1,0 +1,125 @@
+"""``telltale profile forget`` and its like: a command to every partition, then its receipt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from time import monotonic, time_ns
+from uuid import uuid4
+
+from confluent_kafka import KafkaError, Producer
+from pydantic import ValidationError
+
+from processor.kafka import config as kafka
+from processor.kafka.consuming import latest_offsets
+from processor.kafka.reading import ToolError, admin_client, places_of, poll, reader
+from processor.operations.produce import FLUSH_SECONDS
+from processor.settings import Settings
+from processor.topics import Topics
+from schemas import Command, InvalidJson, LifecycleEvent, parse_object
+
+QUEUED = "sent, not yet confirmed; it stays queued"
+MORE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an operator asks for; ``until`` in epoch milliseconds."""
+
+    command: str
+    profile_id: str
+    kind: str | None = None
+    version: int | None = None
+    until: int | None = None
+    reason: str | None = None
+
+
+def send_and_await(settings: Settings, request: Request, timeout: float) -> list[LifecycleEvent]:
+    """Send a command to every partition and wait for its receipts.
+
+    A profile id may stand for several kinds: what comes within half a second of the last receipt
+    that was awaited is gathered too. What is forgotten, both roles confirm.
+
+    Args:
+        timeout: seconds to wait.
+
+    Returns:
+        The receipts; if empty, none came in time. ``unconfirmed_roles`` says which are missing.
+
+    Raises:
+        ToolError: a topic is missing, or the command could not be sent.
+    """
+    topics = Topics(settings.topic_prefix)
+    admin = admin_client(settings)
+    places = places_of(admin, [topics.commands])
+    starts = latest_offsets(admin, places_of(admin, [topics.lifecycle]))
+    command_id = str(uuid4())
+    consumer = reader(settings, starts)
+    try:
+        send_command(settings, topics.commands, len(places), command_of(request, command_id))
+        receipts: list[LifecycleEvent] = []
+        deadline = last = monotonic() + timeout
+        while monotonic() < deadline:
+            for record in poll(consumer, 1000, 0.1)[0]:
+                event = receipt(record.value)
+                if event is not None and event.command_id == command_id:
+                    receipts.append(event)
+                    ended = monotonic() + (timeout if unconfirmed_roles(receipts) else MORE_SECONDS)
+                    deadline = min(last, ended)
+        return receipts
+    finally:
+        consumer.close()
+
+
+def receipt(value: bytes | None) -> LifecycleEvent | None:
+    """The event of a record of ``lifecycle``; None if it holds none."""
+    try:
+        return LifecycleEvent.model_validate(parse_object(value or b""))
+    except (InvalidJson, ValidationError):
+        return None
+
+
+def unconfirmed_roles(receipts: list[LifecycleEvent]) -> list[str]:
+    """Roles that have not yet confirmed that a profile is forgotten, where the other one has."""
+    confirmed: dict[str, Counter[str | None]] = {"scorer": Counter(), "retrainer": Counter()}
+    for event in receipts:
+        if event.event == "forgotten" and event.role is not None:
+            confirmed[event.role][event.kind] += 1
+    scorer, retrainer = confirmed["scorer"], confirmed["retrainer"]
+    missing = {"retrainer": scorer - retrainer, "scorer": retrainer - scorer}
+    return [role for role, kinds in missing.items() if kinds]
+
+
+def command_of(request: Request, command_id: str) -> Command:
+    """The record of a request."""
+    return Command.model_validate(
+        {**vars(request), "command_id": command_id, "issued_at": time_ns() // 1_000_000}
+    )
+
+
+def send_command(settings: Settings, topic: str, partitions: int, command: Command) -> None:
+    """Send a command to every partition: which of them holds the profile is not for us to know.
+
+    Raises:
+        ToolError: the broker did not take all of them.
+    """
+    failed: list[str] = []
+
+    def on_delivery(error: KafkaError | None, _: object) -> None:
+        if error is not None:
+            failed.append(error.str())
+
+    producer = Producer(kafka.plain_producer(settings))
+    value = command.model_dump_json().encode()
+    for partition in range(partitions):
+        producer.produce(
+            topic,
+            value=value,
+            key=command.profile_id.encode(),
+            partition=partition,
+            on_delivery=on_delivery,
+        )
+    left = producer.flush(FLUSH_SECONDS)
+    if failed or left:
+        why = failed[0] if failed else f"no answer within {FLUSH_SECONDS:.0f} s"
+        raise ToolError(f"{topic}: the command was not sent to every partition: {why}")

@@ -1,0 +1,1 @@
+"""A process: its roles, HTTP port and logs."""

@@ -1,0 +1,1 @@
+"""The scorer: telemetry to verdicts."""

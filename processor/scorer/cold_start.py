@@ -1,0 +1,172 @@
+"""Cold start: samples join the ring of a profile, and a full ring trains version 1."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import orjson
+
+from models import artifacts
+from models.features import KINDS
+from models.learning.data_quality import constant_features
+from models.learning.training import seed_of, train
+from processor.records import ConsumerRecord, DeadLetter, ProducerRecord, ProfileKey
+from processor.scorer.decode import Decoded
+from processor.scorer.judgement import SAFE_BYTES
+from processor.scorer.step_builder import Floats, StepBuilder
+from processor.scorer.verdicts import unscored
+from processor.state import ring
+from processor.state.profiles import LearningProfile
+from processor.state.ring import Ring
+from processor.topics import OUTPUT_LIMIT
+from schemas import ModelRecord
+
+
+def learn(
+    builder: StepBuilder,
+    record: ConsumerRecord,
+    value: Decoded,
+    key: ProfileKey,
+    names: tuple[str, ...],
+    rows: Floats,
+) -> list[ProducerRecord] | None:
+    """Append a record's samples to its profile's ring, and train where they complete it.
+
+    Its answer; None if its partition has to wait for the next Step, as no more trainings fit here.
+    """
+    profile = builder.profile(key)
+    if profile is None and len(orjson.dumps(names)) > SAFE_BYTES:
+        why = DeadLetter("unanswerable", "values: the names do not fit a model's record")
+        return builder.dead_letter(record, why)
+    before = (
+        profile
+        if isinstance(profile, LearningProfile)
+        else LearningProfile(Ring(record.offset, names))
+    )
+    needed = builder.context.settings.cold_start(value.kind)
+    grown, place, slot = ring.append_sample(before.ring, record.offset, rows, capacity=needed)
+    after = replace(before, ring=grown)
+    complete = grown.seen >= max(needed, before.retry_at)
+    if complete and key not in builder.refused:
+        samples = min(grown.held, trained_at_most(needed))
+        if not builder.may_train((record.topic, record.partition), samples):
+            return None
+        first_version(builder, record, key, before.ring, grown)
+    else:
+        if complete:
+            after = replace(after, retry_at=grown.seen + max(1, needed // 10))
+            report_write_failure(builder, key, grown.generation, after.retry_at)
+        stored = ring.changelog(builder.context.topics.cold_start, key, place, slot)
+        if stored.size > OUTPUT_LIMIT:
+            why = DeadLetter("unanswerable", "value: its samples do not fit their topic")
+            return builder.dead_letter(record, why)
+        builder.emit(stored)
+        builder.delta.profiles[key] = after
+    builder.delta.touched_profiles.add(key)
+    return unscored(builder, record, value, "learning", after)
+
+
+TRAINED_FACTOR, TRAINED_LEAST = 5, 1000
+"""Version 1 is trained on so many times the kind's cold start at most, or on so many samples."""
+
+
+CONSTANT_NAMED, MAX_NAME = 20, 100
+"""Constant features that are named, and of each name so much; of more there is the number."""
+
+
+def trained_at_most(cold_start: int) -> int:
+    """Samples that version 1 is trained on at most, the latest: a record may bring thousands."""
+    return max(TRAINED_FACTOR * cold_start, TRAINED_LEAST)
+
+
+def first_version(
+    builder: StepBuilder, record: ConsumerRecord, key: ProfileKey, stored: Ring, complete: Ring
+) -> None:
+    """Train version 1 there and then; the profile's next record is scored with it.
+
+    Args:
+        record: the telemetry record that completed the learning.
+        stored: the ring before that record: its slots are cleared.
+        complete: the ring with it.
+    """
+    partition, kind, profile_id = key
+    settings = builder.context.settings
+    held = complete.samples()
+    samples = held[-trained_at_most(settings.cold_start(kind)) :]
+    left_out = len(held) - len(samples)
+    name = settings.detector_for(kind, KINDS[kind].detector)
+    model = train(
+        name,
+        samples,
+        complete.names,
+        alert_budget=settings.alert_budget,
+        seed=seed_of(settings.seed, kind, profile_id, complete.generation, 1),
+        provenance={
+            "trigger": "cold-start",
+            "cold_start": int(samples.shape[0]),
+            "pool": 0,
+            "left_out": left_out,
+        },
+    )
+    artifact = artifacts.pack(
+        model,
+        kind=kind,
+        profile_id=profile_id,
+        partition=partition,
+        generation=complete.generation,
+    )
+    announced = ModelRecord(
+        profile_id=profile_id,
+        kind=kind,
+        partition=partition,
+        generation=complete.generation,
+        version=1,
+        detector=name,
+        artifact=artifact.path,
+        sha256=artifact.sha256,
+        features=list(complete.names),
+        trained_on=int(samples.shape[0]),
+        learned=int(samples.shape[0]),
+        pool_count=0,
+        alert_budget=settings.alert_budget,
+        decision_offset=float(model.detector.offset_),
+        trigger="cold-start",
+        trained_at=builder.now,
+        source_offset=record.offset,
+        provenance=dict(model.provenance),
+    )
+    builder.step.artifacts.append((key, artifact))
+    builder.step.models[artifact.sha256] = builder.models[artifact.sha256] = model
+    builder.announce(key, announced)
+    builder.emit(*ring.tombstones(builder.context.topics.cold_start, key, stored))
+    builder.count("trainings", kind, "cold-start", "trained")
+    constant = constant_features(samples, complete.names)
+    builder.count("constant_features", kind, by=len(constant))
+    builder.emit_lifecycle(
+        key,
+        "trained",
+        f"version 1, {name}, on {'the latest ' if left_out else ''}{samples.shape[0]} samples",
+        generation=complete.generation,
+        version=1,
+        figures={
+            "samples": int(samples.shape[0]),
+            "left_out": left_out,
+            "features": len(complete.names),
+            "constant_features": len(constant),
+            "constant": [feature[:MAX_NAME] for feature in constant[:CONSTANT_NAMED]],
+        },
+    )
+
+
+def report_write_failure(
+    builder: StepBuilder, key: ProfileKey, generation: int, retry_at: int
+) -> None:
+    """Say that training was refused because its artefact could not be written."""
+    builder.count("trainings", key[1], "cold-start", "failed")
+    builder.emit_lifecycle(
+        key,
+        "training_failed",
+        f"the artefact could not be written; tried again from {retry_at} samples on",
+        generation=generation,
+        version=1,
+    )

@@ -1,0 +1,221 @@
+"""Answering: the scored records of one profile, one by one; what is normal but for its text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import isnan
+from typing import NamedTuple
+
+import numpy as np
+
+from models.artifacts import Model
+from models.batch_scoring import BatchScores
+from models.calibration import drift
+from models.calibration.conformal import sample_budget
+from models.calibration.drift import UNKNOWN, Drift
+from models.calibration.severity import severity
+from processor.columnar.verdict_writer import NormalRecords, NormalVerdictWriter
+from processor.columnar.version_constants import VersionConstants
+from processor.records import DeadLetter, ProducerRecord, ProfileKey
+from processor.scorer import verdicts
+from processor.scorer.step_builder import AwaitingScore, StepBuilder
+from processor.scorer.verdicts import Judgement, unscored
+from processor.state.profiles import ActiveProfile
+from processor.topics import OUTPUT_LIMIT
+
+SAFE_BYTES = OUTPUT_LIMIT // 2
+"""A value up to here fits, whatever its key (256 bytes) and the headers of a verdict add."""
+
+
+class ProfileRecords(NamedTuple):
+    """Records of one profile in their order.
+
+    Attributes:
+        positions: their places in the batch.
+        observed: epoch milliseconds of each.
+        sizes: samples of each.
+        ruled: which of them have a severity by rule.
+        pending: one of them, as any record that waits for its score.
+    """
+
+    key: ProfileKey
+    active: ActiveProfile
+    standing: VersionConstants
+    model: Model
+    positions: Sequence[int]
+    observed: Sequence[int]
+    sizes: Sequence[int]
+    ruled: Sequence[bool]
+    pending: Callable[[int], AwaitingScore]
+
+
+def can_defer(builder: StepBuilder, key: ProfileKey, standing: VersionConstants) -> bool:
+    """Whether normal records of one sample may be answered together."""
+    return standing.names.answer_bytes <= SAFE_BYTES and not builder.suppressed(key)
+
+
+def defer_to_writer(
+    builder: StepBuilder, normals: NormalVerdictWriter, kind: str, part: NormalRecords
+) -> None:
+    """Have normal records of one kind, of one sample each, answered together."""
+    builder.step.timestamps += normals.add(part)
+    builder.verdict_counts[kind, "scored", "none"] += len(part.positions)
+
+
+def answer_profile(
+    builder: StepBuilder,
+    group: ProfileRecords,
+    judged: BatchScores,
+    writer: NormalVerdictWriter | None,
+    begin: int,
+) -> None:
+    """Answer the records of one profile one by one, the normal ones of one sample but for the text.
+
+    Args:
+        judged: of the group's rows, the first of which has the number ``begin``.
+    """
+    key, known = group.key, group.active
+    suppressed = builder.suppressed(key)
+    together = writer is not None and can_defer(builder, key, group.standing)
+    numbers = RowNumbers(*(of_all.tolist() for of_all in judged))
+    mean = group.standing.mean
+    since, wealth = known.since_anomaly, known.drift
+    end = 0
+    taken: list[DeferredRecord] = []
+    for at, position in enumerate(group.positions):
+        start, end = end, end + group.sizes[at]
+        outputs: list[ProducerRecord] = []
+        if together and not group.ruled[at] and end - start == 1 and numbers.decisions[start] >= 0:
+            since = None if since is None else since + 1
+            if drift.counted(since):
+                wealth = drift.update(wealth, numbers.p_values[start], mean)
+            count = UNKNOWN if since is None else since
+            taken.append((position, count, group.observed[at], begin + start))
+        else:
+            item = group.pending(at)
+            judgement = judgement_of(item, numbers, slice(start, end), builder, group.model)
+            before = known.after_verdict(since, wealth)
+            outputs, after = build_verdict(builder, item, before, judgement, group.model)
+            since, wealth = after.since_anomaly, after.drift
+        builder.answers[position] = outputs
+        if drift.should_report(wealth) and not suppressed:
+            offset = group.pending(at).record.offset
+            asked, told = report_drift(builder, key, known.after_verdict(since, wealth), offset)
+            outputs.append(asked)
+            wealth = told.drift
+    if taken and writer is not None:
+        standing = group.standing
+        ends = np.frombuffer(standing.ends, np.int64)[np.newaxis]
+        columns = np.array(taken, dtype=np.int64).T
+        names = [standing.names], np.zeros(1, np.int64)
+        part = NormalRecords(*names, [standing.text], ends, np.array([len(taken)]), *columns)
+        defer_to_writer(builder, writer, key[1], part)
+        builder.delta.touched_profiles.add(key)
+    if taken or (since, wealth) != (known.since_anomaly, known.drift):
+        builder.delta.profiles[key] = known.after_verdict(since, wealth)
+
+
+class RowNumbers(NamedTuple):
+    """What the samples of a group come to, as Python's numbers; in the order of ``BatchScores``."""
+
+    decisions: list[float]
+    p_values: list[float]
+    unit: list[float]
+
+
+DeferredRecord = tuple[int, int, int, int]
+"""Position and numbers of a normal record, in the order of ``NormalRecords``."""
+
+
+def build_verdict(
+    builder: StepBuilder,
+    item: AwaitingScore,
+    before: ActiveProfile,
+    judgement: Judgement | None,
+    model: Model,
+) -> tuple[list[ProducerRecord], ActiveProfile]:
+    """The answer to any scored record, and its profile after it."""
+    record, key, topics = item.record, item.key, builder.context.topics
+    if judgement is None:
+        return unscored(builder, record, item.decoded, "abstained", item.active), before
+    since = before.since_anomaly
+    since = 0 if judgement.anomaly else None if since is None else since + 1
+    suppressed = builder.suppressed(key)
+    wealth = before.drift if suppressed else follow_drift(before, judgement, since)
+    after = before.after_verdict(since, wealth)
+    said = verdicts.scored(item, judgement, model, suppressed=suppressed, now=builder.now)
+    outputs = [verdicts.verdict_record(record, said, topics.anomalies, builder.now)]
+    if not judgement.anomaly and not suppressed:
+        outputs.append(verdicts.accepted_record(item, since, judgement, topics.accepted))
+    if any(out.size > OUTPUT_LIMIT for out in outputs if len(out.value or b"") > SAFE_BYTES):
+        why = DeadLetter("unanswerable", f"value: its verdict exceeds {OUTPUT_LIMIT} bytes")
+        return builder.dead_letter(record, why), before
+    builder.delta.touched_profiles.add(key)
+    builder.count_verdict(record, said["kind"], said["status"], said["severity"])
+    return outputs, after
+
+
+def judgement_of(
+    item: AwaitingScore, numbers: RowNumbers, part: slice, builder: StepBuilder, model: Model
+) -> Judgement | None:
+    """What the scores of one record come to; None where all is no evidence."""
+    rows, indices = item.rows, item.indices
+    decisions, p_values, unit = (of_all[part] for of_all in numbers)
+    budget = sample_budget(builder.context.settings.alert_budget, len(rows))
+    if isnan(sum(decisions)):
+        evident = [at for at, decision in enumerate(decisions) if decision == decision]
+        if not evident:
+            return None
+        rows, indices = rows[evident], indices[evident]
+        decisions, p_values, unit = (
+            [of_all[at] for at in evident] for of_all in (decisions, p_values, unit)
+        )
+    decision = min(decisions)
+    worst = decisions.index(decision)
+    anomaly = decision < 0
+    spread = model.detector.calibration_.spread
+    grade = severity(p_values[worst], budget, decision, spread) if anomaly else "none"
+    return Judgement(rows, indices, decisions, p_values, unit, worst, grade, anomaly)
+
+
+def follow_drift(before: ActiveProfile, judgement: Judgement, since_anomaly: int | None) -> Drift:
+    """A profile's drift state after one more verdict, by ``models.calibration.drift.follow``."""
+    return drift.update_drift(
+        before.drift,
+        judgement.p_values[judgement.worst],
+        samples=len(judgement.p_values),
+        since_anomaly=since_anomaly,
+        trained_on=before.record.trained_on,
+    )
+
+
+def report_drift(
+    builder: StepBuilder, key: ProfileKey, active: ActiveProfile, offset: int
+) -> tuple[ProducerRecord, ActiveProfile]:
+    """Say that a profile drifts: the mark that has it retrained, and the profile once it is told.
+
+    The mark belongs behind the accepted sample of the record that brought it.
+
+    Args:
+        offset: of that record, by which the mark is known from others.
+    """
+    found, version = active.drift, active.record.version
+    builder.count("drifts", key[1])
+    builder.emit_lifecycle(
+        key,
+        "drifting",
+        f"p-values are too low for version {version}, {found.records} records counted: "
+        "its normal has moved; to be retrained",
+        generation=active.record.generation,
+        version=version,
+        figures={
+            "wealth": (found.gentle + found.bold) / 2.0,
+            "bound": drift.ALARM_CAPITAL,
+            "records": found.records,
+            "since_anomaly": active.since_anomaly,
+        },
+    )
+    told = active.after_verdict(active.since_anomaly, drift.after_report(found))
+    command_id = f"drift-{offset}"
+    asked = builder.mark(key, "retrain", trigger="drift", version=version, command_id=command_id)
+    return asked, told

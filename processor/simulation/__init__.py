@@ -1,0 +1,1 @@
+"""Simulated profiles and their telemetry."""

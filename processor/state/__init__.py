@@ -1,0 +1,1 @@
+"""State of profiles, and the changelogs that it is restored from."""

@@ -1,0 +1,1 @@
+"""The stream processor: poll, Step, transaction, apply."""

@@ -1,0 +1,100 @@
+"""What a role is to the worker's loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from processor.artifacts.owner import Owner
+from processor.records import ConsumerRecord, Partition
+from processor.stream.step import Step
+
+
+class Role(Protocol):
+    """What differs between the scorer and the retrainer."""
+
+    @property
+    def name(self) -> str:
+        """``scorer`` or ``retrainer``."""
+
+    @property
+    def inputs(self) -> Sequence[str]:
+        """Topics of the consumer group."""
+
+    @property
+    def priority_inputs(self) -> Sequence[str]:
+        """Those of the inputs that are read to their end before the others are read at all."""
+
+    @property
+    def changelogs(self) -> Sequence[str]:
+        """Compacted topics that hold the state."""
+
+    def load(self, record: ConsumerRecord) -> None:
+        """Take a record of a changelog."""
+
+    def restored(self, partitions: Iterable[int]) -> None:
+        """Turn what was loaded into state: all changelogs of these partitions were read."""
+
+    def admit(self, owner: Owner) -> str:
+        """See that the model store is no other installation's; where it is.
+
+        Raises:
+            UnfitStore: it is another's.
+            ArtifactUnavailable: it does not answer now.
+        """
+
+    def check_models(self) -> None:
+        """See that the model store holds what the restored state announces.
+
+        Raises:
+            UnfitStore: it lacks most of it, and the policy is to stop.
+            ArtifactUnavailable: it does not answer now.
+        """
+
+    def restored_offsets(self) -> dict[Partition, int]:
+        """The newest offset of each input that the restored state came from."""
+
+    def compute(self, batch: Sequence[ConsumerRecord], now: int) -> Step[Any]:
+        """The Step of a batch, its artefacts written."""
+
+    def apply_speculatively(self, step: Step[Any]) -> Callable[[], None] | None:
+        """Apply a Step's delta before its commit, so that the next Step can be computed meanwhile.
+
+        Returns:
+            What rolls it back; None if the delta cannot be applied before the commit.
+        """
+
+    def apply(self, step: Step[Any]) -> None:
+        """Take over the delta of a committed Step, if ``apply_speculatively`` has not done so."""
+
+    def drop(self) -> None:
+        """Forget all state."""
+
+    def idle(self, now: int) -> Step[Any] | None:
+        """The Step of work that no record brings, or None."""
+
+    def set_watermark(self, until: int) -> None:
+        """Note that whatever was sent to the inputs before a time, epoch ms, is answered."""
+
+    def update_gauges(self) -> None:
+        """Set the gauges of the role."""
+
+    def close(self) -> None:
+        """Let go of what the role holds."""
+
+
+class Following(Protocol):
+    """Gives the records that were appended to partitions since the last look."""
+
+    def poll(self) -> Sequence[ConsumerRecord]:
+        """The records since, at most some of them."""
+
+    def reach(self, place: Partition) -> Iterable[ConsumerRecord]:
+        """The records that have come since, up to the end that a partition has now, or further.
+
+        Raises:
+            Behind: that takes too long.
+        """
+
+    def close(self) -> None:
+        """Stop following."""
