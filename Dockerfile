@@ -11,6 +11,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY schemas schemas
 COPY models models
 COPY processor processor
+COPY console console
 # The build backend comes by its hash as well.
 COPY requirements-dev.lock ./
 RUN PIP_BUILD_CONSTRAINT=requirements-dev.lock /opt/telltale/bin/pip install --no-deps .

@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUNS   := $(VENV)/.runs
 STAMP  := $(VENV)/.installed
-SOURCES := processor schemas models tests benchmarks deploy
+SOURCES := console processor schemas models tests benchmarks deploy
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format bench chaos audit sbom fuzz lock clean
@@ -82,8 +82,8 @@ fuzz: $(STAMP) ## payloads of every sort through decode, extract and score: N=20
 lock: ## renew the lock files from the ranges of pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --quiet --upgrade -o requirements.lock
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header --quiet -c requirements.lock -o requirements-dev.lock
+	uv pip compile pyproject.toml --group dev --extra console --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --quiet -c requirements.lock -o requirements-dev.lock
 
 clean: ## remove what was built and the demo's files
 	rm -rf $(VENV) build dist var .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
@@ -15,7 +16,8 @@ def lowest() -> list[str]:
         ValueError: a dependency without a lower bound.
     """
     found = []
-    for text in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["s3"]):
+    extras = PROJECT["optional-dependencies"].values()
+    for text in (*PROJECT["dependencies"], *chain.from_iterable(extras)):
         bound = _BOUND.match(text)
         if bound is None:
             raise ValueError(f"pyproject.toml: expected {text!r} to begin with name>=version")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import unquote
 
 from pydantic import (
@@ -250,8 +250,21 @@ def load(**flags: Any) -> Settings:
         SettingsError: a value is wrong; the message names the variable, the value and what was
             expected.
     """
+    return load_as(Settings, **flags)
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def load_as(settings: type[S], **flags: Any) -> S:
+    """What ``load`` does, for settings of another class with the same prefix.
+
+    Raises:
+        SettingsError: as ``load`` has it. The message holds the value, so a secret is no field
+            that can be wrong.
+    """
     try:
-        return Settings(**{name: value for name, value in flags.items() if value is not None})
+        return settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
         wrong = error.errors()
         fields = [str(item["loc"][0]) for item in wrong if item["loc"]]

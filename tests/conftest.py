@@ -5,12 +5,14 @@ import shutil
 import signal
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.kafka import docker
 from tests.kafka.broker import BrokerError, JvmBroker
 from tests.kafka.jars import BrokerUnavailableError
+from tests.postgres import NoPostgresError, Postgres
 
 
 def pytest_configure() -> None:
@@ -44,6 +46,28 @@ def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield broker.bootstrap
     broker.stop()
     shutil.rmtree(broker.data)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The session's PostgreSQL server; without one, tests skip, and fail under CI."""
+    try:
+        server = Postgres()
+    except NoPostgresError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+    with server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a new and empty store, of both kinds one after the other."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/console.db"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.create()
 
 
 @pytest.fixture

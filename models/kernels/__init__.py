@@ -8,6 +8,7 @@
 | ``fit`` | training: scales, trees, scores of samples by all others |
 | ``calibration`` | scores to p-values and thresholds, and drift of many profiles |
 | ``memory``, ``simd`` | addresses, and vectors of sixteen numbers |
+| ``forecast`` | points of a metric, one after another, with their state |
 | ``text`` | JSON read and written in columns, strings found by their hash |
 
 Memory: an array that is passed to a kernel is counted with an atomic addition, so what runs once a

@@ -63,6 +63,18 @@ def integers_at(address, size):
 
 
 @njit(nogil=True, cache=True, inline="always")
+def words16_at(address, size):
+    """The same of uint16."""
+    return carray(_as_pointer(address), (size,), np.uint16)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def words32_at(address, size):
+    """The same of uint32."""
+    return carray(_as_pointer(address), (size,), np.uint32)
+
+
+@njit(nogil=True, cache=True, inline="always")
 def address(array):
     """Where an array begins. Signed: an unsigned number and a signed one are added as floats.
 
@@ -107,6 +119,22 @@ def load_binary16(typing, address):
         return builder.fpext(builder.bitcast(found, ir.HalfType()), ir.FloatType())
 
     return types.float32(address), generate
+
+
+@intrinsic
+def store_binary16(typing, address, value):
+    """Have the nearest number of half precision to a float32 stand at an address."""
+    del typing
+
+    def generate(context, builder, signature, arguments):
+        del signature
+        half = builder.fptrunc(arguments[1], ir.HalfType())
+        place = _pointer(context, builder, arguments[0], types.uint16)
+        stored = builder.store(builder.bitcast(half, ir.IntType(16)), place)
+        stored.align = 1
+        return context.get_dummy_value()
+
+    return types.void(address, value), generate
 
 
 @intrinsic

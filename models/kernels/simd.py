@@ -64,6 +64,30 @@ def load_binary16s(typing, address):
     return _SINGLE(address), generate
 
 
+def strided_binary16s(count: int) -> Any:
+    """What loads ``count`` numbers in half precision, so many bytes apart; 0 in other lanes."""
+
+    @intrinsic
+    def load_strided(typing, address, stride):
+        del typing
+
+        def generate(context, builder, signature, arguments):
+            place, step = arguments
+            word = ir.IntType(16)
+            found = ir.Constant(ir.VectorType(word, LANES), [0] * LANES)
+            for lane in range(count):
+                number = builder.load(builder.inttoptr(place, word.as_pointer()))
+                number.align = 1
+                found = builder.insert_element(found, number, _INDEX(lane))
+                place = builder.add(place, step)
+            halves = builder.bitcast(found, _HALVES)
+            return builder.fpext(halves, context.get_value_type(signature.return_type))
+
+        return _SINGLE(address, stride), generate
+
+    return load_strided
+
+
 @intrinsic
 def store_binary16s(typing, address, value):
     """Have the nearest numbers of half precision stand one after another at an address."""

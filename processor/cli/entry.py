@@ -8,13 +8,20 @@ import sys
 
 from processor.cli.streams import guard
 
-LONG_RUNNING = ("score", "retrain", "run")
+LONG_RUNNING = ("score", "retrain", "run", "console")
+
+
+def _runs_long(words: list[str]) -> bool:
+    """Whether a command runs until it is told to end; sub-commands of ``console`` do not."""
+    if words[:1] == ["console"] and any(not word.startswith("-") for word in words[1:]):
+        return False
+    return bool(words) and words[0] in LONG_RUNNING
 
 
 def main() -> None:
     """Run the command line; a role or ``tail`` that is told to end before it began ends with 0."""
     command = sys.argv[1:2]
-    if command and command[0] in LONG_RUNNING:
+    if _runs_long(sys.argv[1:]):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: os._exit(0))
     guard()

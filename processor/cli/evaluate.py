@@ -112,6 +112,26 @@ def evaluate_drift(
     _tell(drift.drift_to_markdown(rows), drift.drift_to_json(rows), markdown, json)
 
 
+@evaluate_app.command("series")
+def evaluate_series(
+    data: Data = RECORDED,
+    seed: Seed = 0,
+    quick: Quick = False,
+    markdown: MarkdownFile = None,
+    json: JsonFile = None,
+) -> None:
+    """Measure the detectors of metrics, point by point, on recorded and on simulated series."""
+    from models.evaluation.metric_series import report, run
+
+    copies = 1 if quick else 3
+    with _recordings(), _progress() as advance:
+        rows = run.run_recorded(data, quick=quick, progress=advance)
+    simulated = run.run_synthetic(seed=seed, copies=copies)
+    simulated += run.run_synthetic(seed=seed, learned=run.FEW, size=1500, copies=min(copies, 2))
+    text = report.series_to_markdown(rows, simulated)
+    _tell(text, report.series_to_json(rows, simulated), markdown, json)
+
+
 @contextmanager
 def _recordings() -> Iterator[None]:
     """Recordings that cannot be read are an error of one line."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib.metadata import entry_points
 from typing import Annotated
 
 import orjson
@@ -105,6 +106,27 @@ def schema(
     """Print the JSON Schemas of all records."""
     document = schemas.asyncapi(topic_prefix) if asyncapi else schemas.json_schemas()
     typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+
+
+@app.command(
+    "console",
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def console(context: typer.Context) -> None:
+    """Run the console: HTTP API and store (the extra telltale[console])."""
+    # It stands above this package, which therefore knows it by its entry point alone.
+    (found,) = entry_points(group="telltale.commands", name="console")
+    try:
+        command = found.load()
+    except ModuleNotFoundError as error:
+        raise ToolError(
+            f"console: {error.name} is not installed: pip install 'telltale[console]'"
+        ) from None
+    code = typer.main.get_command(command).main(
+        args=context.args, prog_name="telltale console", standalone_mode=False
+    )
+    raise typer.Exit(code if isinstance(code, int) else 0)
 
 
 def main() -> None:

@@ -86,6 +86,10 @@ def permissions(topics: Topics, application: str) -> Mapping[str, tuple[Permissi
             Permission("Read", "Group", replay),
             Permission("Write", "TransactionalId", tool_id(topics, application, "replay")),
         ),
+        "console": (
+            *_on("Read", (topics.anomalies, topics.lifecycle, topics.models, topics.dead_letter)),
+            *_on("Write", (*telemetry, topics.commands)),
+        ),
         "dead-letter skip": (
             *_on("Read", topics.inputs()),
             *_on("Write", (topics.dead_letter,)),

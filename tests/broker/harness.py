@@ -68,6 +68,15 @@ class Telltale:
         self._client = dict(client or {})
         self._running: list[subprocess.Popen[bytes]] = []
 
+    @property
+    def command(self) -> str:
+        """Path of the command."""
+        return COMMAND
+
+    def variables(self, **more: str) -> dict[str, str]:
+        """The environment of its processes."""
+        return os.environ | self._environment | more
+
     def run(self, *arguments: str, timeout: float = PATIENCE, **variables: str) -> Any:
         """A command that ends by itself."""
         return subprocess.run(

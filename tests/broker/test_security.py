@@ -31,6 +31,7 @@ from processor.runtime import process
 from processor.settings import load
 from processor.stream.worker import Worker
 from processor.topics import Topics
+from tests.broker.consoles import start as start_console
 from tests.broker.harness import PATIENCE, Telltale
 from tests.kafka import security
 from tests.kafka.broker import JvmBroker
@@ -244,6 +245,25 @@ def test_the_documented_permissions_suffice_for_every_role_and_command(
     assert "invalid_record" in listed
     assert "1 sent back" in replayed
     assert [telltale.stop(role) for role in roles] == [0, 0]
+    assert PASSWORD not in telltale.log()
+
+
+def test_the_documented_permissions_suffice_for_the_console(
+    telltale: Telltale, secured: Secured
+) -> None:
+    scorer = telltale.start(
+        "score", "--slot", "0", TELLTALE_KAFKA_CONFIG=str(secured.properties("scorer"))
+    )
+    url = f"sqlite:///{secured.directory}/console.db"
+    properties = str(secured.properties("console"))
+    console = start_console(telltale, url, TELLTALE_KAFKA_CONFIG=properties)
+
+    told = console.post("/api/v1/profiles/features/c/records", {"values": {"a": 1.0}})
+    resumed = console.post("/api/v1/profiles/features/c/commands", {"command": "retrain"})
+
+    assert (told.status_code, told.json()["samples_seen"]) == (200, 1)
+    assert [receipt["event"] for receipt in resumed.json()["receipts"]] == ["command_rejected"]
+    assert [telltale.stop(console.process), telltale.stop(scorer)] == [0, 0]
     assert PASSWORD not in telltale.log()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,8 @@ def nab(data: Path) -> Iterator[Series]:
             if inside.size:
                 runs.append((int(inside[0]), int(inside[-1]) + 1))
         learned = min(int(PROBATION_SHARE * stamps.size), PROBATION_MOST)
-        yield Series("nab", name, values[own], learned, tuple(runs), RELEARNED)
+        seconds = np.array([stamp.replace(tzinfo=UTC).timestamp() for stamp in stamps])
+        yield Series("nab", name, values[own], learned, tuple(runs), RELEARNED, seconds)
 
 
 def ucr(data: Path) -> Iterator[Series]:

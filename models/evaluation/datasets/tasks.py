@@ -53,6 +53,7 @@ class Series:
         learned: how many of the first values are for learning.
         anomalies: labelled runs as (first, last + 1) positions in ``values``.
         relearned: after so many values the model is learnt anew from the latest; 0 for never.
+        times: shape (n,), seconds since 1970; None if they are not known.
     """
 
     recording: str
@@ -61,6 +62,7 @@ class Series:
     learned: int
     anomalies: tuple[tuple[int, int], ...]
     relearned: int = 0
+    times: Floats | None = None
 
 
 def task(

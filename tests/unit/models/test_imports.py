@@ -29,3 +29,13 @@ def test_heavy_libraries_are_not_imported_with(module: str) -> None:
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
 
     assert told.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", ["processor.cli.main", "processor.runtime.process"])
+def test_the_console_and_its_libraries_are_not_imported_with(module: str) -> None:
+    names = ("console", "fastapi", "uvicorn", "sqlalchemy", "alembic", "psycopg", "jwt", "argon2")
+    code = f"import sys, {module}; print([m for m in {names} if m in sys.modules])"
+
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert told.stdout.strip() == "[]"

@@ -1,0 +1,80 @@
+"""How fast verdicts go into the console's store: python -m benchmarks.console_projection URL.
+
+Reads records as Kafka gives them, folds them into memory and writes them, all in one thread.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from time import perf_counter
+
+from console.live.events import read
+from console.live.state import load, now_ms, show
+from console.settings import ConsoleSettings
+from console.store.database import Database
+from console.store.projection import Batch, project
+from processor.records import ConsumerRecord
+from processor.topics import Topics
+
+RECORDS, SIZE, PROFILES, ONE_IN = 200_000, 20_000, 10_000, 1000
+
+
+def main(url: str) -> None:
+    """Print verdicts per second, of reading and of writing."""
+    database = Database(ConsoleSettings(_env_file=None, database_url=url).database)
+    database.upgrade()
+    topics = Topics()
+    state = load(database, 1000)
+    now = now_ms()
+    reading = writing = 0.0
+    begin = max(state.offsets.values(), default=0)
+    for start in range(begin, begin + RECORDS, SIZE):
+        records = [_record(topics, number, now) for number in range(start, start + SIZE)]
+        at = perf_counter()
+        items = [read(record, topics, ONE_IN) for record in records]
+        show(state, items)
+        reading += perf_counter() - at
+        at = perf_counter()
+        place = (topics.anomalies, 0)
+        batch = Batch(items, {place: start}, {place: start + SIZE})
+        counts, _ = project(database, batch, state.profiles, ONE_IN, now)
+        state.totals.add(counts)
+        writing += perf_counter() - at
+    both = RECORDS / (reading + writing)
+    print(
+        f"{RECORDS} verdicts of {PROFILES} profiles, one in 100 an anomaly, into {url[:10]}…: "
+        f"reading {RECORDS / reading:,.0f}/s, writing {RECORDS / writing:,.0f}/s, "
+        f"one after the other {both:,.0f}/s"
+    )
+
+
+def _record(topics: Topics, number: int, now: int) -> ConsumerRecord:
+    anomaly = number % 100 == 0
+    reason = {"feature": "a", "value": 1.0, "typical": [0.0, 0.5], "contribution": 1.0}
+    body = {
+        "verdict_id": f"telemetry.features-0-{number}",
+        "profile_id": f"profile-{number * 7919 % PROFILES}",
+        "kind": "features",
+        "status": "scored",
+        "anomaly": anomaly,
+        "score": 0.31415926,
+        "decision": -0.1 if anomaly else 0.1,
+        "p_value": 0.31415926,
+        "severity": "high" if anomaly else "none",
+        "model_version": 1,
+        "generation": 0,
+        "samples_seen": 200,
+        "samples_needed": 200,
+        "reasons": [reason] * 10 if anomaly else [],
+        "rule_severity": None,
+        "suppressed": False,
+        "observed_at": now,
+        "scored_at": now,
+    }
+    value = json.dumps(body).encode()
+    return ConsumerRecord(topics.anomalies, 0, number, b"p", value, (), now)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,75 @@
+"""Answers as JSON, and lists with cursors."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import orjson
+from fastapi import Query, Request
+from fastapi.responses import Response
+
+from console.problems import Problem
+
+Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
+After = Annotated[str | None, Query(max_length=2000, description="Cursor of the page before.")]
+
+
+def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer in JSON."""
+    return Response(orjson.dumps(body), status, dict(headers or {}), media_type="application/json")
+
+
+def plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A row of the store; names of columns are not always plain strings."""
+    return {str(name): value for name, value in row.items()}
+
+
+def rfc3339(ms: int | None) -> str | None:
+    """Epoch milliseconds as RFC 3339 in UTC."""
+    if ms is None:
+        return None
+    told = datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return told.replace("+00:00", "Z")
+
+
+def page(request: Request, items: list[Any], limit: int, cursors: list[list[Any]]) -> Response:
+    """A page of a list.
+
+    Args:
+        items: one more than ``limit`` where there is another page.
+        cursors: of each item, by which the list goes on behind it.
+    """
+    headers: dict[str, str] = {}
+    if len(items) > limit:
+        after = cursor(cursors[limit - 1])
+        query = [(k, v) for k, v in request.query_params.multi_items() if k != "after"]
+        url = f"{request.url.path}?{urlencode([*query, ('after', after)])}"
+        headers["Link"] = f'<{url}>; rel="next"'
+    return json_answer({"items": items[:limit]}, headers=headers)
+
+
+def cursor(values: list[Any]) -> str:
+    """A place in a list as text."""
+    return base64.urlsafe_b64encode(orjson.dumps(values)).decode().rstrip("=")
+
+
+def place(after: str | None, *types: type) -> list[Any] | None:
+    """The place that a cursor names.
+
+    Raises:
+        Problem: 422, it is no cursor of this list.
+    """
+    if after is None:
+        return None
+    try:
+        found = orjson.loads(base64.urlsafe_b64decode(after + "=" * (-len(after) % 4)))
+    except ValueError:
+        found = None
+    good = isinstance(found, list) and len(found) == len(types)
+    if not good or any(type(v) is not of for v, of in zip(found, types, strict=True)):
+        raise Problem(422, "invalid_request", "after: expected a cursor of this list")
+    return list(found)

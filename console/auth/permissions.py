@@ -1,0 +1,54 @@
+"""Permissions and the roles that have them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+TELEMETRY_WRITE: Final = "telemetry:write"
+MODEL_READ: Final = "model:read"
+MODEL_WRITE: Final = "model:write"
+LABEL_WRITE: Final = "label:write"
+DATA_WRITE: Final = "data:write"
+ANALYSIS_CREATE: Final = "analysis:create"
+ANALYSIS_READ: Final = "analysis:read"
+COMPLIANCE_ACCESS: Final = "compliance:access"
+ADMIN: Final = "admin"
+
+_VIEWER = frozenset((MODEL_READ, ANALYSIS_READ))
+_ANALYST = _VIEWER | {LABEL_WRITE, DATA_WRITE, ANALYSIS_CREATE}
+_OPERATOR = _ANALYST | {TELEMETRY_WRITE, MODEL_WRITE}
+ROLES: Final = {
+    "viewer": _VIEWER,
+    "analyst": _ANALYST,
+    "operator": _OPERATOR,
+    "auditor": _VIEWER | {COMPLIANCE_ACCESS},
+    "admin": _OPERATOR | {COMPLIANCE_ACCESS, ADMIN},
+}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sends a request.
+
+    Attributes:
+        profile_prefix: of the ids that the caller's organisation has; empty sees all.
+    """
+
+    subject: str
+    email: str
+    role: str
+    organization_id: str | None = None
+    profile_prefix: str = ""
+
+    @property
+    def permissions(self) -> frozenset[str]:
+        return ROLES.get(self.role, frozenset())
+
+    def sees(self, profile_id: str) -> bool:
+        """Whether a profile is of the caller's organisation."""
+        return profile_id.startswith(self.profile_prefix)
+
+
+ANYONE: Final = Caller("local", "anyone@localhost", "admin")
+"""Whoever is on this machine, where there is neither a secret nor a user."""

@@ -1,0 +1,1 @@
+"""Telemetry by HTTP: checked, produced, and answered with the verdict of the scorer."""

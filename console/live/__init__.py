@@ -1,0 +1,1 @@
+"""What the stream says, read once: into the store, into memory, to those who wait."""

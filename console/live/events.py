@@ -1,0 +1,170 @@
+"""Records of the topics that the console reads, as values; whatever is unreadable is None."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import orjson
+from pydantic import ValidationError
+
+from processor.dead_letter import letter
+from processor.records import ConsumerRecord
+from processor.text.escaping import printable
+from processor.topics import Topics
+from schemas import LifecycleEvent, ModelRecord
+from schemas.base import MAX_EPOCH_MS
+
+STATUSES = frozenset(("learning", "scored", "abstained"))
+SEVERITIES = frozenset(("none", "low", "medium", "high", "critical"))
+
+Place = tuple[str, int]
+"""Topic and partition."""
+
+
+class VerdictSeen(NamedTuple):
+    """A verdict as it came; a plain tuple, as one is made for every record.
+
+    Attributes:
+        body: what the scorer wrote.
+        drawn: whether it is one of the normal verdicts that become rows.
+    """
+
+    body: dict[str, Any]
+    verdict_id: str
+    kind: str
+    profile_id: str
+    normal: bool
+    scored_at: int
+    drawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A version in force; ``record`` is None for a profile that was forgotten."""
+
+    kind: str
+    profile_id: str
+    record: ModelRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """A lifecycle event."""
+
+    event: LifecycleEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A dead letter, without its key and value.
+
+    Attributes:
+        source: topic-partition-offset of the record that could not be answered.
+        kind, profile_id: whose it was, as far as that can be said.
+    """
+
+    reason: str
+    detail: str
+    source: str
+    kind: str
+    profile_id: str | None
+    at: int
+
+
+Seen = VerdictSeen | Announced | Happened | Refused
+
+
+class Item(NamedTuple):
+    """What one record holds, and where it lies."""
+
+    place: Place
+    offset: int
+    seen: Seen | None
+
+
+def is_drawn(verdict_id: str, one_in: int) -> bool:
+    """Whether a normal verdict becomes a row: decided by its id, so the same in every replica."""
+    # Ids that follow one another differ by a few bits: the product spreads them.
+    number = crc32(verdict_id.encode("utf-8", "replace")) * 0x9E3779B1 & 0xFFFFFFFF
+    return number * one_in >> 32 == 0
+
+
+def read(record: ConsumerRecord, topics: Topics, one_in: int) -> Item:
+    """What a record holds; never raises.
+
+    Args:
+        one_in: one normal verdict in so many is drawn.
+    """
+    place = (record.topic, record.partition)
+    seen: Seen | None
+    if record.topic == topics.anomalies:
+        seen = _verdict(record, one_in)
+    elif record.topic == topics.models:
+        seen = _announced(record)
+    elif record.topic == topics.lifecycle:
+        seen = _happened(record)
+    else:
+        seen = _refused(record, topics)
+    return Item(place, record.offset, seen)
+
+
+def _verdict(record: ConsumerRecord, one_in: int) -> VerdictSeen | None:
+    try:
+        body = orjson.loads(record.value or b"")
+        verdict_id, kind, profile = body["verdict_id"], body["kind"], body["profile_id"]
+        scored_at, status, anomaly = body["scored_at"], body["status"], body["anomaly"]
+        severity, rule = body["severity"], body.get("rule_severity")
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return None
+    if not (type(verdict_id) is str and type(kind) is str and type(profile) is str):
+        return None
+    if (
+        type(scored_at) is not int
+        or not 0 <= scored_at <= MAX_EPOCH_MS
+        or type(anomaly) is not bool
+    ):
+        return None
+    # Keys of tables of counts: only the words that there are, so that these stay few.
+    if status not in STATUSES or severity not in SEVERITIES or (rule and rule not in SEVERITIES):
+        return None
+    drawn = not anomaly and status == "scored" and is_drawn(verdict_id, one_in)
+    return VerdictSeen(body, verdict_id, kind, profile, not anomaly, scored_at, drawn)
+
+
+def _announced(record: ConsumerRecord) -> Announced | None:
+    kind, _, profile = (record.key or b"").decode("utf-8", "replace").partition(":")
+    if record.value is None:
+        return Announced(kind, profile, None) if profile else None
+    try:
+        told = ModelRecord.model_validate_json(record.value)
+    except ValidationError:
+        return None
+    if told.version is None:
+        return None
+    return Announced(told.kind, told.profile_id, told)
+
+
+def _happened(record: ConsumerRecord) -> Happened | None:
+    try:
+        return Happened(LifecycleEvent.model_validate_json(record.value or b""))
+    except ValidationError:
+        return None
+
+
+def _refused(record: ConsumerRecord, topics: Topics) -> Refused:
+    found = letter(record)
+    key = record.key
+    try:
+        profile = None if key is None or len(key) > 256 else key.decode("utf-8")
+    except UnicodeDecodeError:
+        profile = None
+    return Refused(
+        printable(found.reason),
+        printable(found.detail),
+        printable(found.came_from),
+        topics.kinds().get(found.topic, ""),
+        profile,
+        min(max(record.timestamp, 0), MAX_EPOCH_MS),
+    )

@@ -1,0 +1,285 @@
+"""Two threads: one reads the topics into memory, one writes what was read into the store."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from sqlalchemy import delete, select
+from sqlalchemy.exc import DBAPIError
+
+from console.live.events import Item, Place, read
+from console.live.state import LiveState, counts_of, now_ms, show
+from console.store import tables as t
+from console.store.database import Database
+from console.store.projection import Batch, StoreBehind, project
+from processor.kafka import config as kafka
+from processor.kafka.reading import ToolError, admin_client, places_of, poll
+from processor.settings import Settings
+from processor.topics import Topics
+
+RECORDS = 5000
+JOINED_RECORDS = 20_000
+BATCHES_AHEAD = 8
+"""So far may reading be ahead of writing; beyond, it waits."""
+
+POLL_SECONDS = 0.05
+RETRY_SECONDS = 1.0
+BROKER_SECONDS = 5.0
+CLEAN_SECONDS = 600.0
+DAY_MS = 86_400_000
+
+
+@dataclass
+class Says:
+    """What the threads say of themselves; why something does not work, or None."""
+
+    kafka: str | None = "starting"
+    store: str | None = None
+    projection: str | None = "starting"
+    fatal: str | None = None
+    written_at: float = field(default_factory=monotonic)
+
+
+class Follow:
+    """Follows the topics from the offsets in the store on, until it is told to stop.
+
+    Every replica reads all partitions, for its own memory. In the store, the first one that has
+    read a record writes it.
+    """
+
+    def __init__(
+        self,
+        kafka_settings: Settings,
+        database: Database,
+        state: LiveState,
+        *,
+        one_in: int,
+        retention_days: float,
+        log: Any,
+        failed: Callable[[], None],
+    ) -> None:
+        self._kafka = kafka_settings
+        self._topics = Topics(kafka_settings.topic_prefix)
+        self._database = database
+        self._state = state
+        self._one_in = one_in
+        self._retention_ms = int(retention_days * DAY_MS)
+        self._log = log
+        self._failed = failed
+        self._batches: queue.Queue[Batch] = queue.Queue(BATCHES_AHEAD)
+        self._stopping = threading.Event()
+        self._caught_up = False
+        self.says = Says()
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(run,), name=name, daemon=True)
+            for name, run in (("read", self._read), ("write", self._write))
+        ]
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics that are followed."""
+        names = self._topics
+        return (names.anomalies, names.lifecycle, names.models, names.dead_letter)
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, seconds: float) -> bool:
+        """Stop both threads; False if one has not ended in time."""
+        self._stopping.set()
+        deadline = monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _guarded(self, run: Callable[[], None]) -> None:
+        try:
+            run()
+        except Exception as error:
+            self.says.fatal = f"{type(error).__name__}: {error}"
+            self._log.error("failed", exc_info=True)
+            self._stopping.set()
+            self._failed()
+
+    def _read(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                places = places_of(admin_client(self._kafka), list(self.topics))
+                break
+            except (KafkaException, ToolError) as error:
+                self._tell_kafka(str(error))
+                self._stopping.wait(RETRY_SECONDS)
+        else:
+            return
+        self._tell_kafka(None)
+        offsets = {(p.topic, p.partition): 0 for p in places} | self._state.offsets
+        consumer = Consumer(kafka.reader_config(self._kafka))
+        consumer.assign(
+            [
+                TopicPartition(
+                    topic, number, self._state.offsets.get((topic, number), OFFSET_BEGINNING)
+                )
+                for topic, number in ((p.topic, p.partition) for p in places)
+            ]
+        )
+        try:
+            self._turn(
+                consumer, {(p.topic, p.partition): offsets[p.topic, p.partition] for p in places}
+            )
+        finally:
+            consumer.close()
+
+    def _turn(self, consumer: Consumer, offsets: dict[Place, int]) -> None:
+        ended: set[Place] = set()
+        looked = 0.0
+        while not self._stopping.is_set():
+            try:
+                # For many, the client waits until it has all of them or the time is over.
+                first, at_end = poll(consumer, 1, POLL_SECONDS)
+                more, at_end_too = poll(consumer, RECORDS, 0.0)
+            except KafkaException as error:
+                self._tell_kafka(error.args[0].str())
+                self._stopping.wait(RETRY_SECONDS)
+                continue
+            records = [*first, *more]
+            ended.update(at_end, at_end_too)
+            if len(ended) == len(offsets) and not self._caught_up:
+                self._caught_up = True
+                self.says.projection = None
+            if records:
+                self._take(records, offsets)
+            if monotonic() - looked > BROKER_SECONDS:
+                self._look(consumer, offsets)
+                looked = monotonic()
+
+    def _take(self, records: Any, offsets: dict[Place, int]) -> None:
+        items: list[Item] = []
+        begins: dict[Place, int] = {}
+        for record in records:
+            place = (record.topic, record.partition)
+            if record.offset < offsets[place]:
+                continue
+            begins.setdefault(place, offsets[place])
+            offsets[place] = record.offset + 1
+            items.append(read(record, self._topics, self._one_in))
+        if not items:
+            return
+        show(self._state, items)
+        batch = Batch(items, begins, {place: offsets[place] for place in begins})
+        while not self._stopping.is_set():
+            try:
+                self._batches.put(batch, timeout=0.2)
+                return
+            except queue.Full:
+                continue
+
+    def _look(self, consumer: Consumer, offsets: dict[Place, int]) -> None:
+        """How far reading is behind, and whether the broker answers."""
+        lag: dict[str, int] = dict.fromkeys(self.topics, 0)
+        try:
+            for topic, number in offsets:
+                place = TopicPartition(topic, number)
+                _, high = consumer.get_watermark_offsets(place, cached=True)
+                # What is left at the end may be a control record, which nobody is given.
+                at = consumer.position([place])[0].offset
+                lag[topic] += max(0, high - at) if at >= 0 and high >= 0 else 0
+            consumer.list_topics(self._topics.anomalies, timeout=1.0)
+            self._tell_kafka(None)
+        except KafkaException as error:
+            self._tell_kafka(error.args[0].str())
+        self._state.lag = lag
+
+    def _tell_kafka(self, why: str | None) -> None:
+        if why != self.says.kafka:
+            self._log.info("broker", detail=why or "answers")
+        self.says.kafka = why
+
+    def _write(self) -> None:
+        cleaned = monotonic()
+        while not (self._stopping.is_set() and self._batches.empty()):
+            try:
+                batch = self._batches.get(timeout=0.2)
+            except queue.Empty:
+                self.says.written_at = monotonic()
+                if monotonic() - cleaned > CLEAN_SECONDS:
+                    cleaned = monotonic()
+                    self._try(self._clean)
+                continue
+            while len(batch.items) < JOINED_RECORDS and not self._batches.empty():
+                batch = _joined(batch, self._batches.get())
+            while not self._try(lambda found=batch: self._project(found)):  # type: ignore[misc]
+                if self._stopping.wait(RETRY_SECONDS):
+                    return
+            self.says.written_at = monotonic()
+
+    def _project(self, batch: Batch) -> None:
+        counts, shared = project(
+            self._database, batch, self._state.profiles, self._one_in, now_ms()
+        )
+        if any(key.event == "forgotten" for key in counts.events):
+            self._database.truncate_log()
+        if shared:
+            with self._database.read() as connection:
+                self._state.totals.replace(counts_of(connection))
+        else:
+            self._state.totals.add(counts)
+
+    def _try(self, run: Callable[[], None]) -> bool:
+        """Whether it could be done; a store that is away, or busy, may be back later."""
+        try:
+            run()
+        except DBAPIError as error:
+            if not (error.connection_invalidated or _passes(error)):
+                raise
+            told = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "?"
+            if self.says.store is None:
+                self._log.warning("store", detail=told)
+            self.says.store = told
+            return False
+        if self.says.store is not None:
+            self._log.info("store", detail="answers")
+        self.says.store = None
+        return True
+
+    def _clean(self) -> None:
+        now = now_ms()
+        table = t.verdicts
+        for _ in range(100):
+            with self._database.write() as connection:
+                old = (
+                    select(table.c.verdict_id)
+                    .where(table.c.scored_at < now - self._retention_ms)
+                    .limit(1000)
+                )
+                done = connection.execute(delete(table).where(table.c.verdict_id.in_(old)))
+            if done.rowcount < 1000:
+                break
+        with self._database.write() as connection:
+            connection.execute(delete(t.awaited).where(t.awaited.c.expires_at < now))
+            connection.execute(delete(t.idempotency).where(t.idempotency.c.expires_at < now))
+            limit = t.dead_letters.c.at < now - self._retention_ms
+            connection.execute(delete(t.dead_letters).where(limit))
+
+
+def _joined(first: Batch, second: Batch) -> Batch:
+    return Batch(
+        [*first.items, *second.items],
+        {**second.begins, **first.begins},
+        {**first.ends, **second.ends},
+    )
+
+
+def _passes(error: DBAPIError) -> bool:
+    name = type(error.orig).__name__
+    text = str(error.orig)
+    return name == "OperationalError" and not ("no such" in text or "syntax" in text)
+
+
+__all__ = ["Follow", "Says", "StoreBehind"]
