@@ -39,8 +39,10 @@ CLASSES: Mapping[Name, str] = {
 """Classes of this package in artefacts by the name that artefacts give them, and the module that
 defines each today. The name never changes (``naming.pickled_as``)."""
 
-OF_TABLE: frozenset[Name] = frozenset(DETECTOR_CLASSES.values())
-"""Detectors by where they are today: those that were added since are named so."""
+OF_TABLE: frozenset[Name] = frozenset(
+    name for name in DETECTOR_CLASSES.values() if name[0] not in CLASSES.values()
+)
+"""Detectors that were added since, which artefacts name by where they are."""
 
 NUMBERS = frozenset(("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"))
 """Codes of the dtypes that artefacts may hold."""

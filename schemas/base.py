@@ -6,7 +6,6 @@ import re
 import reprlib
 import unicodedata
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Annotated, Any, ClassVar, Final
 
@@ -21,6 +20,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from schemas.times import rfc3339_ms
+
 MAX_EPOCH_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 
@@ -34,36 +35,6 @@ EpochMs = Annotated[int, Strict(), Field(ge=0, le=MAX_EPOCH_MS)]
 
 MAX_ID_BYTES: Final = 256
 """The longest key of a record, and so the longest id."""
-
-_RFC3339 = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt]([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)(?:\.(\d++))?"
-    r"(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))",
-    re.ASCII,
-)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def rfc3339_ms(text: str) -> int:
-    """Epoch milliseconds of an RFC 3339 date and time with zone; digits below 1 ms are cut off.
-
-    A leap second (``:60``) is the instant that POSIX gives it: the first of the next minute.
-
-    Raises:
-        ValueError: not such a text, or no such day.
-    """
-    match = _RFC3339.fullmatch(text)
-    if match is None:
-        raise ValueError("is neither epoch milliseconds nor an RFC 3339 time with zone")
-    day, hour, minute, second, fraction, sign, zone_hours, zone_minutes = match.groups()
-    try:
-        midnight = datetime.fromisoformat(day).replace(tzinfo=UTC)
-    except ValueError:
-        raise ValueError("is an RFC 3339 time of a day that does not exist") from None
-    east = 0 if sign is None else int(zone_hours) * 60 + int(zone_minutes)
-    minutes = int(hour) * 60 + int(minute) + (east if sign == "-" else -east)
-    seconds = minutes * 60 + int(second)
-    millis = int((fraction or "")[:3].ljust(3, "0"))
-    return (midnight - _EPOCH) // timedelta(milliseconds=1) + seconds * 1000 + millis
 
 
 def id_fault(text: str) -> str | None:
@@ -90,7 +61,25 @@ def id_fault(text: str) -> str | None:
     return None
 
 
+SECONDS: Final = (946_684_800, 4_102_444_800)
+"""The years 2000 to 2100 in seconds; as milliseconds all of it lies in early 1970."""
+
+_UNITS: Final = (("seconds", 1), ("microseconds", 1_000_000), ("nanoseconds", 1_000_000_000))
+
+
+def unit_fault(time: int) -> str | None:
+    """Which unit a time between 2000 and 2100 counts in if it is not milliseconds; else None."""
+    for unit, factor in _UNITS:
+        if SECONDS[0] * factor <= time <= SECONDS[1] * factor:
+            return f"looks like {unit}: expected epoch milliseconds, got {time}"
+    return None
+
+
 def _as_epoch_ms(value: Any) -> Any:
+    if type(value) is int:
+        fault = unit_fault(value)
+        if fault is not None:
+            raise ValueError(fault)
     return rfc3339_ms(value) if isinstance(value, str) else value
 
 
@@ -212,6 +201,8 @@ def profile_id_of(key: bytes | None) -> str:
     except UnicodeDecodeError as error:
         raise ValueError(f"key: not UTF-8 at byte {error.start}") from None
     fault = id_fault(text)
+    if fault is None and text[0] == "{":
+        fault = _object_fault(text)
     if fault is not None:
         raise ValueError(f"key: {fault}")
     return text
@@ -279,3 +270,19 @@ _JSON_NAMES: Final = {
     bool: "a boolean",
     type(None): "null",
 }
+
+
+def _object_fault(text: str) -> str | None:
+    """Why a key that is a JSON object is no profile_id; None if it is none."""
+    try:
+        held = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(held, dict):
+        return None
+    if held.keys() >= {"schema", "payload"}:
+        return (
+            "expected a profile_id, got an envelope of Kafka Connect: have the connector write "
+            "keys with org.apache.kafka.connect.storage.StringConverter"
+        )
+    return "expected a profile_id, got a JSON object: have the producer write the id alone"

@@ -18,6 +18,7 @@ KNOWN_EVENTS: Final = (
     "forgotten",
     "suppressed",
     "resumed",
+    "looks_like_counter",
     "command_rejected",
 )
 

@@ -15,7 +15,7 @@ from console.gateway.submit import answered, refusal
 from console.live.state import now_ms
 from console.problems import Problem, not_found
 from console.store import tables as t
-from schemas.base import rfc3339_ms
+from schemas.times import rfc3339_ms
 
 router = APIRouter(prefix="/api/v1/verdicts", tags=["verdicts"])
 Reader = Annotated[Caller, Depends(needs(MODEL_READ))]

@@ -3,7 +3,15 @@
 from models.features.behavior import parse_windows
 from models.features.drowsiness import rule_severity
 from models.features.kinds import KINDS, Kind
-from models.features.named import Aligned, Mismatch, align, extract_plain, plain_numbers
+from models.features.named import (
+    Aligned,
+    Mismatch,
+    align,
+    extract_plain,
+    frequent,
+    plain_numbers,
+    with_new,
+)
 from models.features.vectors import Extracted, Feature
 
 __all__ = [
@@ -15,7 +23,9 @@ __all__ = [
     "Mismatch",
     "align",
     "extract_plain",
+    "frequent",
     "parse_windows",
     "plain_numbers",
     "rule_severity",
+    "with_new",
 ]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from models.features.vectors import Extracted, Feature, Floats, bounded
 from models.kernels.text.byte_strings import concat
+from schemas.base import SECONDS
 from schemas.telemetry.behavior import BehaviorTelemetry
 
 FEATURES: Final = (
@@ -129,6 +130,8 @@ def parse_windows(values: Sequence[bytes], keys: Sequence[bytes]) -> ParsedWindo
             *concat(values[some], 2 * SLACK), *concat(keys[some], SLACK), *tables, lengths, counts,
             span, *_RULES, *(column[some] for column in found),
         )  # fmt: skip
+    # The decoder tells which unit these count in.
+    found.good[(found.times >= SECONDS[0]) & (found.times <= SECONDS[1])] = False
     return found
 
 

@@ -14,6 +14,8 @@ from schemas.telemetry.features import FeaturesTelemetry
 
 Numbers = list[float | None]
 Values = dict[str, float | None] | Numbers
+RARE_SAMPLES: Final = 3
+RARE_SHARE: Final = 0.05
 PLAIN_TYPES: Final = frozenset({float, int, type(None)})
 
 
@@ -88,10 +90,10 @@ def extract_plain(
 
 
 def align(extracted: Extracted, names: tuple[str, ...]) -> Aligned | Mismatch:
-    """A record's rows in the columns of a profile, whose first accepted record fixed ``names``.
+    """A record's rows in the columns of a profile.
 
-    By name: a missing one is NaN, an unknown one is ignored and counted; fewer than half of the
-    names is a mismatch (a name with null is there). A bare array fits by length and order.
+    By name: a missing one is NaN, an unknown one is ignored and counted; a record without any
+    known name is a mismatch (a name with null is there). A bare array fits by length and order.
     """
     if extracted.names == names:
         return Aligned(extracted.rows, 0)
@@ -99,18 +101,36 @@ def align(extracted: Extracted, names: tuple[str, ...]) -> Aligned | Mismatch:
         if len(extracted.names) == len(names):
             return Aligned(extracted.rows, 0)
         return Mismatch(
-            f"$.values should have {len(names)} values as the profile's first record had, "
+            f"$.values should have {len(names)} values as the profile's records have, "
             f"but has {len(extracted.names)}"
         )
     places = {name: place for place, name in enumerate(extracted.names)}
     found = [(column, places[name]) for column, name in enumerate(names) if name in places]
-    if 2 * len(found) < len(names):
-        return Mismatch(
-            f"$.values should have at least half of the {len(names)} names of the profile's "
-            f"first record, but has {len(found)} of them"
-        )
+    if not found and extracted.names:
+        return Mismatch(f"$.values has none of the profile's {len(names)} names")
     rows = np.full((len(extracted.rows), len(names)), np.nan)
     if found:
         columns, sources = map(list, zip(*found, strict=True))
         rows[:, columns] = extracted.rows[:, sources]
     return Aligned(rows, len(extracted.names) - len(found))
+
+
+def with_new(names: tuple[str, ...], extracted: Extracted, most: int) -> tuple[str, ...]:
+    """A learning profile's names, and behind them those that a record brings, so many at most."""
+    if extracted.positional or extracted.names == names:
+        return names
+    known = set(names)
+    new = [name for name in extracted.names if name not in known]
+    return (*names, *new[: max(0, most - len(names))])
+
+
+def frequent(samples: Floats) -> list[int]:
+    """Columns of learnt samples, shape (n, d), that are not too rare to be learnt.
+
+    A feature that fewer than 5 % of the samples have, and fewer than three, is left out; one that
+    none has stays, as it came with null.
+    """
+    count = (~np.isnan(samples)).sum(axis=0)
+    rare = (count > 0) & (count < RARE_SAMPLES) & (count < RARE_SHARE * len(samples))
+    kept = np.flatnonzero(~rare)
+    return kept.tolist() if (count[kept] > 0).any() else list(range(samples.shape[1]))

@@ -23,6 +23,7 @@ from models.kernels.memory import SLACK
 from models.kernels.text import read_template
 from models.kernels.text.byte_strings import Integers, StringColumn, concat, from_offsets
 from models.kernels.text.read_template import IDENTITY, NUMBER, STRING, TIME
+from schemas.base import SECONDS
 
 Floats = NDArray[np.float64]
 
@@ -142,6 +143,9 @@ class TemplateReader:
                 *concat(keys), values, times, good, vectors, vector_ends,
                 np.empty(2 * int(wide.max()), np.int64),
             )  # fmt: skip
+            # The decoder tells which unit these count in.
+            seconds = (times >= SECONDS[0]) & (times <= SECONDS[1])
+            good[np.repeat(np.arange(of_each.size), of_each)[seconds]] = False
         used = int(vector_ends[-1]) if len(records) else 0
         return ParsedRecords(good, values, times, from_offsets(vectors[:used], vector_ends))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 import structlog
@@ -29,12 +30,19 @@ class Retraining:
     Attributes:
         store: the models of the replay, those of both roles.
         events: what became of trainings: ``adopted``, ``refused``, ``training_failed``.
+        on_event: told every lifecycle event of both roles.
     """
 
     def __init__(
-        self, settings: Settings, directory: Path, events: Counter[str], partition: int = 0
+        self,
+        settings: Settings,
+        directory: Path,
+        events: Counter[str],
+        partition: int = 0,
+        on_event: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self.events = events
+        self._on_event = on_event
         self.store = ModelStore(Directory(directory), settings.model_memory)
         self._topics = Topics(settings.topic_prefix)
         self._announced: list[ConsumerRecord] = []
@@ -77,9 +85,11 @@ class Retraining:
 
     def _tell(self, outputs: Sequence[ProducerRecord]) -> None:
         for out in self._read(outputs, self._topics.lifecycle):
-            event = orjson.loads(out.value or b"{}")["event"]
-            if event in EVENTS:
-                self.events[event] += 1
+            said = orjson.loads(out.value or b"{}")
+            if said["event"] in EVENTS:
+                self.events[said["event"]] += 1
+            if self._on_event is not None:
+                self._on_event(said)
 
     def _read(self, outputs: Sequence[ProducerRecord], topic: str) -> list[ConsumerRecord]:
         """What was written to a topic, as a reader of it polls it."""

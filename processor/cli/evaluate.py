@@ -1,4 +1,4 @@
-"""The commands that judge models without Kafka: evaluate, and its retraining and drift."""
+"""The commands that judge models without Kafka: evaluate and what stands below it."""
 
 from __future__ import annotations
 
@@ -130,6 +130,34 @@ def evaluate_series(
     simulated += run.run_synthetic(seed=seed, learned=run.FEW, size=1500, copies=min(copies, 2))
     text = report.series_to_markdown(rows, simulated)
     _tell(text, report.series_to_json(rows, simulated), markdown, json)
+
+
+@evaluate_app.command("awkward")
+def evaluate_awkward(
+    seed: Seed = 0,
+    quick: Quick = False,
+    case: Annotated[
+        list[str] | None,
+        typer.Option(help="Only cases with this in their name or group; may be given again."),
+    ] = None,
+    markdown: MarkdownFile = None,
+    json: JsonFile = None,
+) -> None:
+    """Measure false alarms and misses on awkward data: scorer and retrainer, without a broker."""
+    from models.evaluation.awkward_cases import CASES
+    from processor.backtest import awkward
+
+    wanted = [
+        each
+        for each in CASES
+        if case is None or any(part in f"{each.group}: {each.name}" for part in case)
+    ]
+    if not wanted:
+        groups = ", ".join(dict.fromkeys(each.group for each in CASES))
+        raise typer.BadParameter(f"expected a part of one of {groups}", param_hint="--case")
+    with _progress() as advance:
+        rows = awkward.play_cases(seed=seed, quick=quick, cases=wanted, progress=advance)
+    _tell(awkward.awkward_to_markdown(rows), awkward.awkward_to_json(rows), markdown, json)
 
 
 @contextmanager

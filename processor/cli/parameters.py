@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from schemas.base import rfc3339_ms
 from schemas.telemetry import TELEMETRY
+from schemas.times import rfc3339_ms
 
 if TYPE_CHECKING:
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import orjson
 
 from models import artifacts
-from models.features import KINDS
-from models.learning.data_quality import constant_features
+from models.features import KINDS, frequent
+from models.learning.data_quality import constant_features, growing_features
 from models.learning.training import seed_of, train
 from processor.records import ConsumerRecord, DeadLetter, ProducerRecord, ProfileKey
 from processor.scorer.decode import Decoded
@@ -35,7 +35,8 @@ def learn(
     Its answer; None if its partition has to wait for the next Step, as no more trainings fit here.
     """
     profile = builder.profile(key)
-    if profile is None and len(orjson.dumps(names)) > SAFE_BYTES:
+    known = profile.ring.names if isinstance(profile, LearningProfile) else ()
+    if len(names) > len(known) and len(orjson.dumps(names)) > SAFE_BYTES:
         why = DeadLetter("unanswerable", "values: the names do not fit a model's record")
         return builder.dead_letter(record, why)
     before = (
@@ -44,7 +45,9 @@ def learn(
         else LearningProfile(Ring(record.offset, names))
     )
     needed = builder.context.settings.cold_start(value.kind)
-    grown, place, slot = ring.append_sample(before.ring, record.offset, rows, capacity=needed)
+    grown, place, slot = ring.append_sample(
+        before.ring, record.offset, rows, capacity=needed, names=names
+    )
     after = replace(before, ring=grown)
     complete = grown.seen >= max(needed, before.retry_at)
     if complete and key not in builder.refused:
@@ -91,14 +94,16 @@ def first_version(
     """
     partition, kind, profile_id = key
     settings = builder.context.settings
-    held = complete.samples()
+    held, names = complete.samples(), complete.names
+    if KINDS[kind].features is None and len(columns := frequent(held)) < len(names):
+        held, names = held[:, columns], tuple(names[column] for column in columns)
     samples = held[-trained_at_most(settings.cold_start(kind)) :]
     left_out = len(held) - len(samples)
     name = settings.detector_for(kind, KINDS[kind].detector)
     model = train(
         name,
         samples,
-        complete.names,
+        names,
         alert_budget=settings.alert_budget,
         seed=seed_of(settings.seed, kind, profile_id, complete.generation, 1),
         provenance={
@@ -124,7 +129,7 @@ def first_version(
         detector=name,
         artifact=artifact.path,
         sha256=artifact.sha256,
-        features=list(complete.names),
+        features=list(names),
         trained_on=int(samples.shape[0]),
         learned=int(samples.shape[0]),
         pool_count=0,
@@ -140,7 +145,7 @@ def first_version(
     builder.announce(key, announced)
     builder.emit(*ring.tombstones(builder.context.topics.cold_start, key, stored))
     builder.count("trainings", kind, "cold-start", "trained")
-    constant = constant_features(samples, complete.names)
+    constant = constant_features(samples, names)
     builder.count("constant_features", kind, by=len(constant))
     builder.emit_lifecycle(
         key,
@@ -151,10 +156,30 @@ def first_version(
         figures={
             "samples": int(samples.shape[0]),
             "left_out": left_out,
-            "features": len(complete.names),
+            "features": len(names),
+            "left_out_features": len(complete.names) - len(names),
             "constant_features": len(constant),
             "constant": [feature[:MAX_NAME] for feature in constant[:CONSTANT_NAMED]],
         },
+    )
+    report_counters(builder, key, complete.generation, growing_features(samples, names))
+
+
+def report_counters(
+    builder: StepBuilder, key: ProfileKey, generation: int, counters: list[str]
+) -> None:
+    """Say once which features only grow: of such a total every later value is new."""
+    if not counters:
+        return
+    shown = [feature[:MAX_NAME] for feature in counters[:CONSTANT_NAMED]]
+    builder.emit_lifecycle(
+        key,
+        "looks_like_counter",
+        f"{', '.join(shown)}: only grew while the profile learnt, so every later value is an "
+        "anomaly; send its rate of change instead (ingest: rate), and forget the profile",
+        generation=generation,
+        version=1,
+        figures={"features": shown, "counters": len(counters)},
     )
 
 

@@ -13,7 +13,7 @@ from models.features.behavior import NAMES as OF_WINDOW
 from processor.records import INVALID_HEADERS, UNREADABLE_HEADERS, ConsumerRecord, DeadLetter
 from processor.settings import Limits
 from schemas import InvalidJson, explain, parse_object
-from schemas.base import MAX_EPOCH_MS, names_fault, profile_id_of
+from schemas.base import MAX_EPOCH_MS, SECONDS, names_fault, profile_id_of
 
 
 class Decoded(NamedTuple):
@@ -148,6 +148,9 @@ def _vector(
     if observed_at is None:
         observed_at = min(max(0, record.timestamp), MAX_EPOCH_MS)
     elif type(observed_at) is not int or not 0 <= observed_at <= MAX_EPOCH_MS:
+        return None
+    elif SECONDS[0] <= observed_at <= SECONDS[1]:
+        # Which unit that is, ``_checked`` says.
         return None
     # Without other fields there is none that could contradict key and topic.
     if len(parsed) > 1:

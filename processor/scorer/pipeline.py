@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifacts import Model
-from models.features import KINDS, Mismatch, align
+from models.features import KINDS, Mismatch, align, with_new
 from processor.columnar.feature_reader import ColumnarRecords, Reader, UnknownTemplates
 from processor.record_batch import RecordBatch
 from processor.records import ConsumerRecord, DeadLetter, Partition, ProducerRecord, ProfileKey
@@ -219,6 +219,9 @@ def route(
     as_it_is = value.extracted.evident
     if profile is not None and KINDS[value.kind].features is None:
         known = feature_names(profile)
+        if isinstance(profile, LearningProfile) and not builder.suppressed(key):
+            most = builder.context.settings.max_features
+            known = with_new(known, value.extracted, most)
         # Asked here, too: nearly every record has the profile's own names.
         if names != known:
             fitted = align(value.extracted, known)

@@ -5,7 +5,7 @@ A new record writes one slot, never the whole ring again; compaction keeps the n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,7 +24,8 @@ class Ring:
 
     Attributes:
         generation: telemetry offset of the record that gave the first sample.
-        names: names of the features, in order.
+        names: names of the features, in order; they may grow, so that rows of earlier slots have
+            fewer columns.
         slots: what it holds, by place in the changelog: a record's running number modulo the
             capacity, or where that holds a newer one still, since the capacity was another, any.
             The newest comes last.
@@ -51,14 +52,28 @@ class Ring:
         return sum(slot.rows.shape[0] for slot in self.slots.values())
 
     def samples(self) -> Floats:
-        """The samples held, oldest first, shape (n, features)."""
+        """The samples held, oldest first, shape (n, features); NaN for names that came later."""
+        width = len(self.names)
         if not self.slots:
-            return np.empty((0, len(self.names)))
-        return np.concatenate([slot.rows for slot in sorted(self.slots.values(), key=_number)])
+            return np.empty((0, width))
+        rows = [slot.rows for slot in sorted(self.slots.values(), key=_number)]
+        if all(each.shape[1] == width for each in rows):
+            return np.concatenate(rows)
+        found = np.full((sum(map(len, rows)), width), np.nan)
+        begin = 0
+        for each in rows:
+            found[begin : begin + len(each), : each.shape[1]] = each
+            begin += len(each)
+        return found
 
 
 def append_sample(
-    ring: Ring, offset: int, rows: Floats, *, capacity: int
+    ring: Ring,
+    offset: int,
+    rows: Floats,
+    *,
+    capacity: int,
+    names: tuple[str, ...] | None = None,
 ) -> tuple[Ring, int, Slot]:
     """The ring with the samples of one more record, the place that it takes, and its slot.
 
@@ -66,7 +81,9 @@ def append_sample(
         offset: offset of the record.
         rows: shape (samples, features).
         capacity: records that the ring holds.
+        names: of the features from now on, the ring's own first; None: as before.
     """
+    grown_names = ring.names if names is None else names
     held, place = dict(ring.slots), ring.records % capacity
     oldest = ring.records - capacity
     before = held.get(place)
@@ -76,12 +93,15 @@ def append_sample(
         held = _after(held, oldest)
         if place in held:
             place = next(free for free in range(capacity) if free not in held)
-    names = ring.names if place == 0 else None
-    slot = Slot(ring.generation, ring.records, ring.seen, offset, rows, names)
+    told = place == 0 or not usual or len(grown_names) > len(ring.names)
+    slot = Slot(
+        ring.generation, ring.records, ring.seen, offset, rows, grown_names if told else None
+    )
     held.pop(place, None)
     held[place] = slot
     grown = replace(
         ring,
+        names=grown_names,
         slots=held,
         used=ring.used if place in ring.used else ring.used | {place},
         records=ring.records + 1,
@@ -117,7 +137,7 @@ def restored(found: Mapping[int, Slot], capacity: int) -> Ring | None:
         return None
     newest = max(slot.generation for slot in found.values())
     held = {place: slot for place, slot in found.items() if slot.generation == newest}
-    names = next((slot.names for slot in held.values() if slot.names is not None), None)
+    names = names_of(held.values())
     if names is None:
         return None
     place = max(held, key=lambda at: held[at].number)
@@ -130,6 +150,11 @@ def restored(found: Mapping[int, Slot], capacity: int) -> Ring | None:
         records=last.number + 1,
         seen=last.before + last.rows.shape[0],
     )
+
+
+def names_of(slots: Iterable[Slot]) -> tuple[str, ...] | None:
+    """The names that slots tell: they only grow, so the longest; None if no slot tells any."""
+    return max((slot.names for slot in slots if slot.names is not None), key=len, default=None)
 
 
 def left_out(found: Mapping[int, Slot], ring: Ring) -> int:

@@ -41,7 +41,7 @@ class Slot(NamedTuple):
         before: samples counted before this record.
         offset: telemetry offset of the record.
         rows: float64, shape (samples, features).
-        names: names of the features in their order; in slot 0 only.
+        names: names of the features in their order; in slot 0, and where new ones came.
     """
 
     generation: int

@@ -19,7 +19,7 @@ import orjson
 from processor.records import ProfileKey
 from processor.state import ring_codec
 from processor.state.profiles import LearningProfile, State
-from processor.state.ring import Ring
+from processor.state.ring import Ring, names_of
 from processor.state.scratch_file import PAGE_BYTES, open_scratch_db, transaction
 
 AT_A_TIME = 500
@@ -179,7 +179,7 @@ def encode_learning(learning: LearningProfile) -> bytes:
     """A profile as the file holds it: its slots as in ``cold-start``, behind what they lack."""
     ring = learning.ring
     values = [(place, ring_codec.encode_slot(slot)) for place, slot in ring.slots.items()]
-    named = any(slot.names is not None for slot in ring.slots.values())
+    named = names_of(ring.slots.values()) == ring.names
     head = orjson.dumps(
         [
             learning.retry_at,
@@ -204,8 +204,10 @@ def decode_learning(value: bytes) -> LearningProfile:
     for place, size in places:
         held[place] = ring_codec.decode_slot(value[at : at + size])
         at += size
-    told = next((slot.names for slot in held.values() if slot.names is not None), names)
-    ring = Ring(generation, tuple(told), held, frozenset(used), records, seen)
+    told = names_of(held.values())
+    ring = Ring(
+        generation, tuple(names) if told is None else told, held, frozenset(used), records, seen
+    )
     return LearningProfile(ring, retry_at)
 
 

@@ -27,8 +27,6 @@ from processor.artifacts.orphans import DAY_MS, OrphanCollector
 from processor.artifacts.owner import OWNER_FILE, decode_owner
 from processor.artifacts.storage import storage
 from processor.settings import Settings
-from processor.state.profiles import LearningProfile, State
-from processor.state.ring import Ring
 from tests.broker.harness import PATIENCE, Telltale, by_profile
 from tests.broker.test_pipeline import vectors
 from tests.kafka.broker import free_ports
@@ -275,17 +273,16 @@ def test_orphans_are_swept_from_the_bucket_and_what_is_young_or_of_others_stays(
 ) -> None:
     store = storage(Settings(_env_file=None, model_dir=URL, model_cache=str(tmp_path)))
     mine, others = (profile_directory("features", name, 0) for name in ("p0", "p1"))
-    state = State()
-    state.apply({(0, "features", "p0"): LearningProfile(Ring(1, ("x",)))}, {})
+    learning = [(0, "features", "p0")]
     bucket.put(f"{mine}/1-{'0' * 16}.joblib", b"old")
     bucket.put(f"{others}/1-{'1' * 16}.joblib", b"another process's")
     now = time.time_ns() // 1_000_000
 
-    OrphanCollector(store).some(state, now + DAY_MS - 60_000)
+    OrphanCollector(store).collect_some(learning, lambda _: set(), now + DAY_MS - 60_000)
     young = set(bucket.objects())
     # Written by another process after the store has listed the folder.
     bucket.put(f"{mine}/1-{'2' * 16}.joblib", b"old as well")
-    OrphanCollector(store).some(state, now + DAY_MS + 60_000)
+    OrphanCollector(store).collect_some(learning, lambda _: set(), now + DAY_MS + 60_000)
 
     assert len(young) == 2
     assert set(bucket.objects()) == {f"{others}/1-{'1' * 16}.joblib"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from models import unpickling
 from models.artifacts import Model, pack, unpack
 from models.batch_scoring import CompiledModel, score_batch
 from models.detectors.gaussian import Gaussian
-from models.detectors.registry import DETECTORS
+from models.detectors.registry import DETECTORS, parameters_of
 from models.detectors.uncompiled import Uncompiled
 from models.errors import ArtifactError
 from tests.unit.builders import GROSS, TOPICS, Scorer, normal, stream, verdicts
@@ -34,12 +36,17 @@ class Library(Uncompiled):
 
 
 @pytest.fixture(autouse=True)
-def in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_the_table(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As if its line stood in ``models.detectors``."""
     monkeypatch.setitem(DETECTORS, "forest", Library)
     known = unpickling.OF_TABLE | {(Library.__module__, "Library")}
     monkeypatch.setattr(unpickling, "OF_TABLE", known)
-    unpickling.found.cache_clear()
+    for cached in (unpickling.found, parameters_of):
+        cached.cache_clear()
+    yield
+    monkeypatch.undo()
+    for cached in (unpickling.found, parameters_of):
+        cached.cache_clear()
 
 
 @pytest.fixture

@@ -159,16 +159,23 @@ class TestNames:
         found = self.learnt(self.first(), {"a": 1.0, "d": 4.0})
         assert np.array_equal(found, [1.0, np.nan, np.nan, 4.0], equal_nan=True)
 
-    def test_an_unknown_name_is_ignored_and_counted(self):
+    def test_a_new_name_joins_while_the_profile_learns(self):
         scorer = self.first()
         step = scorer.step([record(vector(1, 2, 3, 4, 5, 6), offset=1)])
-        assert step.counts["unknown_features", ("features",)] == 2
-        assert step.delta.profiles[KEY].ring.names == ("a", "b", "c", "d")
+        ring = step.delta.profiles[KEY].ring
+        assert ring.names == ("a", "b", "c", "d", "e", "f")
+        assert np.isnan(ring.samples()[0, 4:]).all()
+        assert ring.samples()[1].tolist() == [1, 2, 3, 4, 5, 6]
 
-    @pytest.mark.parametrize(
-        "values", [{"a": 1.0}, {"a": 1.0, "x": 2.0, "y": 3.0, "z": 4.0}, [1.0] * 3, [1.0] * 5, {}]
-    )
-    def test_too_few_of_the_names_or_another_length_is_a_dead_letter(self, values):
+    def test_an_unknown_name_is_ignored_and_counted_afterwards(self):
+        scorer = Scorer()
+        scorer.taught()
+        step = scorer.step([record(vector(1, 2, 3, 4, 5), offset=9)])
+        assert step.counts["unknown_features", ("features",)] == 2
+        assert scorer.current(KEY).features == ["a", "b", "c"]
+
+    @pytest.mark.parametrize("values", [[1.0] * 3, [1.0] * 5])
+    def test_an_array_of_another_length_is_a_dead_letter(self, values):
         scorer = self.first()
         step = scorer.step([record({"values": values}, offset=1)])
         assert reasons(step) == ["feature_mismatch"]
@@ -325,7 +332,8 @@ class TestTheCapOfTrainings:
         long = {"timestamps": list(range(9000)), "values": [float(n) for n in range(9000)]}
         scorer = Scorer(cold_start_samples=200)
         written = scorer.feed([record(long, kind="series")])
-        (version,), (event,) = announced(written), events(written)
+        (version,), (event, counter) = announced(written), events(written)
+        assert counter.event == "looks_like_counter"
         assert (version.trained_on, version.learned) == (1000, 1000)
         assert version.provenance["left_out"] == 8000
         assert "the latest 1000 samples" in event.detail
@@ -334,7 +342,7 @@ class TestTheCapOfTrainings:
 
     def test_nothing_of_the_record_it_ends_before_is_counted(self):
         wide = [record(vector(1.0, 2.0, 3.0), key=f"p{i}", offset=i) for i in range(2)] + [
-            record(vector(1.0, 2.0 + i, 3.0, 9.0), key=f"p{i % 2}", offset=2 + i) for i in range(4)
+            record(vector(1.0, 2.0 + i, None), key=f"p{i % 2}", offset=2 + i) for i in range(4)
         ]
         scorer = Scorer(cold_start_samples=3, trainings_per_step=1)
         counted = 0
@@ -342,7 +350,7 @@ class TestTheCapOfTrainings:
             step = scorer.step(wide)
             scorer.memory.keep(step)
             scorer.commit(step)
-            counted += step.counts["unknown_features", ("features",)]
+            counted += step.counts["missing_values", ("features",)]
             wide = step.unprocessed
         assert counted == 4
 
