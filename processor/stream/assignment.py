@@ -20,11 +20,9 @@ from processor.offsets.starting_offsets import LostOffsets, Start, topic_partiti
 from processor.records import Partition
 from processor.settings import Settings
 from processor.stream.idle_partitions import Fetching
-from processor.stream.restore import Restoration
+from processor.stream.restore import COMMITTED_SECONDS, Restoration
 from processor.stream.role import Role
 from processor.topics import Topics
-
-COMMITTED_SECONDS = 1.0
 
 
 class Assignment:
