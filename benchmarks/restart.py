@@ -92,7 +92,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", type=int, help="only this case, 0 to 2")
     parser.add_argument("--quick", action="store_true", help="a short look: the smallest case")
     given = parser.parse_args(arguments)
-    cases = CASES if given.filter is None else CASES[given.filter : given.filter + 1]
+    cases = CASES if given.only is None else CASES[given.only : given.only + 1]
     if given.quick:
         cases, given.repeat = cases[:1], 1
     late = False

@@ -39,9 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     part = 10 if options.quick else 1
     figures: list[Figure] = []
     with broker() as bootstrap:
-        if options.filter != "retrain":
+        if options.only != "retrain":
             figures += cold_starts(bootstrap, 10_000 // part, STORM_SECONDS / part)
-        if options.filter != "cold-start":
+        if options.only != "cold-start":
             figures += retrainings(bootstrap, 3_000 // part)
     report.save("storm", figures)
     return 0

@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seconds = options.seconds or (3 if options.quick else 4)
     figures = []
     with broker() as bootstrap:
-        for number in options.filter or range(len(CASES)):
+        for number in options.only or range(len(CASES)):
             case = CASES[number]
             wanted = tuple(options.peer or ("",))
             peers = [p for p in case.peers if p.name.startswith(wanted) and present(p)]
