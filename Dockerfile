@@ -1,12 +1,15 @@
 # The image of every role: `docker build -t telltale .`, then `docker run telltale score`.
+# That of the console: `docker build --build-arg EXTRAS=console -t telltale-console .`
 ARG PYTHON=3.13
 
 FROM python:${PYTHON}-slim AS build
+ARG EXTRAS=
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/telltale
 WORKDIR /build
-COPY requirements.lock ./
-RUN /opt/telltale/bin/pip install --require-hashes --only-binary=:all: -r requirements.lock
+COPY requirements.lock requirements-console.lock ./
+RUN /opt/telltale/bin/pip install --require-hashes --only-binary=:all: \
+    -r "requirements${EXTRAS:+-${EXTRAS}}.lock"
 COPY pyproject.toml README.md LICENSE ./
 COPY schemas schemas
 COPY models models
@@ -26,6 +29,7 @@ COPY deploy/docker/healthcheck.py /opt/telltale/healthcheck.py
 RUN groupadd --gid 10001 telltale \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/telltale telltale \
     && install -d -o telltale -g telltale -m 0700 /var/lib/telltale/models \
+    && install -d -o telltale -g telltale -m 0700 /var/lib/telltale/console \
     && install -d -o telltale -g telltale /var/cache/telltale/numba
 # Inside a container the loopback interface is out of Prometheus's and the kubelet's reach. What
 # leaves the container is for whoever runs it to say, by publishing a port or not.
@@ -40,7 +44,7 @@ USER 10001:10001
 WORKDIR /var/lib/telltale
 RUN python -c "from processor.runtime.warmup import warm_up; warm_up()"
 VOLUME /var/lib/telltale/models
-EXPOSE 9464 9465
+EXPOSE 9464 9465 9467 8000 9466
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "/opt/telltale/healthcheck.py"]
 ENTRYPOINT ["telltale"]

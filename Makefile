@@ -54,7 +54,7 @@ bench: $(STAMP) build/peers-venv/.installed ## the benchmarks, each beside its p
 # Quix Streams asks for older versions of the Kafka client and of pydantic than ours.
 build/peers-venv/.installed: $(STAMP)
 	@$(PYTHON) -m venv --clear build/peers-venv
-	@build/peers-venv/bin/pip install --quiet --disable-pip-version-check "quixstreams==3.28.1" \
+	@build/peers-venv/bin/pip install --quiet --disable-pip-version-check "quixstreams==3.28.1" fastavro \
 	  $$($(BIN)/pip freeze | grep -iE '^(scikit-learn|joblib|numpy)==') \
 	  && touch $@ || echo "Quix Streams, a peer, could not be installed: its rows are left out"
 
@@ -82,7 +82,10 @@ fuzz: $(STAMP) ## payloads of every sort through decode, extract and score: N=20
 lock: ## renew the lock files from the ranges of pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --quiet --upgrade -o requirements.lock
-	uv pip compile pyproject.toml --group dev --extra console --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra console --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --quiet -c requirements.lock \
+	  -o requirements-console.lock
+	uv pip compile pyproject.toml --group dev --extra console --extra ingest --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --quiet -c requirements.lock -o requirements-dev.lock
 
 clean: ## remove what was built and the demo's files

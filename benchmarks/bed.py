@@ -235,8 +235,10 @@ def running(
 
 
 @contextlib.contextmanager
-def role(bed: Bed, command: str, slot: str = "0", **more: object) -> Iterator[Running]:
-    """``telltale score`` or ``retrain`` as a user starts it."""
+def role(
+    bed: Bed, command: str, slot: str = "0", arguments: Sequence[str] = (), **more: object
+) -> Iterator[Running]:
+    """``telltale score``, ``retrain`` or ``ingest`` as a user starts it."""
     (port,) = free_ports(1)
     own = {
         "bootstrap_servers": bed.settings.bootstrap_servers,
@@ -251,7 +253,7 @@ def role(bed: Bed, command: str, slot: str = "0", **more: object) -> Iterator[Ru
     }
     variables = {f"TELLTALE_{name.upper()}": value for name, value in own.items()}
     program = str(Path(sys.executable).with_name("telltale"))
-    with running([program, command], bed.directory, variables, port) as started:
+    with running([program, command, *arguments], bed.directory, variables, port) as started:
         yield started
 
 

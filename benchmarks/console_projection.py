@@ -11,6 +11,7 @@ from time import perf_counter
 
 from console.live.events import read
 from console.live.state import load, now_ms, show
+from console.serve import collect_seldom
 from console.settings import ConsoleSettings
 from console.store.database import Database
 from console.store.projection import Batch, project
@@ -27,6 +28,7 @@ def main(url: str) -> None:
     topics = Topics()
     state = load(database, 1000)
     now = now_ms()
+    collect_seldom()
     reading = writing = 0.0
     begin = max(state.offsets.values(), default=0)
     for start in range(begin, begin + RECORDS, SIZE):

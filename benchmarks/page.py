@@ -14,6 +14,7 @@ PAGE = Path(__file__).with_name("RESULTS.md")
 MODELS = "bench_models"
 TITLES = {
     "throughput": "Throughput on a preloaded backlog",
+    "ingest": "Ingest: existing topics to telemetry",
     "latency": "Latency: from a record's timestamp to its verdict with a read_committed reader",
     "growth": "Growth: cost and memory as profiles and processes become more",
     "storm": "Storms of trainings",

@@ -86,6 +86,7 @@ CASES = (
     ),
     Case("features", 8, (PASSING, A_BATCH, OUR_BATCH)),
     Case("behavior", 8, (PASSING, A_RECORD), {SINGLE: ("≥ 40", "80")}),
+    Case("series", 1, (PASSING,), {PASSING.name: ("≥ 0.30", "0.5")}),
 )
 
 
@@ -122,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure both kinds; figures to the results, a table to standard output."""
     parser = argparse.ArgumentParser(prog="benchmarks.throughput", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a short look")
-    parser.add_argument("--only", type=int, action="append", help="these cases alone, 0 to 2")
+    parser.add_argument("--only", type=int, action="append", help="these cases alone, 0 to 3")
     parser.add_argument("--peer", action="append", help="peers whose names begin so, alone")
     parser.add_argument("--repeat", type=int)
     parser.add_argument("--seconds", type=float, help="of each measurement, at most")
@@ -154,9 +155,14 @@ def backlog(bootstrap: str, case: Case, quick: bool) -> Iterator[Backlog]:
     """Profiles that the scorer itself has trained, and a backlog of records for them."""
     if case.kind == "features":
         sent, count = workload.features(200), 200_000 if quick else 700_000
+    elif case.kind == "series":
+        # No point comes twice: one that does is late, and takes less time.
+        sent, count = workload.series(200), 100_000 if quick else 250_000
     else:
         sent, count = workload.behavior(20 if quick else 50), 20_000 if quick else 60_000
-    with bed(bootstrap, "bench", case.partitions, cold_start_samples=sent.samples) as made:
+    wanted = {"detector__series": "forecast"} if case.kind == "series" else {}
+    wanted |= {"cold_start_samples": sent.samples}
+    with bed(bootstrap, "bench", case.partitions, **wanted) as made:
         topic = made.names.telemetry(case.kind)
         numbers = range(case.partitions)
         beginning = {(name, p): 0 for name in inputs(made.names) for p in numbers}

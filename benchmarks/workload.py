@@ -84,7 +84,8 @@ class Workload:
 def vector(kind: str, value: bytes) -> list[float]:
     if kind == "behavior":
         return peer_extract(Window.model_validate_json(value))
-    return list(orjson.loads(value)["values"].values())
+    values = orjson.loads(value)["values"]
+    return list(values.values()) if isinstance(values, dict) else values
 
 
 def features(profiles: int, samples: int = 200, later: int = 50) -> Workload:
@@ -103,6 +104,24 @@ def features(profiles: int, samples: int = 200, later: int = 50) -> Workload:
 def feature_value(row: np.ndarray) -> bytes:
     """One record's value."""
     return orjson.dumps({"values": dict(zip(NAMES, row.tolist(), strict=True))})
+
+
+def series(profiles: int, samples: int = 200, later: int = 1500) -> Workload:
+    """Metrics with a daily wave, a point every five minutes, one in each record."""
+    rng = np.random.default_rng(1)
+    learning, following = {}, {}
+    for number in range(profiles):
+        at = np.arange(samples + later)
+        points = rng.uniform(50, 500) * (1 + 0.1 * np.sin(at / 46.0 + rng.uniform(0, 6)))
+        points = np.round(points + rng.normal(0, 1, at.size), 3).tolist()
+        times = (START + 300_000 * at).tolist()
+        values = [
+            orjson.dumps({"timestamps": [time], "values": [point]})
+            for time, point in zip(times, points, strict=True)
+        ]
+        learning[f"metric-{number}"] = values[:samples]
+        following[f"metric-{number}"] = values[samples:]
+    return Workload("series", learning, following)
 
 
 def behavior(profiles: int, samples: int = 200, later: int = 20) -> Workload:

@@ -9,11 +9,42 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import orjson
-from fastapi import Query, Request
+from fastapi import Path, Query, Request
 from fastapi.responses import Response
+from pydantic import AfterValidator, Field
 
 from console.problems import Problem
 
+
+def _storable(text: str) -> str:
+    """Text that both stores take.
+
+    Raises:
+        ValueError: PostgreSQL holds no NUL, and neither holds half a surrogate pair.
+    """
+    if "\x00" in text:
+        raise ValueError("expected no NUL")
+    if not text.isascii():
+        text.encode()
+    return text
+
+
+Word = Annotated[str, Field(max_length=2000), AfterValidator(_storable)]
+"""Text of a query or a body."""
+
+ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {"description": "Sent; the answer is awaited at `Location`."}
+}
+TABLE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A list, or a table for `Accept: text/csv`.",
+        "content": {"application/json": {}, "text/csv": {}},
+    }
+}
+"""Answers for OpenAPI."""
+
+VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Generation = Annotated[int | None, Query(ge=0, le=2**63 - 1)]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
 After = Annotated[str | None, Query(max_length=2000, description="Cursor of the page before.")]
 
@@ -36,12 +67,19 @@ def rfc3339(ms: int | None) -> str | None:
     return told.replace("+00:00", "Z")
 
 
-def page(request: Request, items: list[Any], limit: int, cursors: list[list[Any]]) -> Response:
+def page(
+    request: Request,
+    items: list[Any],
+    limit: int,
+    cursors: list[list[Any]],
+    more: Mapping[str, Any] | None = None,
+) -> Response:
     """A page of a list.
 
     Args:
         items: one more than ``limit`` where there is another page.
         cursors: of each item, by which the list goes on behind it.
+        more: fields beside the items.
     """
     headers: dict[str, str] = {}
     if len(items) > limit:
@@ -49,7 +87,7 @@ def page(request: Request, items: list[Any], limit: int, cursors: list[list[Any]
         query = [(k, v) for k, v in request.query_params.multi_items() if k != "after"]
         url = f"{request.url.path}?{urlencode([*query, ('after', after)])}"
         headers["Link"] = f'<{url}>; rel="next"'
-    return json_answer({"items": items[:limit]}, headers=headers)
+    return json_answer({"items": items[:limit], **(more or {})}, headers=headers)
 
 
 def cursor(values: list[Any]) -> str:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.middleware.cors import CORSMiddleware
 from prometheus_client import CollectorRegistry, Gauge
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from console import problems
-from console.auth.limits import RateLimit
+from console.auth.issuer import Issuer
+from console.auth.limits import Concurrent, RateLimit
 from console.auth.tokens import Tokens
+from console.curation import attributes, dead_letters, labels
 from console.gateway.idempotency import Idempotency
 from console.gateway.producing import Producing
 from console.gateway.submit import Gateway
-from console.live.follow import Follow
 from console.live.state import load
 from console.requests import RequestMetrics, Requests
 from console.routes import (
@@ -29,7 +31,9 @@ from console.routes import (
     commands,
     fit,
     gateway,
+    models,
     profiles,
+    samples,
     service,
     statistics,
     stream,
@@ -37,6 +41,7 @@ from console.routes import (
 )
 from console.services import Services
 from console.settings import ConsoleSettings
+from console.spaces import Spaces, follow_maker
 from console.store.database import Database
 from processor.runtime import logs
 from processor.settings import Settings
@@ -45,6 +50,9 @@ BATCH_BYTES = 16 * 2**20
 """The largest body of a request."""
 
 LOGINS = (10, 60.0)
+STREAMS = 20
+"""That a subject may have open at a time, of both kinds together."""
+
 STOP_SECONDS = 4.0
 
 
@@ -57,28 +65,57 @@ def make_services(settings: ConsoleSettings, kafka: Settings, database: Database
     state = load(database, settings.console_recent)
     producing = Producing(kafka)
     secret = settings.secret
-    follow = Follow(
-        kafka,
-        database,
-        state,
-        one_in=settings.console_sample,
-        retention_days=settings.console_retention_days,
-        log=logs.logger("console"),
-        failed=lambda: os.kill(os.getpid(), signal.SIGTERM),
+    make_follow = follow_maker(
+        settings,
+        producing,
+        logs.logger("console"),
+        lambda: os.kill(os.getpid(), signal.SIGTERM),
+        live="live" in settings.parts,
     )
+    issuer = None
+    if settings.jwt_jwks is not None:
+        issuer = Issuer(settings.jwt_jwks, database, settings.jwt_issuer, settings.jwt_audience)
     return Services(
         settings=settings,
         kafka=kafka,
         database=database,
+        accounts=database,
         state=state,
-        follow=follow,
+        follow=make_follow(kafka, database, state),
         producing=producing,
         gateway=Gateway(kafka, database, state, producing),
         idempotency=Idempotency(database),
         tokens=None if secret is None else Tokens(secret, settings.jwt_hours, database),
+        issuer=issuer,
         requests=RateLimit(*settings.rate),
         logins=RateLimit(*LOGINS),
+        streams=Concurrent(STREAMS, "streams"),
+        make_follow=make_follow,
     )
+
+
+def routers(parts: Collection[str]) -> list[APIRouter]:
+    """The endpoints of the parts that a process runs, each once."""
+    modules = [service, auth, admin, verdicts]
+    if "gateway" in parts:
+        modules += [gateway, fit]
+    if "live" in parts:
+        modules += [statistics, stream, profiles, samples, models, commands]
+        modules += [labels, attributes, dead_letters]
+    return [module.router for module in modules]
+
+
+def described(parts: Collection[str], **options: Any) -> FastAPI:
+    """The application with the endpoints of some parts; without services it answers nothing."""
+    app = FastAPI(
+        title="Telltale console",
+        summary="Telemetry in, verdicts out: the HTTP door to a stream of anomalies.",
+        version=service.VERSION,
+        **options,
+    )
+    for router in routers(parts):
+        app.include_router(router, responses=problems.RESPONSES)
+    return app
 
 
 def make_app(console: Services, registry: CollectorRegistry) -> FastAPI:
@@ -86,46 +123,34 @@ def make_app(console: Services, registry: CollectorRegistry) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        spaces = Spaces(console, logs.logger("console"))
         console.producing.start()
         console.follow.start()
+        spaces.start()
         try:
             yield
         finally:
             await run_in_threadpool(console.follow.stop, STOP_SECONDS)
+            await run_in_threadpool(spaces.stop, STOP_SECONDS)
             await run_in_threadpool(console.producing.stop)
             console.database.close()
 
     documented = console.settings.console_environment == "development"
-    app = FastAPI(
-        title="Telltale console",
-        summary="Telemetry in, verdicts out: the HTTP door to a stream of anomalies.",
-        version=service.VERSION,
+    app = described(
+        console.settings.parts,
         lifespan=lifespan,
         docs_url="/docs" if documented else None,
         redoc_url="/redoc" if documented else None,
     )
     app.state.services = console
     problems.register(app)
-    for module in (
-        service,
-        auth,
-        gateway,
-        fit,
-        verdicts,
-        statistics,
-        stream,
-        profiles,
-        commands,
-        admin,
-    ):
-        app.include_router(module.router)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=console.settings.origins,
         allow_credentials=True,
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["*"],
-        expose_headers=["Location", "Link", "Retry-After", "x-request-id"],
+        expose_headers=["ETag", "Link", "Location", "Retry-After", "x-request-id"],
     )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=console.settings.hosts)
     app.add_middleware(

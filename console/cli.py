@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
+import orjson
 import typer
 from rich.prompt import Prompt
 
@@ -24,23 +25,42 @@ app.add_typer(user_app, name="user")
 
 
 @app.callback(invoke_without_command=True)
-def serve(context: typer.Context) -> None:
+def serve(
+    context: typer.Context,
+    parts: Annotated[
+        str | None,
+        typer.Option(help="What this process runs, with commas: gateway, live; else all."),
+    ] = None,
+) -> None:
     """Run the console: HTTP API, and the projection of the stream into its store."""
     if context.invoked_subcommand is not None:
         return
     from console import serve as process
 
-    raise typer.Exit(process.main(load_as(ConsoleSettings), load()))
+    wanted = {} if parts is None else {"console_parts": parts}
+    raise typer.Exit(process.main(load_as(ConsoleSettings, **wanted), load()))
+
+
+@app.command("openapi")
+def print_openapi() -> None:
+    """Print the OpenAPI document of all endpoints."""
+    from console.app import described
+    from console.settings import PARTS
+
+    typer.echo(orjson.dumps(described(PARTS).openapi(), option=orjson.OPT_INDENT_2).decode())
 
 
 @store_app.command()
 def upgrade() -> None:
     """Bring the store's tables to this version."""
+    from console.spaces import topic_prefixes
     from console.store.database import Database, head
 
     database = Database(load_as(ConsoleSettings).database)
     before = database.current()
     database.upgrade()
+    for prefix in topic_prefixes(database):
+        database.beside(prefix).upgrade()
     typer.echo(f"upgraded from {before or 'an empty store'} to {head()}")
 
 

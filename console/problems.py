@@ -9,13 +9,37 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from starlette.exceptions import HTTPException
 
 from console.requests import TooLarge, request_id_of
 
 MEDIA_TYPE = "application/problem+json"
-TYPES = "https://telltale.example/problems/"
+TYPES = "/problems/"
+"""Problems are named by relative references; docs/console.md says what each means."""
+
+
+_SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "request_id"],
+    "properties": {
+        "type": {"type": "string", "examples": [TYPES + "not_found"]},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "A sentence for people."},
+        "request_id": {"type": "string", "description": "By which the log knows the request."},
+        "errors": {"type": "array", "items": {"type": "object"}},
+    },
+}
+STATUSES = (400, 401, 403, 404, 405, 408, 409, 410, 412, 413, 415, 422, 429, 503)
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": HTTPStatus(status).phrase,
+        "content": {MEDIA_TYPE: {"schema": _SCHEMA}},
+    }
+    for status in STATUSES
+}
+"""What any endpoint may answer instead, for OpenAPI."""
 
 
 class Problem(Exception):
@@ -97,6 +121,13 @@ def register(app: FastAPI) -> None:
         name = "too_large" if isinstance(error, TooLarge) else phrase
         problem = Problem(error.status_code, name, str(error.detail), headers=error.headers)
         return answer(request, problem)
+
+    @app.exception_handler(DataError)
+    @app.exception_handler(OverflowError)
+    @app.exception_handler(UnicodeEncodeError)
+    def _unstorable(request: Request, _: Exception) -> Response:
+        detail = "the request holds a text or a number that no store takes"
+        return answer(request, Problem(422, "invalid_request", detail))
 
     @app.exception_handler(DBAPIError)
     def _store(request: Request, error: DBAPIError) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import Callable
@@ -14,6 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+BODY_SECONDS = 60.0
+"""So long may a client take for the body of its request."""
+
 _ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"))
 
@@ -23,6 +27,13 @@ class TooLarge(HTTPException):
 
     def __init__(self, most: int) -> None:
         super().__init__(413, f"body: expected at most {most} bytes")
+
+
+class TooSlow(HTTPException):
+    """A body that does not come to its end."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(408, f"body: expected all of it within {seconds:g} s")
 
 
 def request_id_of(request: Request) -> str:
@@ -76,11 +87,18 @@ class Requests:
         raw = scope.get("raw_path")
         if raw:
             scope["path"] = raw.decode("latin-1")
-        began, status, taken, started = perf_counter(), 500, 0, False
+        began, status, taken, started, whole = perf_counter(), 500, 0, False, False
 
         async def bounded() -> Message:
-            nonlocal taken
-            message = await receive()
+            nonlocal taken, whole
+            if whole:
+                return await receive()
+            try:
+                async with asyncio.timeout(max(0.0, began + BODY_SECONDS - perf_counter())):
+                    message = await receive()
+            except TimeoutError:
+                raise TooSlow(BODY_SECONDS) from None
+            whole = not message.get("more_body", False)
             taken += len(message.get("body", b""))
             if taken > self._most_bytes:
                 raise TooLarge(self._most_bytes)

@@ -18,6 +18,9 @@ from processor.settings import PREFIX, SettingsError
 SECRET_BYTES = 32
 """Of the key that signs tokens, at least: as long as what HS256 makes of it."""
 
+PARTS = ("gateway", "live")
+"""gateway: telemetry in, verdicts out. live: the store, statistics, streams, profiles, commands."""
+
 _RATE = re.compile(r"([1-9][0-9]{0,6})/(second|minute|hour)")
 _SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
 
@@ -25,6 +28,13 @@ _SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
 def _rate(value: str) -> str:
     if not _RATE.fullmatch(value):
         raise ValueError("a number and a time, as 600/minute")
+    return value
+
+
+def _known_parts(value: str) -> str:
+    wrong = [part for part in _parts(value) if part not in PARTS]
+    if wrong or not _parts(value):
+        raise ValueError(f"some of {', '.join(PARTS)}, with commas")
     return value
 
 
@@ -69,6 +79,12 @@ class ConsoleSettings(BaseSettings):
         None, description="Signs tokens (HS256): at least 32 bytes."
     )
     jwt_secret_file: Path | None = Field(None, description="A file that holds the secret instead.")
+    jwt_jwks: str | None = Field(
+        None,
+        description="URL or file of an issuer's keys: its tokens (RS256, ES256) are taken as well.",
+    )
+    jwt_issuer: str | None = Field(None, description="What iss of such a token must be.")
+    jwt_audience: str | None = Field(None, description="What aud of such a token must hold.")
     jwt_hours: float = Field(24, gt=0, le=24, description="How long a token holds.")
     console_sample: int = Field(
         1000, ge=1, description="One normal verdict in so many becomes a row."
@@ -78,6 +94,20 @@ class ConsoleSettings(BaseSettings):
     )
     console_retention_days: float = Field(
         90, gt=0, le=36_500, description="Rows of verdicts are deleted after so many days."
+    )
+    console_backup_days: float | None = Field(
+        None,
+        gt=0,
+        le=36_500,
+        description="How long backups of the store are kept; receipts say so.",
+    )
+    console_parts: Annotated[str, AfterValidator(_known_parts)] = Field(
+        ",".join(PARTS), description="What this process runs, with commas; --parts says the same."
+    )
+    data_dir: str = Field(
+        "./var/data",
+        min_length=1,
+        description="Files of data: a path, or a URL that fsspec opens; shared by all replicas.",
     )
     rate_limit: Annotated[str, AfterValidator(_rate)] = Field(
         "600/minute", description="Requests of a subject."
@@ -147,6 +177,11 @@ class ConsoleSettings(BaseSettings):
         return [f"http://localhost:{port}" for port in (5173, 3000)]
 
     @property
+    def parts(self) -> frozenset[str]:
+        """What this process runs."""
+        return frozenset(_parts(self.console_parts))
+
+    @property
     def hosts(self) -> list[str]:
         """Names by which clients may call the API."""
         return _parts(self.console_hosts)
@@ -182,11 +217,13 @@ def refuse_unsafe(settings: ConsoleSettings, users: int) -> None:
     Raises:
         SettingsError: names the variable and what would be safe.
     """
-    if settings.secret is not None:
+    if settings.secret is not None or settings.jwt_jwks is not None:
         return
     name = f"{PREFIX}JWT_SECRET"
     if settings.console_environment == "production":
-        raise SettingsError(f"{name}: expected a secret in production, got none")
+        raise SettingsError(
+            f"{name}: expected a secret in production, or {PREFIX}JWT_JWKS; got none"
+        )
     if users:
         raise SettingsError(f"{name}: expected a secret, as the store holds users; got none")
     if not settings.loopback:

@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-_BOUND = re.compile(r"([A-Za-z0-9._-]+)>=([0-9.]+)")
+_BOUND = re.compile(r"([A-Za-z0-9._-]+)(?:\[[a-z,]+\])?>=([0-9.]+)")
 
 
 def lowest() -> list[str]:
@@ -22,7 +22,8 @@ def lowest() -> list[str]:
         if bound is None:
             raise ValueError(f"pyproject.toml: expected {text!r} to begin with name>=version")
         found.append(f"{bound[1]}=={bound[2]}")
-    return found
+    # An extra may ask for more of a dependency that there is without it.
+    return list(dict.fromkeys(found))
 
 
 if __name__ == "__main__":

@@ -18,13 +18,16 @@ from numpy.typing import NDArray
 
 from models.batch_scoring import CompiledModel
 from models.detectors.base import Detector
+from models.detectors.forecast.detector import Forecast
 from models.errors import ArtifactError, ArtifactUnavailable
 from models.naming import artifact_path, digest_of, shown
 from models.unpickling import unpickle
 
 PROTOCOL = 5
 FORMAT = 2
-READ = (1, FORMAT)
+RELATIVE_FORMAT = 3
+"""With a centre and a scale of the samples, written only where single precision needs them."""
+READ = (1, FORMAT, RELATIVE_FORMAT)
 """Formats that are read: of 1, a detector's neighbours are renewed as it is unpickled."""
 
 PRIVATE = 0o700
@@ -45,26 +48,51 @@ class Model:
     """A fitted detector with all that must travel with it.
 
     Attributes:
-        detector: the fitted, calibrated estimator.
+        detector: the fitted, calibrated estimator; a ``Forecast`` judges points in their order.
         features: names of the columns, in order.
-        samples: the training samples, float32, shape (n, d).
+        samples: the training samples, less their centre and in scales, float32, shape (n, d).
         provenance: seed, parameters, library versions, counts: plain JSON values.
+        centre, scale: of the samples, float64, shape (d,) each; None: 0 and 1.
+        times: float64, shape (n,), of the samples, if each has one.
     """
 
-    detector: Detector
+    detector: Detector | Forecast
     features: tuple[str, ...]
     samples: NDArray[np.float32]
     provenance: Mapping[str, Any]
+    centre: NDArray[np.float64] | None = None
+    scale: NDArray[np.float64] | None = None
+
+    def learnt(self) -> NDArray[np.float64]:
+        """The training samples as they were learnt, shape (n, d)."""
+        samples = self.samples.astype(np.float64)
+        if self.centre is not None and self.scale is not None:
+            samples = samples * self.scale + self.centre
+        return samples
+
+    times: NDArray[np.float64] | None = None
+
+    @property
+    def row_detector(self) -> Detector:
+        """The detector, if it judges rows one by one.
+
+        Raises:
+            TypeError: it judges points in their order.
+        """
+        if isinstance(self.detector, Forecast):
+            raise TypeError("a Forecast judges points in their order, not rows")
+        return self.detector
 
     @cached_property
     def bench(self) -> CompiledModel:
         """The detector as a batch is judged by it."""
-        return CompiledModel(self.detector)
+        return CompiledModel(self.row_detector)
 
     @property
     def nbytes(self) -> int:
         """Bytes that the model takes in memory."""
-        return self.detector.nbytes + int(self.samples.nbytes)
+        times = 0 if self.times is None else int(self.times.nbytes)
+        return self.detector.nbytes + int(self.samples.nbytes) + times
 
 
 @dataclass(frozen=True)
@@ -82,13 +110,17 @@ def pack(model: Model, *, kind: str, profile_id: str, partition: int, generation
     What ``joblib.dump`` would write without compression is a pickle too, which takes 15 times as
     long to make; ``joblib.load`` opens both.
     """
-    content = {
+    content: dict[str, Any] = {
         "format": FORMAT,
         "detector": model.detector,
         "features": list(model.features),
         "samples": np.ascontiguousarray(model.samples, dtype=np.float32),
         "provenance": dict(model.provenance),
     }
+    if model.centre is not None:
+        content |= {"format": RELATIVE_FORMAT, "centre": model.centre, "scale": model.scale}
+    if model.times is not None:
+        content["times"] = np.ascontiguousarray(model.times, dtype=np.float64)
     payload = pickle.dumps(content, protocol=PROTOCOL)
     digest = hashlib.sha256(payload).hexdigest()
     path = artifact_path(kind, profile_id, partition, generation, digest)
@@ -174,7 +206,13 @@ def unpack(payload: bytes, sha256: str) -> Model:
     if not isinstance(content, dict) or content.get("format") not in READ:
         raise ArtifactError(f"not an artefact of format {' or '.join(map(str, READ))}")
     return Model(
-        content["detector"], tuple(content["features"]), content["samples"], content["provenance"]
+        content["detector"],
+        tuple(content["features"]),
+        content["samples"],
+        content["provenance"],
+        content.get("centre"),
+        content.get("scale"),
+        content.get("times"),
     )
 
 
@@ -208,7 +246,7 @@ def read_artifact(directory: Path, path: str, sha256: str) -> Model:
     return unpack(payload, sha256)
 
 
-def load_detector(path: str | os.PathLike[str], sha256: str | None = None) -> Detector:
+def load_detector(path: str | os.PathLike[str], sha256: str | None = None) -> Detector | Forecast:
     """Open a ``.joblib`` artefact as a fitted detector, after checking its digest.
 
     Args:

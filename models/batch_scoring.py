@@ -1,4 +1,4 @@
-"""Judging a batch: rows of many profiles, each by its own model, in one compiled call."""
+"""Scores a batch: rows of many profiles, each by its own model, in one compiled call."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class BatchScores(NamedTuple):
 def score_batch(
     benches: Sequence[CompiledModel], counts: Integers, values: Floats, budgets: Floats
 ) -> BatchScores:
-    """Judge the rows of a batch; a row's numbers never depend on the others.
+    """Score the rows of a batch; a row's numbers never depend on the others.
 
     Args:
         benches: model of each group of rows, (g,). A model may stand in several groups.
@@ -97,13 +97,13 @@ def score_columns(
     budgets: Floats,
     bench: Callable[[int], CompiledModel],
 ) -> BatchScores:
-    """The same where the benches' columns are at hand, not the benches.
+    """As ``score_batch``, from columns of the models instead of the models.
 
     Args:
         places: ``CompiledModel.place`` of each group, (g, 5); whoever calls keeps what lies there.
         detector_classes: every ``CompiledModel.sort`` that there is.
         sort: which of these that of each group is, (g,).
-        bench: gives that of a group.
+        bench: the model of a group.
     """
     rows, numbers = int(counts.sum()), int(counts @ places[:, 4])
     if values.shape != (numbers,) or budgets.shape != (rows,):
@@ -161,7 +161,7 @@ def _judge_few(
     offsets: Floats,
     p_values: Floats,
 ) -> None:
-    """What the kernels leave out: calibrations of few samples."""
+    """Thresholds and p-values by calibrations of few samples, which the kernels leave out."""
     calibration = bench.detector.calibration_
     for budget in np.unique(budgets[part]):
         offsets[part][budgets[part] == budget] = calibration.offset(float(budget))

@@ -21,6 +21,7 @@ from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
 from numpy.typing import NDArray
 
 from models.detectors import CLASSES as DETECTOR_CLASSES
+from models.detectors import SEQUENTIAL
 from models.naming import shown
 
 Name = tuple[str, str]
@@ -40,7 +41,9 @@ CLASSES: Mapping[Name, str] = {
 defines each today. The name never changes (``naming.pickled_as``)."""
 
 OF_TABLE: frozenset[Name] = frozenset(
-    name for name in DETECTOR_CLASSES.values() if name[0] not in CLASSES.values()
+    name
+    for name in (*DETECTOR_CLASSES.values(), *SEQUENTIAL.values())
+    if name[0] not in CLASSES.values()
 )
 """Detectors that were added since, which artefacts name by where they are."""
 

@@ -33,6 +33,10 @@ ADDED = (
 """Headers that a dead letter has beyond those of its record, in their order."""
 
 
+SOURCE_REASONS = ("unmapped", "undecodable", "schema_unavailable", "too_large")
+"""Reasons of ingest, whose records come from topics of any name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """A dead letter.
@@ -78,13 +82,15 @@ def original(found: Letter, topics: Topics, counts: Mapping[str, int]) -> Produc
     """The record as it was, for where it came from, or why it cannot be sent back.
 
     Args:
-        counts: partitions of each topic that is read here.
+        counts: partitions of the topics that there are.
     """
     if found.truncated:
         return "truncated: the whole record was not kept"
     if found.topic == topics.candidates:
         return "a candidate: the retrainer proposes another one"
-    if found.topic not in (*topics.kinds(), topics.accepted):
+    # Telltale's own topics are read by no source, and ingest alone gives these reasons for others.
+    of_source = found.topic not in topics.configs() and found.reason in SOURCE_REASONS
+    if found.topic not in (*topics.kinds(), topics.accepted) and not of_source:
         return f"not from a topic that is read here: {found.topic or 'none named'!r}"
     # The broker would refuse the whole transaction, and again at each replay.
     if found.partition is None or found.partition >= counts.get(found.topic, 0):

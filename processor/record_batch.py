@@ -1,4 +1,4 @@
-"""A polled batch in columns: no object is made of a record that nobody looks at."""
+"""A polled batch as columns instead of one object a record; rows are built on demand."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RecordBatch(Sequence[ConsumerRecord]):
 
     @classmethod
     def of(cls, records: Sequence[ConsumerRecord]) -> RecordBatch:
-        """The same records."""
+        """The records as columns; a ``RecordBatch`` is returned as it is."""
         if isinstance(records, RecordBatch):
             return records
         columns: Any = zip(*records, strict=True) if records else repeat((), len(fields(cls)))

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
-from urllib.parse import unquote
 
 from pydantic import (
     AfterValidator,
@@ -19,7 +18,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from models.detectors import DETECTOR_NAMES
+from models.detectors import DETECTOR_NAMES, SEQUENTIAL
+from processor.text.secrets import credentials
 from schemas.telemetry import TELEMETRY
 
 PREFIX = "TELLTALE_"
@@ -66,22 +66,10 @@ def _name(value: str) -> str:
     return value
 
 
-def _credentials(url: str) -> list[str]:
-    """What stands before the ``@`` of a URL, and the password in it, as written and decoded.
-
-    A secret with an unescaped slash is no valid URL; it is a secret nevertheless.
-    """
-    before, at, _ = url.partition("://")[2].rpartition("@")
-    if not at or ("/" in before and ":" not in before.partition("/")[0]):
-        return []
-    password = before.partition(":")[2]
-    found = {before, password, unquote(before), unquote(password)}
-    return sorted((secret for secret in found if secret), key=len, reverse=True)
-
-
 ByteSize = Annotated[int, BeforeValidator(_bytes), Field(gt=0)]
 Name = Annotated[str, AfterValidator(_name)]
 Samples = Annotated[int, Field(ge=1, le=1_000_000)]
+OnShift = Literal["adopt", "hold"]
 
 
 if TYPE_CHECKING:
@@ -94,7 +82,11 @@ else:
         __base__=BaseSettings,
         **{
             f"{name}__{kind}": (of | None, Field(None, description="The same, one kind."))
-            for name, of in (("cold_start_samples", Samples), ("detector", DetectorName))
+            for name, of in (
+                ("cold_start_samples", Samples),
+                ("detector", DetectorName),
+                ("on_shift", OnShift),
+            )
             for kind in TELEMETRY
         },
     )
@@ -129,7 +121,7 @@ class Settings(SettingsOfKinds):
         "./var/models", min_length=1, description="Artefacts: a path, or a URL that fsspec opens."
     )
     model_cache: str = Field(
-        "./var/model-cache", min_length=1, description="Local copies, where that is a URL."
+        "./var/model-cache", min_length=1, description="Copies of a model directory that is a URL."
     )
 
     cold_start_samples: Samples = Field(200, description="Samples before the first training.")
@@ -140,15 +132,17 @@ class Settings(SettingsOfKinds):
         0.01, gt=0, lt=0.5, description="Share of normal records that may be called anomalous."
     )
     detector: DetectorName | None = Field(None, description="Detector; without it, the kind's own.")
-    retrain_samples: int = Field(
-        500, ge=1, description="A profile is retrained after so many accepted samples,"
-    )
-    retrain_days: float = Field(7, gt=0, allow_inf_nan=False, description="or after so many days.")
+    retrain_samples: int = Field(500, ge=1, description="Accepted samples until a retraining.")
+    retrain_days: float = Field(7, gt=0, allow_inf_nan=False, description="Days until then.")
     retrain_policy: Literal["grow", "slide", "blend"] = Field(
-        "grow", description="Retrained on all samples, on the latest, or on the first and latest."
+        "grow", description="Trained on all samples, on the latest, or on the first and latest."
     )
     pool_samples: int = Field(
         1000, ge=10, le=100_000, description="Accepted samples that the retrainer keeps a profile."
+    )
+    on_shift: OnShift | None = Field(None, description="A new normal; without it, the kind's own.")
+    shift_samples: Samples | None = Field(
+        None, description="Abnormal samples of it before it is adopted; without it, the cold start."
     )
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything random.")
 
@@ -167,30 +161,33 @@ class Settings(SettingsOfKinds):
         20_000, ge=1, description="Samples trained on between two commits; one training is allowed."
     )
     max_learning_profiles: int = Field(
-        5000, ge=1, description="Learning profiles in memory; the others wait in a local file"
+        5000, ge=1, description="Learning profiles in memory; the others wait in a local file."
     )
-    spill_bytes: ByteSize = Field(2**30, description="of so many bytes at most.")
+    spill_bytes: ByteSize = Field(2**30, description="Largest size of this local file.")
     profile_ttl_days: float = Field(
         0, ge=0, le=36_500, description="A profile silent so long is forgotten; 0: never."
     )
 
     late_minutes: float = Field(
-        60, gt=0, allow_inf_nan=False, description="Records older than that are late."
+        60, gt=0, allow_inf_nan=False, description="Older records are late."
     )
 
+    sources: Path | None = Field(
+        None, description="File of ingest: existing topics, and how they become telemetry."
+    )
     lost_offsets: Literal["stop", "earliest", "latest"] = Field(
         "stop", description="What to do when committed offsets, or unread telemetry, are gone."
     )
     lost_models: Literal["stop", "relearn"] = Field(
         "stop", description="What to do when most announced models are not in the directory."
     )
-    session_timeout_ms: int = Field(6000, ge=1000, description="A silent process loses its place.")
-    transaction_timeout_ms: int = Field(10_000, ge=1000, description="An open transaction ends.")
+    session_timeout_ms: int = Field(6000, ge=1000, description="A silent process is removed.")
+    transaction_timeout_ms: int = Field(10_000, ge=1000, description="An open transaction aborts.")
     max_poll_interval_ms: int = Field(60_000, ge=10_000, description="Longest time for a batch.")
 
     http_host: str = Field("127.0.0.1", min_length=1, description="Address of /metrics, /health.")
     http_port: int | None = Field(
-        None, ge=0, le=65535, description="Its port: 9464, retrainer 9465; 0 takes a free one."
+        None, ge=0, le=65535, description="Its port: 9464, retrainer 9465, ingest 9467; 0: any."
     )
     log_format: Literal["console", "json"] | None = Field(
         None, description="console or json; without it, console on a terminal, else json."
@@ -201,6 +198,9 @@ class Settings(SettingsOfKinds):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        for field in ("detector", *(f"detector__{kind}" for kind in TELEMETRY)):
+            if getattr(self, field) in SEQUENTIAL and field != "detector__series":
+                raise ValueError(f"{PREFIX}{field.upper()}: expected a detector of vectors")
         for kind in TELEMETRY:
             needed = self.cold_start(kind)
             if needed < self.min_training_data_points:
@@ -228,7 +228,7 @@ class Settings(SettingsOfKinds):
 
     def masked(self, text: str) -> str:
         """A text without the credentials that the URL of the model directory may hold."""
-        for secret in _credentials(self.model_dir):
+        for secret in credentials(self.model_dir):
             text = text.replace(secret, "***")
         return text
 
@@ -241,6 +241,15 @@ class Settings(SettingsOfKinds):
         """Name of a kind's detector: its own setting, else the general one, else its default."""
         own: str | None = getattr(self, f"detector__{kind}")
         return own or self.detector or default
+
+    def on_shift_for(self, kind: str, default: OnShift) -> OnShift:
+        """What is done with a new normal: the kind's own setting, else the general one."""
+        own: OnShift | None = getattr(self, f"on_shift__{kind}")
+        return own or self.on_shift or default
+
+    def shift_samples_for(self, kind: str) -> int:
+        """Samples of a new normal before it is adopted."""
+        return self.cold_start(kind) if self.shift_samples is None else self.shift_samples
 
 
 def load(**flags: Any) -> Settings:

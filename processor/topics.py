@@ -68,6 +68,10 @@ class Topics:
         return f"{self.prefix}retrain-pool"
 
     @cached_property
+    def ingest_counters(self) -> str:
+        return f"{self.prefix}ingest-counters"
+
+    @cached_property
     def commands(self) -> str:
         return f"{self.prefix}commands"
 
@@ -78,6 +82,14 @@ class Topics:
     @cached_property
     def dead_letter(self) -> str:
         return f"{self.prefix}dead-letter"
+
+    @cached_property
+    def labels(self) -> str:
+        return f"{self.prefix}labels"
+
+    @cached_property
+    def attributes(self) -> str:
+        return f"{self.prefix}attributes"
 
     def telemetry(self, kind: str) -> str:
         return f"{self.prefix}telemetry.{kind}"
@@ -100,10 +112,15 @@ class Topics:
         """The topics that a role reads in a group: others than the roles write to them."""
         return (*self.kinds(), self.commands, self.accepted, self.candidates)
 
+    def compacted(self) -> tuple[str, ...]:
+        """The topics that keep the last record of each key: the roles' state."""
+        own = (self.models, self.cold_start, self.profiles, self.pool)
+        return (*own, self.ingest_counters)
+
     def limits(self) -> Mapping[str, int]:
         """Bytes of the largest record that a role writes to a topic."""
         large = (self.anomalies, self.accepted, self.candidates)
-        compacted = (self.models, self.cold_start, self.profiles, self.pool)
+        compacted = self.compacted()
         return dict.fromkeys((*large, *compacted), OUTPUT_LIMIT) | {
             self.dead_letter: DEAD_LETTER_LIMIT,
             self.lifecycle: LIFECYCLE_LIMIT,
@@ -111,11 +128,10 @@ class Topics:
 
     def configs(self) -> Mapping[str, Mapping[str, str]]:
         """Every topic with the configuration that it is created with."""
-        compacted = (self.models, self.cold_start, self.profiles, self.pool)
         dead = {**_DELETE, "max.message.bytes": str(DEAD_LETTER_LIMIT)}
         return (
             dict.fromkeys(self.inputs(), _INPUT)
             | {self.anomalies: _LARGE, self.lifecycle: _DELETE}
-            | dict.fromkeys(compacted, _COMPACT)
+            | dict.fromkeys((*self.compacted(), self.labels, self.attributes), _COMPACT)
             | {self.dead_letter: dead}
         )

@@ -1,6 +1,7 @@
 """What is on the wire: telemetry, verdicts and all else, as pydantic models and JSON Schema."""
 
 from schemas.accepted import AcceptedSample, Mark, MarkName
+from schemas.annotation import Label
 from schemas.asyncapi import asyncapi
 from schemas.base import InvalidJson, Telemetry, parse_object
 from schemas.command import Command, CommandName
@@ -23,6 +24,7 @@ __all__ = [
     "FeaturesTelemetry",
     "HistoryEntry",
     "InvalidJson",
+    "Label",
     "LifecycleEvent",
     "Mark",
     "MarkName",

@@ -39,6 +39,11 @@ class AcceptedSample(Record):
         default="scorer", description="Who holds the record to be normal."
     )
     verdict_id: str = Field(description="<topic>-<partition>-<offset> of the telemetry record.")
+    times: list[Number] = Field(
+        default=[],
+        description="One a row: when the sample was taken, in the record's own unit; "
+        "of kinds whose samples have times.",
+    )
 
     @model_validator(mode="after")
     def _rectangular(self) -> Self:
@@ -51,6 +56,11 @@ class AcceptedSample(Record):
         if self.p_values and len(self.p_values) != len(self.vectors):
             raise ValueError(
                 f"should have one p-value a row, but has {len(self.p_values)} for "
+                f"{len(self.vectors)} rows"
+            )
+        if self.times and len(self.times) != len(self.vectors):
+            raise ValueError(
+                f"should have one time a row, but has {len(self.times)} for "
                 f"{len(self.vectors)} rows"
             )
         return self

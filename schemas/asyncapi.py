@@ -17,6 +17,7 @@ _KEY: Final = {
     "description": "profile_id: 1 to 256 bytes of UTF-8, no control characters.",
 }
 _COMPACTED_KEY: Final = {"type": "string", "description": "<kind>:<profile_id>."}
+_LABEL_KEY: Final = {"type": "string", "description": "<kind>:<profile_id>:<verdict_id>."}
 
 _VERDICT_HEADERS: Final = {
     "type": "object",
@@ -74,7 +75,7 @@ class _Topic:
 
 _TOPICS: Final = (
     *(
-        _Topic(f"telemetry.{kind}", (of.__name__,), of.summary, ("producer",), ("scorer",))
+        _Topic(f"telemetry.{kind}", (of.__name__,), of.summary, ("producer", "ingest"), ("scorer",))
         for kind, of in TELEMETRY.items()
     ),
     _Topic(
@@ -117,14 +118,30 @@ _TOPICS: Final = (
         "lifecycle",
         ("LifecycleEvent",),
         "What happened to the models of profiles.",
-        ("scorer", "retrainer"),
-        ("operator",),
+        ("scorer", "retrainer", "console"),
+        ("operator", "console"),
+    ),
+    _Topic(
+        "labels",
+        ("Label",),
+        "What people say of verdicts; a tombstone takes it back.",
+        ("console",),
+        ("console",),
+        compacted=True,
+    ),
+    _Topic(
+        "attributes",
+        ("Attributes",),
+        "What is known of profiles beside their telemetry; a tombstone means nothing.",
+        ("console",),
+        ("console",),
+        compacted=True,
     ),
     _Topic(
         "dead-letter",
         ("DeadLetter",),
         "Records that could not be answered: key, value and headers untouched.",
-        ("scorer", "retrainer"),
+        ("scorer", "retrainer", "ingest"),
         ("operator",),
     ),
 )
@@ -211,6 +228,8 @@ def _operation(topic: _Topic, role: str, action: str) -> dict[str, Any]:
 
 def _message(topic: _Topic, payload: str) -> dict[str, Any]:
     key = _COMPACTED_KEY if topic.compacted else _KEY
+    if payload == "Label":
+        key = _LABEL_KEY
     message: dict[str, Any] = {
         "name": payload,
         "summary": topic.description,

@@ -18,6 +18,9 @@ class CommandName(StrEnum):
     ROLLBACK = "rollback"
     SUPPRESS = "suppress"
     RESUME = "resume"
+    TRAIN = "train"
+    ADOPT = "adopt"
+    HOLD = "hold"
 
 
 class Command(Record):
@@ -27,7 +30,8 @@ class Command(Record):
     command: CommandName = Field(
         strict=False,
         description="forget the profile, retrain it, roll back to an earlier version, suppress "
-        "its anomalies for a time, or resume.",
+        "its anomalies for a time, resume, train on the samples that are there, adopt a new "
+        "normal, or hold it.",
     )
     profile_id: str = Field(description="Which profile it is about.")
     kind: str | None = Field(default=None, description="Kind of telemetry; null for all.")
@@ -35,7 +39,8 @@ class Command(Record):
         default=None, description="For rollback: the version to go back to; null: the one before."
     )
     until: EpochMs | None = Field(
-        default=None, description="For suppress: the end, epoch milliseconds; null: until resumed."
+        default=None,
+        description="For suppress and hold: the end, epoch milliseconds; null: without end.",
     )
     reason: str | None = Field(default=None, description="Why, in the operator's words.")
     issued_at: EpochMs = Field(description="When it was sent, epoch milliseconds.")

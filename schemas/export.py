@@ -7,9 +7,11 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from schemas.accepted import AcceptedSample, Mark
+from schemas.annotation import Attributes, Label
 from schemas.command import Command
 from schemas.lifecycle import LifecycleEvent
 from schemas.model_record import ModelRecord
+from schemas.sources import Sources
 from schemas.telemetry import TELEMETRY
 from schemas.verdict import Verdict
 
@@ -23,6 +25,8 @@ PUBLIC: Final[tuple[type[BaseModel], ...]] = (
     ModelRecord,
     Command,
     LifecycleEvent,
+    Label,
+    Attributes,
 )
 
 
@@ -32,7 +36,8 @@ def json_schemas() -> dict[str, dict[str, Any]]:
     A schema says what is on the wire; what no schema can say (strictly increasing timestamps,
     lists of one length) stands in the descriptions.
     """
+    everything: tuple[type[BaseModel], ...] = (*PUBLIC, Sources)
     return {
         model.__name__: {"$schema": DIALECT, **model.model_json_schema(mode="validation")}
-        for model in PUBLIC
+        for model in everything
     }

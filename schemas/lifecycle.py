@@ -18,6 +18,10 @@ KNOWN_EVENTS: Final = (
     "forgotten",
     "suppressed",
     "resumed",
+    "shifted",
+    "shift_ended",
+    "held",
+    "features_changed",
     "looks_like_counter",
     "command_rejected",
 )
@@ -37,7 +41,9 @@ class LifecycleEvent(Record):
     )
     version: int | None = Field(default=None, description="Version of the model concerned.")
     command_id: str | None = Field(default=None, description="The command that it answers.")
-    role: Literal["scorer", "retrainer"] | None = Field(default=None, description="Who says so.")
+    role: Literal["scorer", "retrainer", "console"] | None = Field(
+        default=None, description="Who says so."
+    )
     detail: str | None = Field(default=None, description="A sentence for people.")
     figures: dict[str, Any] | None = Field(default=None, description="Measured values behind it.")
     at: EpochMs = Field(description="When it happened, epoch milliseconds.")

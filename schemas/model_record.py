@@ -12,7 +12,7 @@ from schemas.verdict import Share
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 
-KNOWN_TRIGGERS: Final = ("cold-start", "samples", "age", "drift", "command", "rollback")
+KNOWN_TRIGGERS: Final = ("cold-start", "samples", "age", "drift", "shift", "command", "rollback")
 
 
 class HistoryEntry(Record):

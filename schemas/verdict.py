@@ -10,6 +10,7 @@ from schemas.base import EpochMs, Number, Record
 
 Status = Literal["learning", "scored", "abstained"]
 Severity = Literal["none", "low", "medium", "high", "critical"]
+Regime = Literal["usual", "shifted"]
 Share = Annotated[Number, Field(ge=0, le=1)]
 
 
@@ -22,6 +23,10 @@ class Reason(Record):
         description="Low and high end of what the profile usually shows, in the feature's unit."
     )
     contribution: Number = Field(description="Its share in the abnormality; larger is more.")
+    text: str | None = Field(
+        default=None,
+        description="What is wrong, in words; of detectors that judge points in their order.",
+    )
 
 
 class SampleVerdict(Record):
@@ -80,6 +85,18 @@ class Verdict(Record):
     )
     suppressed: bool = Field(
         default=False, description="Whether the profile was in a maintenance window."
+    )
+    regime: Regime | None = Field(
+        default=None,
+        description="shifted while the profile's records are abnormal in one and the same way; "
+        "null while learning.",
+    )
+    late: bool = Field(
+        default=False, description="Whether the record was old when it was judged: history."
+    )
+    source: str | None = Field(
+        default=None,
+        description="<topic>-<partition>-<offset> of the record that ingest made the telemetry of.",
     )
     observed_at: EpochMs = Field(description="When it was observed, epoch milliseconds.")
     scored_at: EpochMs = Field(description="When it was judged, epoch milliseconds.")

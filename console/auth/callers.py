@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import time
 from typing import Annotated
 from urllib.parse import unquote
 
-from fastapi import Depends, Request
+import jwt
+from fastapi import Depends, Request, WebSocket
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import AfterValidator
+from starlette.requests import HTTPConnection
 
+from console.auth import tickets
+from console.auth.issuer import ALGORITHMS
 from console.auth.permissions import ANYONE, Caller
+from console.auth.tokens import ALGORITHM
 from console.problems import Problem, unauthorized
 from console.services import Services, services
 from schemas.base import id_fault
@@ -18,29 +24,88 @@ from schemas.telemetry import TELEMETRY
 
 _bearer = HTTPBearer(auto_error=False, description="A token of POST /api/v1/auth/token.")
 
-Console = Annotated[Services, Depends(services)]
+Root = Annotated[Services, Depends(services)]
+"""The services of the process."""
+
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-def caller(request: Request, console: Console, bearer: Bearer) -> Caller:
+def caller(request: Request, console: Root, bearer: Bearer) -> Caller:
     """Who asks.
 
     Raises:
         Problem: 401 without a valid token, 429 for too many requests.
     """
-    if console.tokens is None:
+    if console.open:
+        # Without tokens, a page that a browser on this machine shows could otherwise ask as well.
         _same_site(request, console)
         found = ANYONE
     elif bearer is None:
         raise unauthorized("expected a bearer token")
     else:
-        found = console.tokens.caller(bearer.credentials)
+        found = of_token(console, bearer.credentials)
     console.requests.take(found.subject)
     return found
 
 
-def _same_site(request: Request, console: Services) -> None:
-    # Without tokens, a page that a browser on this machine shows could otherwise ask as well.
+def space(console: Root, who: Annotated[Caller, Depends(caller)]) -> Services:
+    """The services for the topics that the caller sees."""
+    return console.of(who)
+
+
+Console = Annotated[Services, Depends(space)]
+"""The services for the topics that the caller sees."""
+
+
+def of_token(console: Services, token: str) -> Caller:
+    """Whose token it is: of the console's own users, or of the issuer.
+
+    Raises:
+        Problem: 401, it is of neither.
+    """
+    try:
+        algorithm = jwt.get_unverified_header(token).get("alg")
+    except jwt.InvalidTokenError:
+        raise unauthorized("the token is not valid") from None
+    if console.tokens is not None and algorithm == ALGORITHM:
+        return console.tokens.caller(token)
+    if console.issuer is not None and algorithm in ALGORITHMS:
+        return console.issuer.caller(token)
+    raise unauthorized("the token is not valid")
+
+
+def socket_caller(socket: WebSocket, console: Services) -> Caller:
+    """Who opens a WebSocket: by a token or a ticket among the subprotocols, never in the URL.
+
+    Raises:
+        Problem: 401 without a valid one, 403 from a page of another site, 429.
+    """
+    _same_site(socket, console)
+    if console.open:
+        return ANYONE
+    found = None
+    for offered in socket.scope.get("subprotocols", ()):
+        name, _, secret = offered.partition(".")
+        if name == "bearer":
+            found = of_token(console, secret)
+        elif name == "ticket":
+            found = tickets.redeem(console.accounts, secret)
+            if found is None:
+                raise unauthorized("the ticket is not valid, was used, or is too old")
+    if found is None:
+        raise unauthorized("expected the subprotocol bearer.<token> or ticket.<ticket>")
+    console.requests.take(found.subject)
+    return found
+
+
+def still_known(console: Services, who: Caller) -> bool:
+    """Whether somebody who follows a stream may go on: the token holds, and the user is there."""
+    if who.until is not None and who.until < time():
+        return False
+    return console.tokens is None or console.tokens.still_known(who)
+
+
+def _same_site(request: HTTPConnection, console: Services) -> None:
     origin = request.headers.get("origin")
     if origin is None or origin in console.settings.origins:
         return
@@ -54,6 +119,19 @@ def needs(permission: str) -> Callable[[Caller], Caller]:
     def check(who: Annotated[Caller, Depends(caller)]) -> Caller:
         if permission not in who.permissions:
             raise Problem(403, "forbidden", f"expected the permission {permission}")
+        return who
+
+    return check
+
+
+def needs_all(permission: str) -> Callable[[Caller], Caller]:
+    """The same, for those who see every profile of the topics."""
+
+    def check(who: Annotated[Caller, Depends(caller)]) -> Caller:
+        if permission not in who.permissions:
+            raise Problem(403, "forbidden", f"expected the permission {permission}")
+        if who.profile_prefix:
+            raise Problem(403, "forbidden", "expected a user who sees the profiles of all")
         return who
 
     return check

@@ -1,9 +1,11 @@
-"""Rate limits in memory: a bucket of requests for each subject or address."""
+"""Limits in memory, for each subject or address: of requests, and of streams at a time."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import ceil
 from time import monotonic
 
@@ -48,3 +50,41 @@ class RateLimit:
                 f"too many requests: try again in {wait} s",
                 headers={"Retry-After": str(wait)},
             )
+
+
+class Concurrent:
+    """So many at a time of each name.
+
+    Args:
+        most: how many.
+        what: they are, in the plural.
+    """
+
+    def __init__(self, most: int, what: str) -> None:
+        self._most = most
+        self._what = what
+        self._held: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[None]:
+        """Count one as long as the context lasts.
+
+        Raises:
+            Problem: 429, there are as many as are allowed.
+        """
+        with self._lock:
+            if self._held[name] >= self._most:
+                raise Problem(
+                    429,
+                    "too_many_requests",
+                    f"expected at most {self._most} {self._what} at a time",
+                )
+            self._held[name] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held[name] -= 1
+                if not self._held[name]:
+                    del self._held[name]

@@ -33,6 +33,9 @@ class Caller:
 
     Attributes:
         profile_prefix: of the ids that the caller's organisation has; empty sees all.
+        topic_prefix: of the topics that the caller's organisation has; empty: the console's own.
+        local: one of the console's own users.
+        until: when the token expires, epoch seconds; None without one.
     """
 
     subject: str
@@ -40,10 +43,18 @@ class Caller:
     role: str
     organization_id: str | None = None
     profile_prefix: str = ""
+    topic_prefix: str = ""
+    until: float | None = None
+    local: bool = False
 
     @property
     def permissions(self) -> frozenset[str]:
         return ROLES.get(self.role, frozenset())
+
+    @property
+    def counted(self) -> str | None:
+        """Whose counts the caller sees: an organisation's; None for all that are kept."""
+        return None if self.topic_prefix else self.organization_id
 
     def sees(self, profile_id: str) -> bool:
         """Whether a profile is of the caller's organisation."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic, time
 
 import jwt
@@ -51,6 +51,13 @@ class Tokens:
         }
         return jwt.encode(claims, self.secret, algorithm=ALGORITHM)
 
+    def still_known(self, who: Caller) -> bool:
+        """Whether a caller is no local user, or one who is there and not disabled.
+
+        Streams ask all the time: a user is asked for once in ``KNOWN_SECONDS``, for all of them.
+        """
+        return not who.local or self._find(who.subject) is not None
+
     def caller(self, token: str) -> Caller:
         """Whose token it is; role and organisation are those that the user has now.
 
@@ -69,16 +76,21 @@ class Tokens:
             raise unauthorized("the token has expired") from None
         except jwt.InvalidTokenError:
             raise unauthorized("the token is not valid") from None
-        subject = str(claims["sub"])
+        found = self._find(str(claims["sub"]))
+        if found is None:
+            raise unauthorized("the token's user is no more")
+        return replace(found, until=float(claims["exp"]))
+
+    def _find(self, subject: str) -> Caller | None:
+        """A user who is there and not disabled, as it was at most ``KNOWN_SECONDS`` ago."""
         with self._lock:
             since, known = self._known.get(subject, (0.0, None))
         if known is not None and monotonic() - since < KNOWN_SECONDS:
             return known
         found = users.find(self.database, subject)
-        if found is None:
-            raise unauthorized("the token's user is no more")
-        with self._lock:
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
-            self._known[subject] = (monotonic(), found)
+        if found is not None:
+            with self._lock:
+                if len(self._known) >= MOST_KNOWN:
+                    self._known.clear()
+                self._known[subject] = (monotonic(), found)
         return found

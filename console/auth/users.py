@@ -96,12 +96,24 @@ def find(database: Database, user_id: str) -> Caller | None:
     return None if row is None or row.disabled else _caller(row)
 
 
+def prefixes_of(database: Database, organization_id: str) -> tuple[str, str] | None:
+    """Prefix of the profile ids and of the topics of an organisation; None if there is none."""
+    held = t.organizations.c
+    with database.read() as connection:
+        row = connection.execute(
+            select(held.profile_prefix, held.topic_prefix).where(held.id == organization_id)
+        ).first()
+    return None if row is None else (row.profile_prefix or "", row.topic_prefix or "")
+
+
 def _row(database: Database, condition: Any) -> Any:
     joined = t.users.outerjoin(t.organizations, t.users.c.organization_id == t.organizations.c.id)
-    query = select(t.users, t.organizations.c.profile_prefix).select_from(joined).where(condition)
+    prefixes = (t.organizations.c.profile_prefix, t.organizations.c.topic_prefix)
+    query = select(t.users, *prefixes).select_from(joined).where(condition)
     with database.read() as connection:
         return connection.execute(query).first()
 
 
 def _caller(row: Any) -> Caller:
-    return Caller(row.id, row.email, row.role, row.organization_id, row.profile_prefix or "")
+    prefixes = (row.profile_prefix or "", row.topic_prefix or "")
+    return Caller(row.id, row.email, row.role, row.organization_id, *prefixes, local=True)

@@ -39,12 +39,6 @@ _EXAMPLES = {
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The verdict."},
     202: {"description": "Accepted; `Location` has the verdict when it comes."},
-    404: {"description": "`no_model`: the profile has none yet."},
-    409: {"description": "`already_active`, `ambiguous_profile`, `idempotency_unresolved`."},
-    413: {"description": "Larger than a record may be."},
-    415: {"description": "Not JSON."},
-    422: {"description": "Not telemetry; `errors` says why."},
-    503: {"description": "The broker or the store does not answer."},
 }
 RECORD_BODY: dict[str, Any] = {
     "responses": _ANSWERS,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -39,7 +41,7 @@ class Producing:
             self._producer.poll(0.1)
 
     def send(
-        self, topic: str, key: bytes, value: bytes, partition: int | None
+        self, topic: str, key: bytes, value: bytes | None, partition: int | None
     ) -> asyncio.Future[tuple[int, int]]:
         """Produce a record; partition and offset once the broker has it.
 
@@ -61,6 +63,39 @@ class Producing:
             place = (message.partition() or 0, message.offset() or 0)
             loop.call_soon_threadsafe(settle, error, place)
 
+        self._produce(topic, key, value, partition, on_delivery)
+        return future
+
+    def send_now(
+        self, topic: str, key: bytes, value: bytes | None, partition: int | None
+    ) -> tuple[int, int]:
+        """Produce a record and wait; partition and offset. For threads, not for the event loop.
+
+        Raises:
+            Problem: 503, the broker does not take it.
+        """
+        told: queue.SimpleQueue[KafkaError | tuple[int, int]] = queue.SimpleQueue()
+
+        def on_delivery(error: KafkaError | None, message: Message) -> None:
+            told.put(error or (message.partition() or 0, message.offset() or 0))
+
+        self._produce(topic, key, value, partition, on_delivery)
+        try:
+            found = told.get(timeout=DELIVERY_MS / 1000 + 1)
+        except queue.Empty:
+            raise unavailable("no answer", perhaps=True) from None
+        if isinstance(found, KafkaError):
+            raise unavailable(found.str(), perhaps=True)
+        return found
+
+    def _produce(
+        self,
+        topic: str,
+        key: bytes,
+        value: bytes | None,
+        partition: int | None,
+        on_delivery: Callable[[KafkaError | None, Message], None],
+    ) -> None:
         where: dict[str, Any] = {} if partition is None else {"partition": partition}
         try:
             self._producer.produce(topic, value=value, key=key, on_delivery=on_delivery, **where)
@@ -68,7 +103,6 @@ class Producing:
             raise unavailable("too many records wait for the broker") from None
         except KafkaException as error:
             raise unavailable(error.args[0].str()) from None
-        return future
 
     def partitions(self, topic: str) -> int:
         """How many partitions a topic has; blocks.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from console.live.events import Announced, Happened, Item, Refused, VerdictSeen
+from console.live.events import Happened, Item, Refused, VerdictSeen
 
 HOUR_MS = 3_600_000
 HOURS_KEPT = 48
@@ -73,8 +73,6 @@ def count(items: Iterable[Item], organization_of: Callable[[str], str]) -> Count
             hour = seen.at // HOUR_MS * HOUR_MS
             name = organization_of(seen.profile_id or "")
             found.events[EventKey(hour, name, seen.kind, f"dead_letter:{seen.reason[:100]}")] += 1
-        elif seen is None or isinstance(seen, Announced):
-            continue
     return found
 
 

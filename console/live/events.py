@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -13,11 +14,15 @@ from processor.dead_letter import letter
 from processor.records import ConsumerRecord
 from processor.text.escaping import printable
 from processor.topics import Topics
-from schemas import LifecycleEvent, ModelRecord
+from schemas import Label, LifecycleEvent, ModelRecord
+from schemas.annotation import Attributes
 from schemas.base import MAX_EPOCH_MS
 
 STATUSES = frozenset(("learning", "scored", "abstained"))
 SEVERITIES = frozenset(("none", "low", "medium", "high", "critical"))
+
+_PLACE = re.compile(r".+-(\d{1,9})-\d{1,18}")
+"""A verdict's id: topic, partition and offset of its record."""
 
 Place = tuple[str, int]
 """Topic and partition."""
@@ -63,6 +68,7 @@ class Refused:
     Attributes:
         source: topic-partition-offset of the record that could not be answered.
         kind, profile_id: whose it was, as far as that can be said.
+        replayed: how often it was sent back before.
     """
 
     reason: str
@@ -71,9 +77,32 @@ class Refused:
     kind: str
     profile_id: str | None
     at: int
+    replayed: int = 0
 
 
-Seen = VerdictSeen | Announced | Happened | Refused
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """What somebody says of a verdict; ``label`` is None where it was taken back."""
+
+    verdict_id: str
+    kind: str
+    partition: int
+    profile_id: str
+    label: Label | None
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """All attributes of a profile by name."""
+
+    kind: str
+    profile_id: str
+    values: dict[str, Any]
+    at: int
+
+
+Seen = VerdictSeen | Announced | Happened | Refused | Labelled | Described
 
 
 class Item(NamedTuple):
@@ -105,6 +134,10 @@ def read(record: ConsumerRecord, topics: Topics, one_in: int) -> Item:
         seen = _announced(record)
     elif record.topic == topics.lifecycle:
         seen = _happened(record)
+    elif record.topic == topics.labels:
+        seen = _labelled(record)
+    elif record.topic == topics.attributes:
+        seen = _described(record)
     else:
         seen = _refused(record, topics)
     return Item(place, record.offset, seen)
@@ -166,5 +199,36 @@ def _refused(record: ConsumerRecord, topics: Topics) -> Refused:
         printable(found.came_from),
         topics.kinds().get(found.topic, ""),
         profile,
-        min(max(record.timestamp, 0), MAX_EPOCH_MS),
+        _time_of(record),
+        found.replayed,
     )
+
+
+def _labelled(record: ConsumerRecord) -> Labelled | None:
+    # A profile's id may hold colons, a kind and a verdict's id do not.
+    kind, _, rest = (record.key or b"").decode("utf-8", "replace").partition(":")
+    profile_id, _, verdict_id = rest.rpartition(":")
+    place = _PLACE.fullmatch(verdict_id)
+    if not profile_id or place is None:
+        return None
+    try:
+        label = None if record.value is None else Label.model_validate_json(record.value)
+    except ValidationError:
+        return None
+    at = _time_of(record) if label is None else label.at
+    return Labelled(verdict_id, kind, int(place[1]), profile_id, label, at)
+
+
+def _described(record: ConsumerRecord) -> Described | None:
+    kind, _, profile_id = (record.key or b"").decode("utf-8", "replace").partition(":")
+    if not profile_id:
+        return None
+    try:
+        values = {} if record.value is None else Attributes.model_validate_json(record.value).root
+    except ValidationError:
+        return None
+    return Described(kind, profile_id, dict(values), _time_of(record))
+
+
+def _time_of(record: ConsumerRecord) -> int:
+    return min(max(record.timestamp, 0), MAX_EPOCH_MS)

@@ -4,34 +4,38 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
-from sqlalchemy import delete, select
 from sqlalchemy.exc import DBAPIError
 
 from console.live.events import Item, Place, read
+from console.live.receipts import Receipts
 from console.live.state import LiveState, counts_of, now_ms, show
-from console.store import tables as t
 from console.store.database import Database
 from console.store.projection import Batch, StoreBehind, project
+from console.store.retention import clean
 from processor.kafka import config as kafka
 from processor.kafka.reading import ToolError, admin_client, places_of, poll
 from processor.settings import Settings
 from processor.topics import Topics
 
-RECORDS = 5000
-JOINED_RECORDS = 20_000
-BATCHES_AHEAD = 8
+RECORDS = 2500
+JOINED_RECORDS = 10_000
+BATCHES_AHEAD = 4
 """So far may reading be ahead of writing; beyond, it waits."""
+
+FETCHED = {"queued.max.messages.kbytes": 16_384}
+"""So much may wait in the client: a verdict takes five times its bytes once it is read."""
 
 POLL_SECONDS = 0.05
 RETRY_SECONDS = 1.0
 BROKER_SECONDS = 5.0
 CLEAN_SECONDS = 600.0
+TELL_SECONDS = 5.0
 DAY_MS = 86_400_000
 
 
@@ -49,6 +53,8 @@ class Says:
 class Follow:
     """Follows the topics from the offsets in the store on, until it is told to stop.
 
+    Without ``writes``, only memory is kept: another process keeps the store.
+
     Every replica reads all partitions, for its own memory. In the store, the first one that has
     read a record writes it.
     """
@@ -59,6 +65,8 @@ class Follow:
         database: Database,
         state: LiveState,
         *,
+        receipts: Receipts | None,
+        writes: bool = True,
         one_in: int,
         retention_days: float,
         log: Any,
@@ -68,6 +76,8 @@ class Follow:
         self._topics = Topics(kafka_settings.topic_prefix)
         self._database = database
         self._state = state
+        self._receipts = receipts
+        self._writes = writes
         self._one_in = one_in
         self._retention_ms = int(retention_days * DAY_MS)
         self._log = log
@@ -79,13 +89,15 @@ class Follow:
         self._threads = [
             threading.Thread(target=self._guarded, args=(run,), name=name, daemon=True)
             for name, run in (("read", self._read), ("write", self._write))
+            if writes or run == self._read
         ]
 
     @property
     def topics(self) -> tuple[str, ...]:
         """The topics that are followed."""
         names = self._topics
-        return (names.anomalies, names.lifecycle, names.models, names.dead_letter)
+        said = (names.labels, names.attributes)
+        return (names.anomalies, names.lifecycle, names.models, names.dead_letter, *said)
 
     def start(self) -> None:
         for thread in self._threads:
@@ -103,7 +115,7 @@ class Follow:
         try:
             run()
         except Exception as error:
-            self.says.fatal = f"{type(error).__name__}: {error}"
+            self.says.fatal = type(error).__name__
             self._log.error("failed", exc_info=True)
             self._stopping.set()
             self._failed()
@@ -120,7 +132,7 @@ class Follow:
             return
         self._tell_kafka(None)
         offsets = {(p.topic, p.partition): 0 for p in places} | self._state.offsets
-        consumer = Consumer(kafka.reader_config(self._kafka))
+        consumer = Consumer(kafka.reader_config(self._kafka) | FETCHED)
         consumer.assign(
             [
                 TopicPartition(
@@ -155,6 +167,8 @@ class Follow:
                 self.says.projection = None
             if records:
                 self._take(records, offsets)
+            if not self._writes:
+                self.says.written_at = monotonic()
             if monotonic() - looked > BROKER_SECONDS:
                 self._look(consumer, offsets)
                 looked = monotonic()
@@ -172,6 +186,8 @@ class Follow:
         if not items:
             return
         show(self._state, items)
+        if not self._writes:
+            return
         batch = Batch(items, begins, {place: offsets[place] for place in begins})
         while not self._stopping.is_set():
             try:
@@ -202,15 +218,18 @@ class Follow:
         self.says.kafka = why
 
     def _write(self) -> None:
-        cleaned = monotonic()
+        cleaned = told = monotonic()
         while not (self._stopping.is_set() and self._batches.empty()):
             try:
                 batch = self._batches.get(timeout=0.2)
             except queue.Empty:
                 self.says.written_at = monotonic()
+                if monotonic() - told > TELL_SECONDS:
+                    told = monotonic()
+                    self._try(lambda: self._tell(()))
                 if monotonic() - cleaned > CLEAN_SECONDS:
                     cleaned = monotonic()
-                    self._try(self._clean)
+                    self._try(lambda: clean(self._database, now_ms(), self._retention_ms))
                 continue
             while len(batch.items) < JOINED_RECORDS and not self._batches.empty():
                 batch = _joined(batch, self._batches.get())
@@ -225,11 +244,16 @@ class Follow:
         )
         if any(key.event == "forgotten" for key in counts.events):
             self._database.truncate_log()
+            self._tell(batch.items)
         if shared:
             with self._database.read() as connection:
                 self._state.totals.replace(counts_of(connection))
         else:
             self._state.totals.add(counts)
+
+    def _tell(self, items: Iterable[Item]) -> None:
+        if self._receipts is not None:
+            self._receipts.tell(items)
 
     def _try(self, run: Callable[[], None]) -> bool:
         """Whether it could be done; a store that is away, or busy, may be back later."""
@@ -241,31 +265,12 @@ class Follow:
             told = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "?"
             if self.says.store is None:
                 self._log.warning("store", detail=told)
-            self.says.store = told
+            self.says.store = type(error.orig).__name__
             return False
         if self.says.store is not None:
             self._log.info("store", detail="answers")
         self.says.store = None
         return True
-
-    def _clean(self) -> None:
-        now = now_ms()
-        table = t.verdicts
-        for _ in range(100):
-            with self._database.write() as connection:
-                old = (
-                    select(table.c.verdict_id)
-                    .where(table.c.scored_at < now - self._retention_ms)
-                    .limit(1000)
-                )
-                done = connection.execute(delete(table).where(table.c.verdict_id.in_(old)))
-            if done.rowcount < 1000:
-                break
-        with self._database.write() as connection:
-            connection.execute(delete(t.awaited).where(t.awaited.c.expires_at < now))
-            connection.execute(delete(t.idempotency).where(t.idempotency.c.expires_at < now))
-            limit = t.dead_letters.c.at < now - self._retention_ms
-            connection.execute(delete(t.dead_letters).where(limit))
 
 
 def _joined(first: Batch, second: Batch) -> Batch:

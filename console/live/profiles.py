@@ -210,8 +210,10 @@ class Profiles:
         return state
 
     def _forget(self, kind: str, partition: int, profile_id: str, at: int) -> None:
-        name = profile_hash(self.key, kind, partition, profile_id)
-        self.forgotten[name] = max(at, self.forgotten.get(name, 0))
+        # Attributes are of an id, wherever it lives: for these no partition is asked for.
+        for number in (partition, -1):
+            name = profile_hash(self.key, kind, number, profile_id)
+            self.forgotten[name] = max(at, self.forgotten.get(name, 0))
         state = self.at(kind, partition, profile_id)
         if state is None or (state.first_seen_at or 0) > at:
             return

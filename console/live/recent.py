@@ -84,6 +84,15 @@ class Recent:
             self._ring.clear()
             return count
 
+    def forget(self, kind: str, profile_id: str) -> None:
+        """Drop what is kept of a profile."""
+        with self._lock:
+            left = [
+                e for e in self._ring if (e.body.get("kind"), e.profile_id) != (kind, profile_id)
+            ]
+            self._ring.clear()
+            self._ring.extend(left)
+
     def event_id(self, event: Event) -> str:
         """By which a client says later how far it was told."""
         return f"{self.token}.{event.number}"

@@ -10,7 +10,8 @@ from time import time_ns
 from sqlalchemy import Connection, select
 
 from console.live.counts import Counts, EventKey, Totals, VerdictKey
-from console.live.events import Happened, Item, Place, VerdictSeen
+from console.live.events import Happened, Item, Labelled, Place, VerdictSeen
+from console.live.labels import Labels
 from console.live.profiles import Profiles
 from console.live.recent import Recent
 from console.live.waiting import Waiting
@@ -26,7 +27,11 @@ def now_ms() -> int:
 
 @dataclass
 class LiveState:
-    """What requests are answered from."""
+    """What requests are answered from.
+
+    Attributes:
+        roles: role → when it was last heard of since the start, epoch milliseconds.
+    """
 
     profiles: Profiles
     totals: Totals
@@ -34,6 +39,8 @@ class LiveState:
     waiting: Waiting
     offsets: dict[Place, int]
     since: int
+    labels: Labels
+    roles: dict[str, int] = field(default_factory=dict)
     lag: dict[str, int] = field(default_factory=dict)
 
 
@@ -55,7 +62,13 @@ def load(database: Database, recent: int) -> LiveState:
             select(t.verdict_hours.c.hour).order_by(t.verdict_hours.c.hour).limit(1)
         )
         since = hours.scalar() or now_ms()
-    return LiveState(profiles, totals, Recent(recent), Waiting(), offsets, since)
+        labels = Labels()
+        held = t.labels.c
+        for row in connection.execute(
+            select(held.verdict_id, held.kind, held.profile_id, held.label)
+        ):
+            labels.put(*row)
+    return LiveState(profiles, totals, Recent(recent), Waiting(), offsets, since, labels)
 
 
 def counts_of(connection: Connection) -> Counts:
@@ -77,6 +90,7 @@ def show(state: LiveState, items: list[Item]) -> None:
     """
     for item in items:
         state.profiles.fold(item.place[1], item.seen)
+    _note_roles(state, items)
     for item in items:
         awaited = state.waiting.deliver(item) if state.waiting else False
         seen = item.seen
@@ -85,8 +99,33 @@ def show(state: LiveState, items: list[Item]) -> None:
                 state.recent.add("verdict", seen.profile_id, seen.body)
         elif isinstance(seen, Happened):
             event = seen.event
-            if event.event != "forgotten":
+            if event.event == "forgotten":
+                if event.role == "scorer" and event.kind is not None:
+                    state.recent.forget(event.kind, event.profile_id)
+                    state.labels.forget(event.kind, event.profile_id)
+            else:
                 state.recent.add("lifecycle", event.profile_id, event.model_dump(mode="json"))
+
+        elif isinstance(seen, Labelled):
+            if seen.label is None:
+                state.labels.drop(seen.verdict_id)
+            elif not state.profiles.is_forgotten(
+                seen.kind, seen.partition, seen.profile_id, seen.at
+            ):
+                state.labels.put(seen.verdict_id, seen.kind, seen.profile_id, seen.label.label)
+
+
+def _note_roles(state: LiveState, items: list[Item]) -> None:
+    """Verdicts are the scorer's; lifecycle events name their role."""
+    verdict: VerdictSeen | None = None
+    for item in items:
+        seen = item.seen
+        if isinstance(seen, VerdictSeen):
+            verdict = seen
+        elif isinstance(seen, Happened) and seen.event.role is not None:
+            state.roles[seen.event.role] = seen.event.at
+    if verdict is not None:
+        state.roles["scorer"] = max(verdict.scored_at, state.roles.get("scorer", 0))
 
 
 def _hash_key(database: Database) -> bytes:

@@ -47,6 +47,7 @@ def statistics(state: LiveState, who: Caller, alert_budget: float) -> dict[str, 
         "suppressed": suppressed,
         "dead_letters": sum(_dead_letters(counts, who).values()),
         "profiles": _profiles(state, who),
+        "labels": _labels(state, who),
         "drowsiness": {
             "drowsy_events": sum(rules[name] for name in ALARMS),
             "by_rule_severity": {name: rules[name] for name in ("none", *ALARMS)},
@@ -100,7 +101,7 @@ def outcomes(state: LiveState, who: Caller) -> dict[str, int]:
 
 
 def _own(who: Caller, organization_id: str) -> bool:
-    return who.organization_id is None or who.organization_id == organization_id
+    return who.counted in (None, organization_id)
 
 
 def _dead_letters(counts: Counts, who: Caller) -> Counter[str]:
@@ -109,6 +110,11 @@ def _dead_letters(counts: Counts, who: Caller) -> Counter[str]:
         if key.event.startswith(DEAD) and _own(who, key.organization_id):
             found[key.event.removeprefix(DEAD)] += records
     return found
+
+
+def _labels(state: LiveState, who: Caller) -> dict[str, int]:
+    found = state.labels.count(who.sees)
+    return {name: found[name] for name in ("anomaly", "normal", "unsure")}
 
 
 def _profiles(state: LiveState, who: Caller) -> dict[str, int]:

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from console.answers import json_answer
-from console.auth import users
-from console.auth.callers import Console, caller
+from console.answers import Word, json_answer
+from console.auth import tickets, users
+from console.auth.callers import Root, caller
 from console.auth.permissions import Caller
 from console.problems import Problem, unauthorized
 
@@ -20,12 +20,12 @@ router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 class Login(BaseModel):
     """Who wants a token."""
 
-    email: Annotated[str, Field(max_length=320, examples=["ada@example.org"])]
+    email: Annotated[Word, Field(max_length=320, examples=["ada@example.org"])]
     password: Annotated[str, Field(max_length=users.MOST_PASSWORD)]
 
 
 @router.post("/token")
-def token(request: Request, console: Console, login: Login) -> Response:
+def token(request: Request, console: Root, login: Login) -> Response:
     """A token for an e-mail and a password; ten tries a minute from one address."""
     console.logins.take(request.client.host if request.client else "?")
     if console.tokens is None:
@@ -43,6 +43,13 @@ def token(request: Request, console: Console, login: Login) -> Response:
         },
         headers={"Cache-Control": "no-store"},
     )
+
+
+@router.post("/tickets", status_code=201)
+def ticket(console: Root, who: Annotated[Caller, Depends(caller)]) -> Response:
+    """A ticket that opens one WebSocket within 30 s, for browsers that cannot send a header."""
+    body = {"ticket": tickets.issue(console.database, who), "expires_in": tickets.SECONDS}
+    return json_answer(body, 201, {"Cache-Control": "no-store"})
 
 
 @router.get("/me")

@@ -13,23 +13,22 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from sqlalchemy import insert, select
 
-from console.answers import json_answer, plain, rfc3339
+from console.answers import ACCEPTED, Word, json_answer, plain, rfc3339
 from console.auth.callers import Console, KindName, PathId, needs
 from console.auth.permissions import MODEL_READ, MODEL_WRITE, Caller
 from console.gateway.producing import Producing
 from console.live.state import now_ms
 from console.live.waiting import Inbox
-from console.problems import not_found
-from console.requests import request_id_of
+from console.problems import Problem, not_found
 from console.routes.gateway import Prefer, seconds_of
 from console.routes.profiles import found
 from console.routes.verdicts import moment
 from console.services import Services
-from console.store import audit
 from console.store import tables as t
+from processor.operations.profile_command import ROLES, command_of, unconfirmed_roles
 from processor.operations.profile_command import Request as Wanted
-from processor.operations.profile_command import command_of, unconfirmed_roles
 from processor.topics import Topics
+from schemas import CommandName
 
 router = APIRouter(prefix="/api/v1", tags=["commands"])
 Writer = Annotated[Caller, Depends(needs(MODEL_WRITE))]
@@ -40,15 +39,24 @@ FORGET_SECONDS = 30.0
 class CommandBody(BaseModel):
     """What is asked for."""
 
-    command: Literal["retrain", "rollback", "suppress", "resume"]
-    version: Annotated[int, Field(ge=1)] | None = Field(
+    command: Literal["train", "retrain", "rollback", "suppress", "resume", "adopt", "hold"]
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(
         None, description="For rollback: the version to go back to."
     )
-    until: str | None = Field(None, max_length=50, description="For suppress: RFC 3339.")
-    reason: str | None = Field(None, max_length=1000)
+    until: Word | None = Field(None, description="For suppress and hold: RFC 3339.")
+    reason: Word | None = None
+
+    model_config = {
+        "json_schema_extra": {
+            "examples": [
+                {"command": "retrain", "reason": "the pump was replaced"},
+                {"command": "suppress", "until": "2027-01-01T06:00:00Z", "reason": "maintenance"},
+            ]
+        }
+    }
 
 
-@router.post("/profiles/{kind}/{profile_id}/commands")
+@router.post("/profiles/{kind}/{profile_id}/commands", responses=ACCEPTED)
 async def post_command(
     request: Request,
     console: Console,
@@ -65,7 +73,7 @@ async def post_command(
     return await _command(request, console, who, wanted, seconds_of(prefer))
 
 
-@router.delete("/profiles/{kind}/{profile_id}")
+@router.delete("/profiles/{kind}/{profile_id}", responses=ACCEPTED)
 async def forget(
     request: Request,
     console: Console,
@@ -74,9 +82,10 @@ async def forget(
     profile_id: PathId,
     prefer: Prefer = None,
 ) -> Response:
-    """Forget a profile; 200 with the receipts of both roles, 202 where one is awaited.
+    """Forget a profile; 200 with the receipts of scorer, retrainer and console, 202 without one.
 
-    The rows of the console's own store go when the scorer says `forgotten`.
+    The rows of the console's own store go when the scorer says `forgotten`; its receipt says how
+    many.
     """
     found(console, who, kind, profile_id)
     seconds = FORGET_SECONDS if prefer is None else seconds_of(prefer)
@@ -108,8 +117,12 @@ async def _command(
     request: Request, console: Services, who: Caller, wanted: Wanted, seconds: float
 ) -> Response:
     command_id = str(uuid4())
+    if wanted.command not in set(CommandName):
+        raise Problem(
+            422, "unknown_command", f"command: this version's scorer does not know {wanted.command}"
+        )
     with console.state.waiting.for_any(command_id) as inbox:
-        await run_in_threadpool(note, console, who, wanted, command_id, request_id_of(request))
+        await run_in_threadpool(note, console, who, wanted, command_id, request)
         await send(console.producing, Topics(console.kafka.topic_prefix), wanted, command_id)
         done = await receipts_of(console, inbox, wanted.command, seconds)
         receipts = [told.event.model_dump(mode="json") for told in inbox.events]
@@ -120,7 +133,7 @@ async def _command(
     return json_answer(body, 200 if done else 202, location)
 
 
-def note(console: Services, who: Caller, wanted: Wanted, command_id: str, request_id: str) -> None:
+def note(console: Services, who: Caller, wanted: Wanted, command_id: str, request: Request) -> None:
     row = {
         "command_id": command_id,
         "command": wanted.command,
@@ -131,8 +144,7 @@ def note(console: Services, who: Caller, wanted: Wanted, command_id: str, reques
     }
     with console.database.write() as connection:
         connection.execute(insert(t.commands).values(row))
-    action = f"profile.{wanted.command}"
-    audit.note(console.database, who.subject, action, command_id, "sent", request_id)
+    console.note(who, f"profile.{wanted.command}", command_id, "sent", request)
 
 
 async def send(producing: Producing, topics: Topics, wanted: Wanted, command_id: str) -> None:
@@ -145,13 +157,13 @@ async def send(producing: Producing, topics: Topics, wanted: Wanted, command_id:
 
 
 async def receipts_of(console: Services, inbox: Inbox, command: str, seconds: float) -> bool:
-    """Wait until a command is confirmed: what is forgotten, by both roles."""
+    """Wait until a command is confirmed: what is forgotten, by both roles and the console."""
     deadline = monotonic() + seconds
     while True:
         events = [happened.event for happened in inbox.events]
         confirmed = bool(events)
         if command == "forget" and any(event.event == "forgotten" for event in events):
-            confirmed = not unconfirmed_roles(events)
+            confirmed = not unconfirmed_roles(events, (*ROLES, "console"))
         if confirmed:
             return True
         left = deadline - monotonic()

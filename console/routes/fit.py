@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import monotonic
+from time import monotonic, sleep
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -17,11 +17,12 @@ from console.gateway.bodies import RECORD_BODY
 from console.gateway.submit import Answer, Submission, refusal
 from console.live.waiting import Inbox
 from console.problems import Problem
-from console.requests import request_id_of
 from console.routes.commands import FORGET_SECONDS, note, receipts_of, send
 from console.routes.gateway import json_body
 from console.services import Services
+from console.store.data_files import DataFiles, note_path
 from processor.operations.profile_command import Request as Wanted
+from processor.runtime import logs
 from processor.topics import Topics
 from schemas import CommandName, InvalidJson, LifecycleEvent, parse_object
 
@@ -29,6 +30,8 @@ router = APIRouter(tags=["telemetry"])
 KIND = "series"
 FIT_SECONDS = 30.0
 FAILED = "Training failed."
+MADE = ("trained", "adopted")
+KEPT_SECONDS, LOOK_SECONDS = 5.0, 0.05
 ENDS = {"trained", "training_failed", "adopted", "refused", "command_rejected"}
 
 
@@ -66,6 +69,8 @@ async def fit(
             if command is not None:
                 await _send(request, console, who, Wanted(command, series_id, KIND))
             event = await _end(console, inbox, deadline, active=active)
+            if event is not None and event.event in MADE:
+                await run_in_threadpool(_keep, console, verdict_id, event, value)
             if event is not None:
                 return _answer(series_id, verdict_id, event, event.detail or event.event)
     location = {"Location": f"/api/v1/profiles/series/{request.path_params['series_id']}/events"}
@@ -104,7 +109,7 @@ async def _end(
 
 async def _send(request: Request, console: Services, who: Caller, wanted: Wanted) -> str:
     command_id = str(uuid4())
-    await run_in_threadpool(note, console, who, wanted, command_id, request_id_of(request))
+    await run_in_threadpool(note, console, who, wanted, command_id, request)
     await send(console.producing, Topics(console.kafka.topic_prefix), wanted, command_id)
     return command_id
 
@@ -121,8 +126,29 @@ async def _forget(request: Request, console: Services, who: Caller, series_id: s
             )
 
 
+def _keep(console: Services, verdict_id: str, event: LifecycleEvent, value: bytes) -> None:
+    """Keep the points as the data file of the version; a failure is no reason to say no."""
+    if event.generation is None or event.version is None:
+        return
+    profile = (KIND, int(verdict_id.rsplit("-", 2)[1]), event.profile_id)
+    name = f"{event.generation}-{event.version}"
+    try:
+        path = DataFiles(console.settings.data_dir).write(profile, name, value)
+    except OSError as error:
+        logs.logger("console").warning("data_file", detail=type(error).__name__)
+        return
+    # The version is announced on another topic, in the same transaction.
+    deadline = monotonic() + KEPT_SECONDS
+    while True:
+        with console.database.write() as connection:
+            noted = note_path(connection, profile, event.generation, event.version, path)
+        if noted or monotonic() > deadline:
+            return
+        sleep(LOOK_SECONDS)
+
+
 def _answer(series_id: str, verdict_id: str, event: LifecycleEvent | None, detail: str) -> Response:
-    success = event is not None and event.event in ("trained", "adopted")
+    success = event is not None and event.event in MADE
     body: dict[str, Any] = {
         "series_id": series_id,
         "success": success,

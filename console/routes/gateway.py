@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import Response
 
-from console.answers import json_answer
+from console.answers import Word, json_answer
 from console.auth.callers import Console, KindName, PathId, needs
 from console.auth.permissions import TELEMETRY_WRITE, Caller
 from console.gateway.bodies import BATCH_BODY, RECORD_BODY, by_profile, one_of, records_of
@@ -100,7 +100,7 @@ async def telemetry(
     request: Request,
     console: Console,
     who: Writer,
-    profile_id: Annotated[str | None, Query()] = None,
+    profile_id: Annotated[Word | None, Query()] = None,
     prefer: Prefer = None,
     key: Key = None,
 ) -> Response:
@@ -129,7 +129,7 @@ async def telemetry_batch(
     request: Request,
     console: Console,
     who: Writer,
-    profile_id: Annotated[str | None, Query()] = None,
+    profile_id: Annotated[Word | None, Query()] = None,
     prefer: Prefer = None,
     key: Key = None,
 ) -> Response:

@@ -8,7 +8,18 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from sqlalchemy import select, tuple_
 
-from console.answers import After, Limit, json_answer, page, place, plain, rfc3339
+from console.answers import (
+    After,
+    Generation,
+    Limit,
+    VersionNumber,
+    Word,
+    json_answer,
+    page,
+    place,
+    plain,
+    rfc3339,
+)
 from console.auth.callers import Console, KindName, PathId, needs
 from console.auth.permissions import MODEL_READ, Caller
 from console.live.profiles import ProfileState
@@ -47,9 +58,9 @@ def list_profiles(
     request: Request,
     console: Console,
     who: Reader,
-    kind: Annotated[str | None, Query()] = None,
+    kind: Annotated[Word | None, Query()] = None,
     state: Annotated[Literal["learning", "active"] | None, Query()] = None,
-    prefix: Annotated[str | None, Query(description="How the id begins.", max_length=256)] = None,
+    prefix: Annotated[Word | None, Query(description="How the id begins.", max_length=256)] = None,
     limit: Limit = 50,
     after: After = None,
 ) -> Response:
@@ -135,8 +146,8 @@ def get_version(
     who: Reader,
     kind: KindName,
     profile_id: PathId,
-    version: int,
-    generation: Annotated[int | None, Query()] = None,
+    version: VersionNumber,
+    generation: Generation = None,
 ) -> Response:
     """One version: provenance, and what the gate measured; of the latest generation by default."""
     for row in _versions(console, who, kind, profile_id):

@@ -12,28 +12,31 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from console.answers import json_answer
-from console.auth.callers import Console
+from console.auth.callers import Root
 from console.services import Services
 
 router = APIRouter(tags=["service"])
 VERSION = version("telltale")
 WRITE_SECONDS = 60.0
+UNWELL: dict[int | str, dict[str, Any]] = {
+    503: {"description": "Something does not work.", "content": {"application/json": {}}}
+}
 
 
 @router.get("/")
-def root(console: Console) -> Response:
+def root(console: Root) -> Response:
     """What this is, and where to go on."""
     links = {"health": "/health", "openapi": "/openapi.json", "api": "/api/v1"}
     if console.settings.console_environment == "development":
         links |= {"docs": "/docs", "redoc": "/redoc"}
     body = {"service": "telltale console", "version": VERSION, "links": links}
-    if console.tokens is None:
+    if console.open:
         body["warning"] = "without a secret and users, anyone on this machine may do anything"
     return json_answer(body)
 
 
-@router.get("/health")
-def health(console: Console) -> Response:
+@router.get("/health", responses=UNWELL)
+def health(console: Root) -> Response:
     """Whether it works, with each check."""
     checks = _checks(console)
     wrong = any(why is not None for why in checks.values())
@@ -47,14 +50,14 @@ def health(console: Console) -> Response:
     return json_answer(body, 503 if wrong else 200)
 
 
-@router.get("/health/live")
-def live(console: Console) -> Response:
+@router.get("/health/live", responses=UNWELL)
+def live(console: Root) -> Response:
     """Whether the process is to be left alone; 503 asks for a restart."""
     return _said({"console": console.follow.says.fatal})
 
 
-@router.get("/health/ready")
-def ready(console: Console) -> Response:
+@router.get("/health/ready", responses=UNWELL)
+def ready(console: Root) -> Response:
     """Whether it can take requests."""
     return _said(_checks(console))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from time import monotonic
 from typing import Annotated, Any
 
@@ -9,21 +10,20 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 from sqlalchemy import func, select
 
-from console.answers import json_answer, plain
-from console.auth.callers import Console, needs
+from console.answers import json_answer, plain, rfc3339
+from console.auth.callers import Console, needs, needs_all
 from console.auth.permissions import ADMIN, MODEL_READ, Caller
 from console.live.counts import HOURS_KEPT
 from console.live.recent import Event
 from console.live.state import now_ms
 from console.live.statistics import hourly, outcomes, statistics
 from console.services import Services
-from console.store import audit
 from console.store import tables as t
 from models.features import KINDS
 
 router = APIRouter(tags=["statistics"])
 Reader = Annotated[Caller, Depends(needs(MODEL_READ))]
-Admin = Annotated[Caller, Depends(needs(ADMIN))]
+Admin = Annotated[Caller, Depends(needs_all(ADMIN))]
 DAY_MS = 86_400_000
 
 
@@ -56,7 +56,7 @@ async def get_recent(
 def clear_recent(console: Console, who: Admin) -> Response:
     """Empty the memory of recent events; Kafka and the store keep them."""
     cleared = console.state.recent.clear()
-    audit.note(console.database, who.subject, "events.clear", str(cleared), "done")
+    console.note(who, "events.clear", str(cleared), "done")
     return json_answer({"cleared": cleared})
 
 
@@ -96,6 +96,7 @@ async def get_kinds(console: Console, _: Reader) -> Response:
         {
             "kind": name,
             "summary": kind.telemetry.summary,
+            "features": None if kind.features is None else [asdict(each) for each in kind.features],
             "detector": console.kafka.detector_for(name, kind.detector),
             "cold_start_samples": console.kafka.cold_start(name),
             "alert_budget": console.kafka.alert_budget,
@@ -143,5 +144,6 @@ def _system(console: Services) -> dict[str, Any]:
             "seconds_since_written": round(monotonic() - says.written_at, 3),
             "lag": console.state.lag,
         },
+        "roles": {name: rfc3339(at) for name, at in sorted(console.state.roles.items())},
         "clients": console.state.recent.followers,
     }

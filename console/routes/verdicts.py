@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from sqlalchemy import select, tuple_
 
-from console.answers import After, Limit, json_answer, page, place
+from console.answers import ACCEPTED, After, Limit, Word, json_answer, page, place
 from console.auth.callers import Console, PathId, needs
 from console.auth.permissions import MODEL_READ, Caller
 from console.gateway.submit import answered, refusal
@@ -22,7 +22,7 @@ Reader = Annotated[Caller, Depends(needs(MODEL_READ))]
 UNKNOWN = "no such verdict is kept: normal ones are, where they were drawn or answered with 202"
 
 
-@router.get("/{verdict_id}")
+@router.get("/{verdict_id}", responses=ACCEPTED)
 def get_verdict(console: Console, who: Reader, verdict_id: PathId) -> Response:
     """A verdict; 202 while it is awaited, 422 where its record became a dead letter."""
     with console.database.read() as connection:
@@ -52,14 +52,15 @@ def list_verdicts(
     request: Request,
     console: Console,
     who: Reader,
-    kind: Annotated[str | None, Query()] = None,
-    profile_id: Annotated[str | None, Query()] = None,
+    kind: Annotated[Word | None, Query()] = None,
+    profile_id: Annotated[Word | None, Query()] = None,
     severity: Annotated[
         Literal["none", "low", "medium", "high", "critical"] | None, Query()
     ] = None,
+    label: Annotated[Literal["anomaly", "normal", "unsure"] | None, Query()] = None,
     suppressed: Annotated[bool | None, Query()] = None,
-    since: Annotated[str | None, Query(description="RFC 3339.")] = None,
-    until: Annotated[str | None, Query(description="RFC 3339.")] = None,
+    since: Annotated[Word | None, Query(description="RFC 3339.")] = None,
+    until: Annotated[Word | None, Query(description="RFC 3339.")] = None,
     limit: Limit = 50,
     after: After = None,
 ) -> Response:
@@ -76,6 +77,9 @@ def list_verdicts(
     ):
         if value is not None:
             query = query.where(column == value)
+    if label is not None:
+        said = select(t.labels.c.verdict_id).where(t.labels.c.label == label)
+        query = query.where(kept.verdict_id.in_(said))
     if since is not None:
         query = query.where(kept.scored_at >= moment(since, "since"))
     if until is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,12 +30,16 @@ class OldSchema(Exception):
 class Database:
     """The store. One object for a process; any thread may use it."""
 
-    def __init__(self, url: URL, pool: int = 10, most: int = 20) -> None:
+    def __init__(self, url: URL, pool: int = 10, most: int = 20, schema: str | None = None) -> None:
         self.sqlite = url.get_backend_name() == "sqlite"
+        self._url = url
+        self._schema = schema
         options: dict[str, Any] = {
             "pool_size": pool,
             "max_overflow": most - pool,
             "pool_pre_ping": not self.sqlite,
+            # What an exception says is logged: never a value of a row.
+            "hide_parameters": True,
         }
         if self.sqlite:
             path = Path(url.database or "")
@@ -45,10 +50,21 @@ class Database:
             options["connect_args"] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
         else:
             options["connect_args"] = {"connect_timeout": 5}
+            if schema is not None:
+                options["connect_args"]["options"] = f"-csearch_path={schema}"
         self.engine: Engine = create_engine(url, **options)
         if self.sqlite:
             event.listen(self.engine, "connect", _configure)
             event.listen(self.engine, "begin", _begin)
+
+    def beside(self, name: str) -> Database:
+        """A store of its own beside this one: a file beside the file, a schema of the database."""
+        digest = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+        if not self.sqlite:
+            return Database(self._url, 2, 5, f"telltale_{digest}")
+        path = Path(self._url.database or "")
+        own = path.with_name(f"{path.stem}-{digest}{path.suffix}")
+        return Database(self._url.set(database=str(own)))
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -74,14 +90,16 @@ class Database:
         adding = self.insert(table).values(row).on_conflict_do_nothing().returning(key)
         return connection.execute(adding).first() is not None
 
-    def upgrade(self) -> None:
-        """Bring the tables to this version, from an empty store or any earlier version."""
+    def upgrade(self, revision: str = "head") -> None:
+        """Bring the tables to a revision, from an empty store or any earlier one."""
         with self.write() as connection:
             if not self.sqlite:
                 connection.execute(
                     text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK}
                 )
-            command.upgrade(_config(connection), "head")
+            if self._schema is not None:
+                connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {self._schema}"))
+            command.upgrade(_config(connection), revision)
 
     def current(self) -> str | None:
         """The revision of the store's tables; None where there are none."""
@@ -136,6 +154,8 @@ def _configure(connection: Any, _: object) -> None:
         "synchronous=NORMAL",
         "foreign_keys=ON",
         "secure_delete=ON",
+        # As in PostgreSQL: who sees "mill-" does not see "MILL-".
+        "case_sensitive_like=ON",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -66,6 +66,7 @@ def project(
         writer.versions(items)
         writer.events(items)
         writer.dead_letters(items)
+        writer.annotations(items)
         stored = writer.profiles(items)
         writer.counts(counts)
         connection.execute(
@@ -95,7 +96,10 @@ def offsets(connection: Connection) -> dict[Place, int]:
 
 def organization_of(connection: Connection) -> Callable[[str], str]:
     """Profile id → id of its organisation, empty without one; the longest prefix counts."""
-    rows = connection.execute(select(t.organizations.c.profile_prefix, t.organizations.c.id)).all()
+    held = t.organizations.c
+    rows = connection.execute(
+        select(held.profile_prefix, held.id).where(held.profile_prefix.is_not(None))
+    ).all()
     prefixes = sorted(((row.profile_prefix, row.id) for row in rows), key=lambda p: -len(p[0]))
     if not prefixes:
         return lambda _: ""

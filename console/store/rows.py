@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from console.live.counts import Counts
-from console.live.events import Announced, Happened, Item, Refused, VerdictSeen
-from console.live.profiles import ProfileAt, Profiles, ProfileState, profile_hash
+from console.live.events import (
+    Announced,
+    Described,
+    Happened,
+    Item,
+    Labelled,
+    Refused,
+    VerdictSeen,
+)
+from console.live.profiles import ProfileAt, Profiles, ProfileState
 from console.store import tables as t
+from console.store.annotations import put_attributes, put_label
 from console.store.database import Database
+from console.store.erasure import ANY_PARTITION, erase, shown_hash
 
 STORED_MS = 60_000
 """So much older may the time of a profile's last normal verdict be in the store."""
@@ -113,13 +123,12 @@ class Rows:
                 continue
             event, (_, partition) = item.seen.event, item.place
             row = event.model_dump(mode="json") | {"partition": partition, "offset": item.offset}
-            if event.event == "forgotten" and event.kind is not None:
-                self._forget(event.kind, partition, event.profile_id, event.at, event.role)
-                row["profile_id"] = self._hash(event.kind, partition, event.profile_id)
-            elif event.kind is not None and self._profiles.is_forgotten(
-                event.kind, partition, event.profile_id, event.at
-            ):
-                row["profile_id"] = self._hash(event.kind, partition, event.profile_id)
+            if event.kind is not None:
+                profile = (event.kind, partition, event.profile_id)
+                if event.event == "forgotten" and event.role == "scorer":
+                    self._erase(item.offset, profile, event.at)
+                if event.event == "forgotten" or self._profiles.is_forgotten(*profile, event.at):
+                    row["profile_id"] = shown_hash(self._profiles.key, *profile)
             rows.append(row)
         self._put(t.lifecycle_events, rows)
 
@@ -137,9 +146,23 @@ class Rows:
                         "detail": seen.detail,
                         "source": seen.source,
                         "at": seen.at,
+                        "replayed": seen.replayed,
                     }
                 )
         self._put(t.dead_letters, rows)
+
+    def annotations(self, items: Iterable[Item]) -> None:
+        """Labels and attributes, but for those of profiles that were forgotten since."""
+        gone = self._profiles.is_forgotten
+        for item in items:
+            seen = item.seen
+            if isinstance(seen, Labelled):
+                if not gone(seen.kind, seen.partition, seen.profile_id, seen.at):
+                    put_label(self._database, self._connection, seen, item.offset)
+            elif isinstance(seen, Described) and not gone(
+                seen.kind, ANY_PARTITION, seen.profile_id, seen.at
+            ):
+                put_attributes(self._database, self._connection, seen, item.offset, "topic")
 
     def profiles(self, items: Iterable[Item]) -> list[ProfileState]:
         """The profiles that the batch is about, as they are in memory now; those written.
@@ -194,50 +217,22 @@ class Rows:
                 rows,
             )
 
-    def _forget(
-        self, kind: str, partition: int, profile_id: str, at: int, role: str | None
-    ) -> None:
-        if role != "scorer":
-            return
-        run, own = self._connection.execute, (kind, partition, profile_id)
-        run(
-            self._database.insert(t.forgotten)
-            .values(profile_hash=profile_hash(self._profiles.key, *own), at=at)
-            .on_conflict_do_update(index_elements=["profile_hash"], set_={"at": at})
-        )
-        for table, since in (
-            (t.profiles, t.profiles.c.first_seen_at),
-            (t.model_versions, t.model_versions.c.trained_at),
-            (t.verdicts, t.verdicts.c.scored_at),
-        ):
-            run(delete(table).where(_of(table, *own), since <= at))
-        run(delete(t.awaited).where(t.awaited.c.kind == kind, t.awaited.c.profile_id == profile_id))
-        run(
-            delete(t.commands).where(
-                t.commands.c.profile_id == profile_id,
-                or_(t.commands.c.kind == kind, t.commands.c.kind == ""),
-            )
-        )
-        events = t.lifecycle_events
-        run(
-            update(events)
-            .where(_of(events, *own), events.c.at <= at)
-            .values(profile_id=self._hash(*own))
-        )
-
-    def _hash(self, kind: str, partition: int, profile_id: str) -> str:
-        # No id of a profile can be mistaken for it: they hold no control characters.
-        return "\x7f" + profile_hash(self._profiles.key, kind, partition, profile_id)
+    def _erase(self, offset: int, profile: ProfileAt, at: int) -> None:
+        erased = erase(self._database, self._connection, self._profiles.key, profile, at)
+        row = {
+            "partition": profile[1],
+            "offset": offset,
+            "rows": erased.rows,
+            "verdict_ids": erased.verdict_ids,
+            "files": erased.files,
+            "at": self._now,
+            "told": False,
+        }
+        self._put(t.erasures, [row])
 
     def _put(self, table: Any, rows: list[dict[str, Any]]) -> None:
         if rows:
             self._connection.execute(self._database.insert(table).on_conflict_do_nothing(), rows)
-
-
-def _of(table: Any, kind: str, partition: int, profile_id: str) -> Any:
-    return and_(
-        table.c.kind == kind, table.c.partition == partition, table.c.profile_id == profile_id
-    )
 
 
 def verdict_row(seen: VerdictSeen, partition: int, weight: float) -> dict[str, Any]:

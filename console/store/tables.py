@@ -5,107 +5,86 @@ Times are epoch milliseconds in columns that end in ``_at`` or are named ``at``.
 
 from __future__ import annotations
 
-from typing import Any
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Table
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Boolean,
-    Column,
-    Float,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-)
-
-metadata = MetaData()
-
-
-def _text(name: str, **options: Any) -> Column[str]:
-    return Column(name, Text, nullable=False, **options)
-
-
-def _big(name: str, **options: Any) -> Column[int]:
-    return Column(name, BigInteger, nullable=False, **options)
-
-
-def _key(name: str) -> Column[int]:
-    # Nobody but Kafka numbers these.
-    return Column(name, BigInteger, primary_key=True, autoincrement=False)
-
+from console.store.account_tables import audit_log as audit_log
+from console.store.account_tables import idempotency as idempotency
+from console.store.account_tables import keys as keys
+from console.store.account_tables import organizations as organizations
+from console.store.account_tables import tickets as tickets
+from console.store.account_tables import users as users
+from console.store.columns import CleanText, big_column, key_column, text_column
+from console.store.columns import metadata as metadata
 
 projections = Table(
     "projections",
     metadata,
-    _text("topic", primary_key=True),
-    _key("partition"),
-    _big("next_offset"),
-    _big("updated_at"),
+    text_column("topic", primary_key=True),
+    key_column("partition"),
+    big_column("next_offset"),
+    big_column("updated_at"),
 )
 profiles = Table(
     "profiles",
     metadata,
-    _text("kind", primary_key=True),
-    _key("partition"),
-    _text("profile_id", primary_key=True),
-    _text("state"),
+    text_column("kind", primary_key=True),
+    key_column("partition"),
+    text_column("profile_id", primary_key=True),
+    text_column("state"),
     Column("generation", BigInteger),
-    _big("samples_seen"),
-    _big("samples_needed"),
+    big_column("samples_seen"),
+    big_column("samples_needed"),
     Column("version", BigInteger),
-    Column("detector", Text),
+    Column("detector", CleanText),
     Column("last_verdict_at", BigInteger),
     Column("last_anomaly_at", BigInteger),
     Column("suppressed", Boolean, nullable=False),
     Column("suppressed_until", BigInteger),
-    Column("suppressed_reason", Text),
+    Column("suppressed_reason", CleanText),
     Column("drifting_since", BigInteger),
-    _big("first_seen_at"),
-    _big("updated_at"),
+    big_column("first_seen_at"),
+    big_column("updated_at"),
 )
 model_versions = Table(
     "model_versions",
     metadata,
-    _text("kind", primary_key=True),
-    _key("partition"),
-    _text("profile_id", primary_key=True),
-    _key("generation"),
-    _key("version"),
-    _text("detector"),
-    _text("artifact"),
-    _text("sha256"),
-    Column("data_path", Text),
+    text_column("kind", primary_key=True),
+    key_column("partition"),
+    text_column("profile_id", primary_key=True),
+    key_column("generation"),
+    key_column("version"),
+    text_column("detector"),
+    text_column("artifact"),
+    text_column("sha256"),
+    Column("data_path", CleanText),
     Column("features", JSON, nullable=False),
-    _big("trained_on"),
-    _big("learned"),
-    _big("pool_count"),
+    big_column("trained_on"),
+    big_column("learned"),
+    big_column("pool_count"),
     Column("alert_budget", Float, nullable=False),
     Column("decision_offset", Float),
-    _text("trigger"),
+    text_column("trigger"),
     Column("provenance", JSON),
     Column("figures", JSON),
     Column("source_offset", BigInteger),
-    _big("trained_at"),
+    big_column("trained_at"),
     Column("in_force", Boolean, nullable=False),
-    _big("created_at"),
-    _big("updated_at"),
+    big_column("created_at"),
+    big_column("updated_at"),
 )
 verdicts = Table(
     "verdicts",
     metadata,
-    _text("verdict_id", primary_key=True),
-    _text("kind"),
-    _big("partition"),
-    _text("profile_id"),
-    _text("status"),
+    text_column("verdict_id", primary_key=True),
+    text_column("kind"),
+    big_column("partition"),
+    text_column("profile_id"),
+    text_column("status"),
     Column("anomaly", Boolean, nullable=False),
-    _text("severity"),
+    text_column("severity"),
     Column("suppressed", Boolean, nullable=False),
-    _big("observed_at"),
-    _big("scored_at"),
+    big_column("observed_at"),
+    big_column("scored_at"),
     Column("weight", Float, nullable=False),
     Column("body", JSON, nullable=False),
     Index("verdicts_by_time", "scored_at", "verdict_id"),
@@ -114,121 +93,139 @@ verdicts = Table(
 awaited = Table(
     "awaited",
     metadata,
-    _text("verdict_id", primary_key=True),
-    _text("kind"),
-    _text("profile_id"),
-    _big("expires_at"),
+    text_column("verdict_id", primary_key=True),
+    text_column("kind"),
+    text_column("profile_id"),
+    big_column("expires_at"),
 )
 verdict_hours = Table(
     "verdict_hours",
     metadata,
-    _key("hour"),
-    _text("organization_id", primary_key=True),
-    _text("kind", primary_key=True),
-    _text("status", primary_key=True),
-    _text("severity", primary_key=True),
-    _text("rule_severity", primary_key=True),
+    key_column("hour"),
+    text_column("organization_id", primary_key=True),
+    text_column("kind", primary_key=True),
+    text_column("status", primary_key=True),
+    text_column("severity", primary_key=True),
+    text_column("rule_severity", primary_key=True),
     Column("suppressed", Boolean, primary_key=True),
-    _big("records"),
+    big_column("records"),
 )
 event_hours = Table(
     "event_hours",
     metadata,
-    _key("hour"),
-    _text("organization_id", primary_key=True),
-    _text("kind", primary_key=True),
-    _text("event", primary_key=True),
-    _big("records"),
+    key_column("hour"),
+    text_column("organization_id", primary_key=True),
+    text_column("kind", primary_key=True),
+    text_column("event", primary_key=True),
+    big_column("records"),
 )
 lifecycle_events = Table(
     "lifecycle_events",
     metadata,
-    _key("partition"),
-    _key("offset"),
-    _text("event"),
-    Column("kind", Text),
-    _text("profile_id"),
+    key_column("partition"),
+    key_column("offset"),
+    text_column("event"),
+    Column("kind", CleanText),
+    text_column("profile_id"),
     Column("generation", BigInteger),
     Column("version", BigInteger),
-    Column("command_id", Text),
-    Column("role", Text),
-    Column("detail", Text),
+    Column("command_id", CleanText),
+    Column("role", CleanText),
+    Column("detail", CleanText),
     Column("figures", JSON),
-    _big("at"),
+    big_column("at"),
     Index("lifecycle_by_profile", "profile_id", "at"),
     Index("lifecycle_by_command", "command_id"),
 )
 dead_letters = Table(
     "dead_letters",
     metadata,
-    _key("partition"),
-    _key("offset"),
-    _text("reason"),
-    _text("detail"),
-    _text("source"),
-    _big("at"),
+    key_column("partition"),
+    key_column("offset"),
+    text_column("reason"),
+    text_column("detail"),
+    text_column("source"),
+    big_column("at"),
+    big_column("replayed", server_default="0"),
     Index("dead_letters_by_source", "source"),
+)
+labels = Table(
+    "labels",
+    metadata,
+    text_column("verdict_id", primary_key=True),
+    text_column("kind"),
+    big_column("partition"),
+    text_column("profile_id"),
+    text_column("label"),
+    text_column("source"),
+    Column("weight", Float),
+    Column("note", CleanText),
+    text_column("by"),
+    big_column("at"),
+    Column("accepted", Boolean, nullable=False),
+    big_column("record_offset"),
+    Index("labels_by_profile", "kind", "profile_id"),
+    Index("labels_by_time", "at", "verdict_id"),
+)
+label_history = Table(
+    "label_history",
+    metadata,
+    text_column("verdict_id", primary_key=True),
+    key_column("record_offset"),
+    text_column("kind"),
+    big_column("partition"),
+    text_column("profile_id"),
+    Column("label", CleanText),
+    Column("source", CleanText),
+    Column("by", CleanText),
+    big_column("at"),
+    Index("label_history_by_profile", "kind", "profile_id"),
+)
+acceptances = Table(
+    "acceptances",
+    metadata,
+    text_column("verdict_id", primary_key=True),
+    text_column("kind"),
+    big_column("partition"),
+    text_column("profile_id"),
+    big_column("at"),
+    Column("done", Boolean, nullable=False),
+)
+profile_attributes = Table(
+    "profile_attributes",
+    metadata,
+    text_column("kind", primary_key=True),
+    text_column("profile_id", primary_key=True),
+    text_column("name", primary_key=True),
+    text_column("value"),
+    text_column("source"),
+    big_column("updated_at"),
+    big_column("record_offset"),
+)
+erasures = Table(
+    "erasures",
+    metadata,
+    key_column("partition"),
+    key_column("offset"),
+    Column("rows", JSON, nullable=False),
+    Column("verdict_ids", JSON, nullable=False),
+    Column("files", JSON, nullable=False),
+    big_column("at"),
+    Column("told", Boolean, nullable=False),
 )
 forgotten = Table(
     "forgotten",
     metadata,
-    _text("profile_hash", primary_key=True),
-    _big("at"),
-)
-keys = Table(
-    "keys",
-    metadata,
-    _text("name", primary_key=True),
-    Column("value", LargeBinary, nullable=False),
-)
-organizations = Table(
-    "organizations",
-    metadata,
-    _text("id", primary_key=True),
-    _text("name"),
-    _text("profile_prefix", unique=True),
-    _big("created_at"),
-)
-users = Table(
-    "users",
-    metadata,
-    _text("id", primary_key=True),
-    _text("email", unique=True),
-    _text("password_hash"),
-    _text("role"),
-    Column("organization_id", Text),
-    Column("disabled", Boolean, nullable=False),
-    _big("created_at"),
+    text_column("profile_hash", primary_key=True),
+    big_column("at"),
 )
 commands = Table(
     "commands",
     metadata,
-    _text("command_id", primary_key=True),
-    _text("command"),
-    _text("kind"),
-    _text("profile_id"),
-    _text("by"),
-    _big("issued_at"),
-)
-idempotency = Table(
-    "idempotency",
-    metadata,
-    _text("subject", primary_key=True),
-    _text("key", primary_key=True),
-    _text("request_hash"),
-    Column("status", Integer),
-    Column("headers", JSON),
-    Column("answer", LargeBinary),
-    _big("expires_at"),
-)
-audit_log = Table(
-    "audit_log",
-    metadata,
-    _text("id", primary_key=True),
-    _big("at"),
-    _text("subject"),
-    _text("action"),
-    _text("object"),
-    _text("request_id"),
-    _text("outcome"),
+    text_column("command_id", primary_key=True),
+    text_column("command"),
+    text_column("kind"),
+    text_column("profile_id"),
+    text_column("by"),
+    big_column("issued_at"),
 )

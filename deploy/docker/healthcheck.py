@@ -5,8 +5,8 @@ import sys
 import urllib.error
 import urllib.request
 
-# The defaults of the scorer and the retrainer: the image does not know which of them it runs.
-DEFAULT_PORTS = ("9464", "9465")
+# The defaults of the roles and of the console: the image does not know which of them it runs.
+DEFAULT_PORTS = ("9464", "9465", "9467", os.environ.get("TELLTALE_CONSOLE_PORT") or "8000")
 
 
 def main() -> int:

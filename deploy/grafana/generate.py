@@ -72,6 +72,43 @@ ROWS = (
         ),
     ),
     Row(
+        "Ingest",
+        (
+            Panel(
+                "Source records by outcome",
+                "What becomes of the records of existing topics.",
+                "rps",
+                (
+                    (
+                        "sum by (source, outcome) "
+                        "(rate(telltale_ingest_records_total[$__rate_interval]))",
+                        "{{source}} {{outcome}}",
+                    ),
+                ),
+                stacked=True,
+            ),
+            Panel(
+                "Observations",
+                "Telemetry records written from each source.",
+                "rps",
+                (
+                    (
+                        "sum by (source) "
+                        "(rate(telltale_ingest_observations_total[$__rate_interval]))",
+                        "{{source}}",
+                    ),
+                ),
+                stacked=True,
+            ),
+            Panel(
+                "Lag of sources",
+                "Source records that ingest has yet to map.",
+                "short",
+                (('sum by (topic) (telltale_consumer_lag{role="ingest"})', "{{topic}}"),),
+            ),
+        ),
+    ),
+    Row(
         "Verdicts",
         (
             Panel(

@@ -70,26 +70,28 @@ def out_of_sample(
     held_out: ScoreHeldOut,
     latest: Floats | None = None,
     suspected: bool = False,
+    dependent: bool = False,
 ) -> tuple[Floats, bool]:
     """Out-of-sample scores that foretell what later samples will score, and whether in blocks.
 
     A sample left out alone leaves its neighbours in time in. Where these resemble it, thresholds
     from such scores give far too many alarms. Held-out blocks of neighbours do not, but judge by
     a fifth less of the samples, which with many samples costs more than it gains. So blocks count
-    below ``BLOCKS_BELOW`` samples, and above where the latest block contradicts: more than
-    ``DEPENDENCE_SHARE`` of it is rarer than a tenth of the samples is when left out alone. Where
-    dependence is suspected all blocks are asked.
+    below ``BLOCKS_BELOW`` samples, if samples depend on one another, and else where the latest
+    block contradicts: more than ``DEPENDENCE_SHARE`` of it is rarer than a tenth of the samples is
+    when left out alone. Where dependence is suspected all blocks are asked.
 
     Args:
         left_out: scores by leave-one-out or out-of-bag, shape (n,), NaN without evidence.
         held_out: positions of a block → its scores by a model of all other samples.
         latest: scores of the latest block, where they are known already.
         suspected: an earlier version of the same profile was calibrated in blocks.
+        dependent: the samples themselves show that neighbours in time resemble one another.
     """
     n = left_out.size
     if n < BLOCKS_FROM:
         return left_out, False
-    if n < BLOCKS_BELOW:
+    if n < BLOCKS_BELOW or dependent:
         return blocked_cv_scores(n, held_out), True
     if suspected:
         looked_at = blocked_cv_scores(n, held_out)
@@ -140,17 +142,23 @@ class Calibration:
         self.__dict__.update(state)
 
     @classmethod
-    def fit(cls, out_of_sample: Floats) -> Calibration:
-        """Learn from the out-of-sample scores, shape (n,); NaN (no evidence) is left out."""
+    def fit(cls, out_of_sample: Floats, least: float = 0.0) -> Calibration:
+        """Learn from the out-of-sample scores, shape (n,); NaN (no evidence) is left out.
+
+        Args:
+            least: scores do not spread less than this, however alike they are: from 0 on.
+        """
         scores = np.sort(out_of_sample[~np.isnan(out_of_sample)])
         n = scores.size
         mean = float(scores.mean()) if n else 0.0
-        floor = NOISE * max(abs(mean), 1e-3)
         spread = float(scores.std(ddof=1)) if n > 1 else 0.0
         order = max(1, round(TAIL_SHARE * n))
+        rounding = NOISE * max(abs(mean), 1e-3)
+        floor = max(rounding, least)
+        least_excess = order * floor if spread < floor else rounding
         origin = float(scores[min(order, n - 1)]) if n else 0.0
         excess = float((origin - scores[:order]).sum())
-        return cls(scores, mean, max(spread, floor), max(excess, floor), origin, order)
+        return cls(scores, mean, max(spread, floor), max(excess, least_excess), origin, order)
 
     def offset(self, budget: float) -> float:
         """The score below which a share ``budget`` (0–1) of the profile's normal samples falls.
@@ -209,9 +217,11 @@ class StudentCalibration(Calibration):
     features: int
 
     @classmethod
-    def predict(cls, out_of_sample: Floats, count: int, features: int) -> StudentCalibration:
+    def predict(
+        cls, out_of_sample: Floats, count: int, features: int, least: float = 0.0
+    ) -> StudentCalibration:
         """Learn from the out-of-sample scores, shape (n,), of ``features`` features."""
-        base = Calibration.fit(out_of_sample)
+        base = Calibration.fit(out_of_sample, least)
         return cls(
             base.scores,
             base.mean,

@@ -1,10 +1,9 @@
-"""Drift told from anomaly: a bet that p-values pile up low, four numbers a profile.
+"""Drift: a test martingale against low p-values, four numbers a profile.
 
-While a model fits, the p-values of its verdicts are uniform. A gambler who stakes a part of the
-wealth on low p-values then does not gain in the long run; one who gains has found drift. The
-stakes are linear in p, so a single p-value multiplies the wealth by less than 1.7 however gross
-the anomaly, and it takes at least two dozen in a row to be flagged. The method, its figures and
-what it costs: docs/drift.md.
+While a model fits, the p-values of its verdicts are uniform, and a capital that is bet on low ones
+does not grow. If it grows, the profile drifts. The bets are linear in p, so a single p-value
+multiplies the capital by less than 1.7 however abnormal, and a flag takes at least two dozen
+records. Method, figures and cost: docs/drift.md.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 ALARM_CAPITAL = 100_000.0
-"""Wealth from which on a profile drifts: a false flag in n records has a chance below n/BOUND."""
+"""Wealth from which on a profile drifts: a false flag in n records has a chance below
+n/ALARM_CAPITAL."""
 
 NULL_MEAN = 0.4
 """Least mean of p-values that still fits.
@@ -36,16 +36,19 @@ MIN_NULL_MEAN = 0.1
 GENTLE, BOLD = 0.3, 0.8
 """Two stakes: one for slight shifts over many records, one for large ones over few."""
 
+SCALE = 1.2
+"""Of the gain of a stake: the bold one keeps a little of its wealth even at a p-value of 1."""
+
 GUARD = 2
-"""Records behind an anomaly that are not counted, see ``update_drift``."""
+"""Records behind an anomaly that are not counted, see ``follow``."""
 
 QUIET = 500
-"""Records after a flag before the same drift is told again: as many as bring a retraining."""
+"""Records after a report before the same drift is reported again: as many as a retraining takes."""
 
 MOST = 1e12
 """Wealth beyond this means the same, and the product stays far from overflow."""
 
-# From so many samples on MEAN is the least mean that fits.
+# From so many samples on NULL_MEAN is the least mean that fits.
 _MANY = math.ceil((SLACK / (0.5 - NULL_MEAN)) ** 2)
 
 
@@ -53,10 +56,10 @@ class Drift(NamedTuple):
     """What is known of a profile since its version was adopted, or its partition assigned.
 
     Attributes:
-        gentle: wealth of that stake since it last had nothing.
-        bold: the same.
+        gentle: wealth of the small stake since it last began at 1.
+        bold: the same of the large stake.
         records: how many were counted.
-        quiet: how many have to be counted before drift is told (again).
+        quiet: how many have to be counted before drift is reported (again).
     """
 
     gentle: float = 1.0
@@ -91,8 +94,7 @@ def update(state: Drift, p_value: float, mean: float = NULL_MEAN) -> Drift:
     Args:
         mean: least mean of p-values that still fits, 0–0.5.
     """
-    # Scaled so that the bold stake keeps a little of its wealth even at a p-value of 1.
-    edge = 1.2 * (mean - p_value) / (1.0 - mean)
+    edge = SCALE * (mean - p_value) / (1.0 - mean)
     if edge != edge:
         return state
     gentle, bold, records, quiet = state
@@ -103,37 +105,42 @@ def update(state: Drift, p_value: float, mean: float = NULL_MEAN) -> Drift:
     )
 
 
-def update_drift(
+def follow(
     state: Drift,
+    since_anomaly: int | None,
     p_value: float,
     *,
+    anomaly: bool,
+    mean: float = NULL_MEAN,
     samples: int = 1,
-    since_anomaly: int | None = None,
-    trained_on: int = _MANY,
-) -> Drift:
-    """The state after one more verdict; an anomaly, or one close behind it, is not counted.
+) -> tuple[Drift, int | None]:
+    """State and records since the last anomaly after one more record.
 
-    Drift is what retraining can follow, and that learns from no anomaly. An attack is found in
-    most of its records, so hardly any of them counts, however long it lasts; of a profile that
-    moves, anomalies are the smaller part.
+    An anomaly, and the two records behind one, are not counted: drift is what retraining can
+    follow, and that learns from no anomaly. Of an attack most records are anomalies, so hardly any
+    of them counts, however long it lasts; of a profile that moves, anomalies are the smaller part.
+
+    ``models.kernels.calibration.follow_groups`` is the compiled twin, for records of one sample of
+    many profiles; a property test holds both to the same bits.
 
     Args:
-        p_value: of the record's most abnormal sample, in (0, 1].
+        since_anomaly: records since the profile's last anomaly before this record, 0 for an
+            anomaly; None if unknown.
+        p_value: of the record's most abnormal sample, in (0, 1]; NaN tells nothing.
+        anomaly: whether this record is one.
+        mean: least mean of p-values that still fits, see ``least_mean``.
         samples: how many the record holds; the least of m uniform p-values is made uniform again
             by 1 − (1 − p)^m (Šidák, 1967).
-        since_anomaly: records since the profile's last anomaly, 0 for an anomaly; None if unknown.
-        trained_on: samples that the model in force was calibrated on.
     """
-    if not counted(since_anomaly):
-        return state
+    if anomaly:
+        return state, 0
+    if since_anomaly is not None:
+        since_anomaly += 1
+        if since_anomaly <= GUARD:
+            return state, since_anomaly
     if samples > 1:
         p_value = 1.0 - (1.0 - p_value) ** samples
-    return update(state, p_value, least_mean(trained_on))
-
-
-def counted(since_anomaly: int | None) -> bool:
-    """Whether a record so far behind an anomaly counts, see ``update_drift``."""
-    return since_anomaly is None or since_anomaly > GUARD
+    return update(state, p_value, mean), since_anomaly
 
 
 def least_mean(trained_on: int) -> float:
@@ -162,10 +169,10 @@ def drifting(state: Drift | Drifts) -> bool | NDArray[np.bool_]:
 
 
 def should_report(state: Drift) -> bool:
-    """Whether drift is there and is to be told now."""
+    """Whether there is drift to report now."""
     return (state[0] + state[1]) * 0.5 >= ALARM_CAPITAL and state[2] >= state[3]
 
 
 def after_report(state: Drift) -> Drift:
-    """The state once drift was told."""
+    """The state after a report."""
     return state._replace(quiet=state.records + QUIET)

@@ -1,4 +1,4 @@
-"""Drift over a batch: what ``drift.py`` says of one record, for those of many profiles."""
+"""Drift over a batch: ``drift.follow`` compiled, for records of many profiles."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
+RULE = (drift.ALARM_CAPITAL, drift.SCALE, drift.GENTLE, drift.BOLD, drift.MOST, drift.GUARD)
+"""The constants of ``drift`` for the kernel."""
+
+
 class DriftBatch(NamedTuple):
-    """What is known behind the records of a batch.
+    """Drift after the records of a batch.
 
     Attributes:
         drifts: of each profile.
         since_anomaly: records since the last anomaly, of each profile.
-        each: the same behind each record.
-        plain: of which profiles no drift is to be told behind any record; of others nothing else
-            holds.
+        each: the same after each record.
+        plain: whether no drift is to be reported after any record of a profile; the other fields
+            are not valid for a profile with such a report.
     """
 
     drifts: Drifts
@@ -40,11 +44,11 @@ def follow_all(
     decisions: Floats,
     p_values: Floats,
 ) -> DriftBatch:
-    """What ``drift.follow`` comes to over a batch of records of one sample, profile by profile.
+    """``drift.follow`` of a batch of records of one sample each, profile by profile.
 
     Args:
         drifts: of each profile before.
-        since_anomaly: the same for its records since the last anomaly, ``UNKNOWN`` where that is.
+        since_anomaly: records since the last anomaly of each before; ``UNKNOWN`` if it is.
         means: ``drift.least_mean`` of each profile's model in force.
         counts: records of each profile.
         decisions, p_values: of all records, profile by profile; NaN of one that tells nothing.
@@ -61,6 +65,6 @@ def follow_all(
         since,
         each,
         plain,
-        (drift.ALARM_CAPITAL, drift.GENTLE, drift.BOLD, drift.MOST, drift.GUARD),
+        RULE,
     )
     return DriftBatch(after, since, each, plain)

@@ -16,7 +16,7 @@ GRADES: Final[tuple[tuple[Severity, float, float], ...]] = (
 
 
 def severity(p_value: float, budget: float, decision: float, spread: float) -> Severity:
-    """Grade of a verdict, ``none`` exactly where ``decision`` is not below 0.
+    """Grade of a verdict, ``none`` exactly if ``decision`` is not below 0.
 
     | grade    | p-value below   | or decision below |
     |----------|-----------------|-------------------|

@@ -1,4 +1,4 @@
-"""What every detector is: a scikit-learn outlier estimator that calibrates itself when fitted."""
+"""Base of the detectors: a scikit-learn outlier estimator that calibrates itself when fitted."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from models.calibration.conformal import Calibration, blocked_cv_scores, out_of_sample
+from models.calibration.counted import CAUTION, thinned, with_vouched
+from models.calibration.evidence import Evidence, weigh
 from models.kernels import block as packing
 
 Floats = NDArray[np.float64]
@@ -30,14 +32,25 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         block_: the packed model, an array of 8-byte words: all that scoring needs.
         calibration_: the out-of-sample scores of the training samples and what follows from them.
         in_blocks_: whether these are by models without a block of neighbours in time.
+        repeated_, far_out_: training samples that were left out, see ``calibration.evidence``.
+        worth_: how many independent samples each of the others stands for, above 0 to 1.
         offset_: the score below which a sample is an anomaly at ``alert_budget``.
         typical_: shape (2, d), the 5 % and 95 % quantiles of each feature of the training samples.
     """
+
+    least_spread: float = 0.0
+    """Scores of a profile whose samples are all alike are taken to spread by this."""
+
+    caution: float = CAUTION
+    """How far dependent samples may go beyond where they have been, see ``calibration.counted``."""
 
     alert_budget: float
     block_: NDArray[np.uint64]
     calibration_: Calibration
     in_blocks_: bool
+    repeated_: int
+    far_out_: int
+    worth_: float
     offset_: float
     typical_: Floats
     n_features_in_: int
@@ -49,33 +62,49 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         *,
         latest: Floats | None = None,
         suspected: bool = False,
+        evidence: Evidence | None = None,
     ) -> Self:
         """Learn from samples of normal, shape (n, d), in the order of time, NaN where absent.
 
         Args:
             X: the samples.
             y: not used.
-            latest: scores of the latest samples by a model without them, where they are known
+            latest: scores of the latest samples by a model without them, if they are known
                 already.
             suspected: neighbours in time may resemble one another: an earlier version was
                 calibrated in blocks.
+            evidence: what the samples are worth, where that is known already.
 
         Raises:
             ValueError: no samples, no features, or infinite values.
         """
         del y
         samples = self._check(X, reset=True)
+        found = weigh(samples) if evidence is None else evidence
+        self.repeated_, self.far_out_, self.worth_ = found.repeated, found.far_out, found.worth
+        if not found.kept.all() or found.vouched.any():
+            learnt = found.learnt()
+            samples, found = samples[learnt], found.of(learnt)
         left_out = self._fit(samples)
+        vouched = found.vouched
+        own = np.flatnonzero(~vouched)
         scores, self.in_blocks_ = out_of_sample(
-            left_out, lambda block: self._held_out(samples, block), latest, suspected
+            left_out[own],
+            lambda block: self._held_out(samples, own[block]),
+            latest,
+            suspected,
+            dependent=found.worth < 1.0,
         )
+        scores = thinned(scores, found.worth, self.caution)
+        if vouched.any():
+            scores = with_vouched(scores, left_out[vouched], self.alert_budget)
         self.calibration_ = self._calibrate(scores)
         self.offset_ = self.calibration_.offset(self.alert_budget)
         self.typical_ = typical_ranges(samples)
         return self
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over what was pickled, by an earlier version too."""
+        """Restore a pickled detector, one of an earlier version too."""
         super().__setstate__(state)
         if hasattr(self, "block_"):
             self.block_ = packing.upgrade_block(self.block_)
@@ -105,7 +134,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """Score of each sample by a model of the other blocks, shape (n,).
 
         The samples are cut into ``folds`` runs in their order, so that samples near in time are
-        left out together. Nothing learnt by this detector changes. NaN where a sample has no
+        left out together. Nothing learnt by this detector changes. NaN if a sample has no
         evidence, or no other block is left to learn from.
         """
         samples = np.asarray(X, dtype=np.float64, order="C")
@@ -114,7 +143,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         )
 
     def _held_out(self, X: Floats, block: NDArray[np.int64]) -> Floats:
-        """Scores of the rows ``block`` by a model of the other rows, NaN where there are none."""
+        """Scores of the rows ``block`` by a model of the other rows, NaN if there are none."""
         rest = np.delete(X, block, axis=0)
         if rest.shape[0] == 0:
             return np.full(block.size, np.nan)
@@ -139,7 +168,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
         Args:
             X: the samples, shape (n, d).
-            every: that of every so many-th is enough; those of the others may be NaN.
+            every: score every n-th sample only; the scores of others may be NaN.
         """
 
     @staticmethod
@@ -148,7 +177,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """Scores mapped to 0–1, strictly decreasing: 1 is the most abnormal."""
 
     def _calibrate(self, out_of_sample: Floats) -> Calibration:
-        return Calibration.fit(out_of_sample)
+        return Calibration.fit(out_of_sample, self.least_spread)
 
     def _check(self, X: ArrayLike, *, reset: bool) -> Floats:
         if self._plain(X, reset=reset):

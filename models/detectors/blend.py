@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from models.detectors.base import Detector, Floats, mean_to_unit
 from models.detectors.deviation import deviation_part
 from models.detectors.extremes import extremes_part
@@ -46,7 +48,19 @@ class Blend(Detector):
         n_estimators: trees of the forest.
         alert_budget: share of normal samples that may fall below the threshold, 0–1.
         random_state: seed of the forest.
+
+    Example:
+        >>> import numpy as np
+        >>> samples = np.random.default_rng(0).normal(10.0, 1.0, size=(200, 3))
+        >>> model = Blend().fit(samples)
+        >>> rows = [[10.0, 10.0, 10.0], [10.0, 10.0, 25.0], [np.nan, np.nan, np.nan]]
+        >>> (model.decision_function(rows) < 0.0).tolist()
+        [False, True, False]
+        >>> np.isnan(model.score_samples(rows)).tolist()  # no evidence, no score
+        [False, False, True]
     """
+
+    least_spread = 0.1
 
     def __init__(
         self,
@@ -65,7 +79,9 @@ class Blend(Detector):
             raise ValueError(f"parts is {self.parts!r}, expected names with weights above 0")
         scaled = robust(X)
         parts = [(self._part(name, scaled, every), weight) for name, weight in self.parts]
-        self.block_, out_of_sample = packing.blend(X.shape[1], parts, scaled.scaling)
+        self.block_, out_of_sample = packing.blend(
+            X.shape[1], parts, scaled.scaling, constant=not np.nan_to_num(scaled.z).any()
+        )
         return out_of_sample
 
     def _part(self, name: str, scaled: Robust, every: int) -> packing.ScorerPart:

@@ -21,6 +21,13 @@ class Deviation(Detector):
     Args:
         cap: the most that one feature can weigh, in robust standard deviations.
         alert_budget: share of normal samples that may fall below the threshold, 0–1.
+
+    Example:
+        >>> import numpy as np
+        >>> samples = np.random.default_rng(0).normal(size=(200, 3))
+        >>> model = Deviation().fit(samples)
+        >>> model.predict([[0.0, 0.0, 0.0], [9.0, -9.0, 9.0]]).tolist()
+        [1, -1]
     """
 
     def __init__(self, cap: float = 4.0, alert_budget: float = 0.01) -> None:

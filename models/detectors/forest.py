@@ -28,6 +28,13 @@ class Forest(Detector):
         n_estimators: number of trees.
         alert_budget: share of normal samples that may fall below the threshold, 0–1.
         random_state: seed of the trees.
+
+    Example:
+        >>> import numpy as np
+        >>> samples = np.random.default_rng(0).normal(size=(200, 3))
+        >>> model = Forest(n_estimators=50).fit(samples)
+        >>> model.predict([[0.0, 0.0, 0.0], [9.0, -9.0, 9.0]]).tolist()
+        [1, -1]
     """
 
     def __init__(

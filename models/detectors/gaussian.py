@@ -10,9 +10,8 @@ from models.kernels import block as packing
 from models.kernels import block_format
 from models.naming import pickled_as
 
-# Differences below this share of the mean are rounding; any other value of a constant feature is
-# as far away as can be told.
-NOISE = 1e-9
+# Differences below this share of the mean are rounding.
+NOISE = 1e-12
 
 
 @pickled_as("models.gaussian")
@@ -20,12 +19,23 @@ class Gaussian(Detector):
     """Distance from the mean in standard deviations of prediction, the largest over the features.
 
     The threshold is that of a Student-t prediction interval for one further sample (Geisser,
-    1993), so a handful of points is enough. A constant feature has a scale of floating-point
-    noise: the same value again is normal, any other is not.
+    1993), so a handful of points is enough. The scale of a constant feature is a thousandth
+    of its value.
 
     Args:
         alert_budget: share of normal samples that may fall below the threshold, 0–1.
+
+    Example:
+        >>> model = Gaussian(alert_budget=0.01).fit([[10.0], [11.0], [9.0], [10.5], [9.5]])
+        >>> model.predict([[10.2], [20.0]]).tolist()
+        [1, -1]
+        >>> model.mean_.tolist()
+        [10.0]
     """
+
+    least_spread = 0.1
+    caution = 1.0
+    """Its bell goes beyond its samples by itself."""
 
     def __init__(self, alert_budget: float = 0.01) -> None:
         self.alert_budget = alert_budget
@@ -47,8 +57,9 @@ class Gaussian(Detector):
         square_left = np.maximum(square - residual**2 * (count / rest), 0.0)
         deviation_left = np.sqrt(square_left / np.maximum(count - 2, 1))
         gap = np.abs(residual) * (count / rest)
-        floor = NOISE * np.maximum(np.abs(mean), NOISE)
-        scale_left = np.maximum(deviation_left, floor) * np.sqrt(1.0 + 1.0 / rest)
+        varies = deviation_left > packing.rounding(mean, NOISE)
+        deviation_left = np.where(varies, deviation_left, packing.constant_scale(mean))
+        scale_left = deviation_left * np.sqrt(1.0 + 1.0 / rest)
         z = np.where(there & (count > 1), np.minimum(gap / scale_left, packing.LIMIT), -1.0)
         worst = z.max(axis=1)
         part = packing.ScorerPart(
@@ -61,7 +72,10 @@ class Gaussian(Detector):
         return part.out_of_sample
 
     def _calibrate(self, out_of_sample: Floats) -> Calibration:
-        return StudentCalibration.predict(out_of_sample, int(self.count_.min()), self.mean_.size)
+        count = int(self.count_.min())
+        if self.worth_ < 1.0:
+            count = min(count, max(out_of_sample.size, 1))
+        return StudentCalibration.predict(out_of_sample, count, self.mean_.size, self.least_spread)
 
     unit = staticmethod(distance_to_unit)
 

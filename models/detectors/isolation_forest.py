@@ -37,7 +37,16 @@ class IsolationForest(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         random_state: seed of the trees.
 
     Learnt attributes:
-        block_: the packed forest. offset_: threshold of ``predict``. max_samples_: as drawn.
+        block_: the packed forest, an array of 8-byte words.
+        offset_: score below which ``predict`` gives -1.
+        max_samples_: samples that each tree saw.
+
+    Example:
+        >>> import numpy as np
+        >>> samples = np.random.default_rng(0).normal(size=(200, 3))
+        >>> forest = IsolationForest(random_state=0).fit(samples)
+        >>> forest.predict([[0.0, 0.0, 0.0], [9.0, -9.0, 9.0]]).tolist()
+        [1, -1]
     """
 
     block_: NDArray[np.uint64]
@@ -85,7 +94,7 @@ class IsolationForest(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return imported
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
-        """Grow the forest on samples, shape (n, d), NaN where a value is absent.
+        """Grow the forest on samples, shape (n, d), NaN if a value is absent.
 
         Raises:
             ValueError: no samples, no features, infinite values, or a parameter out of range.

@@ -18,6 +18,8 @@ KNOWN = 0.9
 FOLDS = 10
 # Least variance of an axis, as a share of their mean: bounds what rounding can be blown up to.
 LEAST_VARIANCE = 1e-3
+# Scaled features that deviate by less do not vary.
+LEAST_SCALE = 1e-100
 # A mean absolute deviation times this estimates the standard deviation of normal samples.
 MEAN_TO_DEVIATION = 1.2533141373155003
 
@@ -43,6 +45,15 @@ class Neighbors(Detector):
             Only the features that 90 % of the samples have are used, and only rows that have all
             of these are judged.
         alert_budget: share of normal samples that may fall below the threshold, 0–1.
+
+    Example:
+        >>> import numpy as np
+        >>> samples = np.random.default_rng(0).normal(size=(200, 2))
+        >>> model = Neighbors().fit(samples)
+        >>> model.predict([[0.0, 0.0], [9.0, 0.0], [np.nan, 0.0]]).tolist()
+        [1, -1, 1]
+        >>> int(model.contributions([[9.0, 0.0]]).argmax())
+        0
     """
 
     def __init__(
@@ -92,7 +103,7 @@ def neighbors_part(
 ) -> packing.ScorerPart:
     """The packed nearest-neighbour scorer of robustly scaled samples.
 
-    Out-of-sample scores are those of every so many-th sample, NaN of the others.
+    Only every n-th sample has an out-of-sample score; the others have NaN.
     """
     how = float(clip) if clip is not None else -float(soft) if soft is not None else 0.0
     if whitened:
@@ -124,7 +135,7 @@ def _whitened_part(
     n, width = samples.shape
     # Mean absolute deviations: what is heavy-tailed by MAD would all lie beyond the bound.
     scale = np.abs(samples).mean(axis=0) * MEAN_TO_DEVIATION if n > 0 else np.ones(width)
-    inverse = 1.0 / np.where(scale > 0.0, scale, 1.0)
+    inverse = 1.0 / np.where(scale > LEAST_SCALE, scale, 1.0)
     samples = neighbor_kernels.warp_all(samples * inverse, how)
     axes, columns, scores = np.zeros((width, width)), np.empty((width, n), np.float32), np.empty(n)
     if samples.size > 0:

@@ -6,18 +6,24 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from models.detectors import CLASSES
+from models.detectors import CLASSES, SEQUENTIAL
 from models.detectors.base import Detector
+from models.detectors.forecast.detector import Forecast
 
 DETECTORS: dict[str, type[Detector]] = {
     name: getattr(import_module(module), of) for name, (module, of) in CLASSES.items()
+}
+
+SEQUENTIAL_DETECTORS: dict[str, type[Forecast]] = {
+    name: getattr(import_module(module), of) for name, (module, of) in SEQUENTIAL.items()
 }
 
 
 @cache
 def parameters_of(name: str) -> tuple[str, ...]:
     """A detector's parameters in their order; ``get_params`` looks them up each time."""
-    return tuple(DETECTORS[name]._get_param_names())
+    detector = DETECTORS.get(name) or SEQUENTIAL_DETECTORS[name]
+    return tuple(detector._get_param_names())
 
 
 def make(name: str, *, alert_budget: float = 0.01, seed: int = 0) -> Detector:

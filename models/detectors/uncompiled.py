@@ -21,6 +21,19 @@ class Uncompiled(Detector):
     Learnt attributes:
         samples_: the training samples, shape (n, d).
         median_: of each feature, shape (d,); 0 for a feature never seen.
+
+    Example:
+        >>> from sklearn.neighbors import LocalOutlierFactor
+        >>> class Density(Uncompiled):
+        ...     def __init__(self, alert_budget=0.01):
+        ...         self.alert_budget = alert_budget
+        ...     def learn(self, X):
+        ...         return LocalOutlierFactor(novelty=True).fit(X)
+        ...     def score(self, learnt, X):
+        ...         return learnt.score_samples(X) + 1.0
+        >>> samples = np.random.default_rng(0).normal(size=(200, 2))
+        >>> Density().fit(samples).predict([[0.0, 0.0], [9.0, 9.0]]).tolist()
+        [1, -1]
     """
 
     samples_: Floats

@@ -7,7 +7,7 @@ through a scorer is not this module's concern.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,9 @@ from models.detectors.base import Floats
 LEARNT = 200
 """Cold start of the kinds that are played here."""
 
-NORMAL, ANOMALY, UNCOUNTED = 0, 1, 2
-"""What a record is: normal, an anomaly that was planted, or part of no figure."""
+NORMAL, ANOMALY, UNCOUNTED, VOUCHED = 0, 1, 2, 3
+"""What a record is: normal, an anomaly that was planted, part of no figure, or, if it is called an
+anomaly, accepted by an analyst."""
 
 FAR = 10.0
 """How far planted anomalies lie from normal, in deviations of the noise."""
@@ -35,11 +36,13 @@ class Stream:
         values: telemetry, one object a record.
         truth: ``NORMAL``, ``ANOMALY`` or ``UNCOUNTED`` of each; what is learnt is not counted.
         key: the profile's id → the record's key.
+        retrain_at: position of the record before which the analyst has the profile retrained.
     """
 
     values: Sequence[dict[str, Any]]
     truth: NDArray[np.int8]
     key: Callable[[str], bytes] = str.encode
+    retrain_at: int | None = None
 
 
 Make = Callable[[np.random.Generator, int], Stream]
@@ -218,9 +221,30 @@ def day_and_night(generator: np.random.Generator, records: int) -> Stream:
     """Learnt by day; each night is another normal. Counted is the last half."""
     rows, truth = noise(generator, records)
     at = np.arange(records)
-    rows[(at >= LEARNT) & (at // 200 % 2 == 1)] -= 8.0
+    rows[(at >= LEARNT) & (at // 200 % 2 == 1)] += 40.0
     truth[: (LEARNT + records) // 2] = UNCOUNTED
     return vectors(rows, truth)
+
+
+def accepted(generator: np.random.Generator, records: int, *, first: int, far: float) -> Stream:
+    """Every fourth record is of a sort that was not learnt; an analyst accepts the first of them.
+
+    Counted are those of that sort behind the retraining that the analyst asks for.
+
+    Args:
+        first: so many are accepted.
+        far: how far the sort lies from what was learnt.
+    """
+    rows, truth = noise(generator, records)
+    at = np.arange(records)
+    other = (at >= LEARNT) & (at % 4 == 0) & (truth == NORMAL)
+    rows[other] += far
+    truth[truth == NORMAL] = UNCOUNTED
+    given = np.flatnonzero(other)[:first]
+    truth[other] = NORMAL
+    truth[given] = VOUCHED
+    truth[: given[-1]][truth[: given[-1]] == ANOMALY] = UNCOUNTED
+    return replace(vectors(rows, truth), retrain_at=int(given[-1]) + 1)
 
 
 def in_seconds(generator: np.random.Generator, records: int) -> Stream:

@@ -9,6 +9,7 @@ from models.evaluation.awkward import (
     _series,
     _vectors,
     absent,
+    accepted,
     constants,
     counter,
     day_and_night,
@@ -83,13 +84,19 @@ CASES: tuple[Case, ...] = (
              found=0.83)
         for share in (0.02, 0.05)
     ),
-    Case("absent feature", "absurd, then plain", absent, found=None),
+    Case("absent feature", "absurd, then plain", absent, false_alarms=None, found=None,
+         event="features_changed"),
     *(
         Case("new normal", f"step by {by:g} deviations", partial(step, by=by),
-             false_alarms=(0.0, 0.02), event="shifted")
+             false_alarms=(0.0, 0.02), event="shifted" if by > 1.0 else None)
         for by in (1.0, 2.0, 3.0, 5.0, 8.0)
     ),
-    Case("new normal", "day and night", day_and_night, false_alarms=(0.0, 0.02), event="shifted"),
+    Case("new normal", "day and night", day_and_night, false_alarms=(0.0, 0.02)),
+    *(
+        Case("accepted verdicts", f"{first} at {far:+g} deviations, of every fourth record",
+             partial(accepted, first=first, far=far), false_alarms=(0.0, 0.1))
+        for first, far in ((45, -8.0), (20, -8.0))
+    ),
     REFUSED("units of time", "seconds", in_seconds),
     REFUSED("keys", "Connect envelope", partial(enveloped, form=CONNECT)),
     REFUSED("keys", "JSON object", partial(enveloped, form='{"id":"ID"}')),

@@ -40,7 +40,7 @@ class DriftRow:
         records: of each profile, their mean where they differ.
         anomalies: share of the records that are anomalies.
         flagged: profiles in which drift was flagged.
-        after: median number of records until then; None where it never was.
+        after: median number of records until then; None if it never was.
     """
 
     what: str
@@ -149,16 +149,16 @@ def drawn(
         samples = generator.normal(size=(learnt, WIDTH))
         model = train(what, samples, names, alert_budget=BUDGET, seed=number, provenance={})
         rows = generator.normal(size=(records, WIDTH)) + shift
-        yield model.detector.calibration_.p_values(model.detector.score_samples(rows))
+        fitted = model.row_detector
+        yield fitted.calibration_.p_values(fitted.score_samples(rows))
 
 
 def flagged_at(p_values: Floats, learnt: int | None) -> int | None:
     """After how many records drift is flagged, as a scorer would; None for never."""
     state, since = drift.NONE, None
-    calibrated = {} if learnt is None else {"trained_on": learnt}
+    mean = drift.NULL_MEAN if learnt is None else drift.least_mean(learnt)
     for count, p_value in enumerate(p_values.tolist(), 1):
-        since = 0 if p_value < BUDGET else None if since is None else since + 1
-        state = drift.update_drift(state, p_value, since_anomaly=since, **calibrated)
+        state, since = drift.follow(state, since, p_value, anomaly=p_value < BUDGET, mean=mean)
         if drift.should_report(state):
             return count
     return None

@@ -12,10 +12,12 @@ from models.features.named import (
     plain_numbers,
     with_new,
 )
+from models.features.plain import PLAIN
 from models.features.vectors import Extracted, Feature
 
 __all__ = [
     "KINDS",
+    "PLAIN",
     "Aligned",
     "Extracted",
     "Feature",

@@ -87,7 +87,7 @@ class ParsedWindows(NamedTuple):
 
 
 def extract_behavior(telemetry: BehaviorTelemetry) -> Extracted:
-    """One row with the 17 features, shape (1, 17); all NaN where the window holds no event."""
+    """One row with the 17 features, shape (1, 17); all NaN if the window holds no event."""
     # Here, not above: numba takes half a second, and most commands extract nothing.
     from models.kernels.text import window_features
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import itemgetter
 from typing import Final
 
@@ -32,9 +33,11 @@ SLEEP_MS: Final = 3000.0
 """Closures: longer than a blink; microsleep (1–2 s) and sleep (3 s) as Euro NCAP's protocol for
 driver monitoring (Safe Driving, occupant status, 2023) has them."""
 
-_NAMES: Final = tuple(feature.name for feature in FEATURES)
+NAMES: Final = tuple(feature.name for feature in FEATURES)
 _FIELDS = itemgetter("ear_value", "duration_ms", "is_drowsy")
-_NO_HISTORY = (np.nan, np.nan, np.nan)
+
+Event = tuple[float, float, bool]
+"""Eye aspect ratio, duration in milliseconds, and whether the tracker holds it to be drowsy."""
 
 
 def extract_drowsiness(telemetry: DrowsinessTelemetry) -> Extracted:
@@ -43,15 +46,27 @@ def extract_drowsiness(telemetry: DrowsinessTelemetry) -> Extracted:
     A rolling column is NaN at the record's first event: with one event there is no history, and
     repeating the event's own values would only give them more weight.
     """
-    events = telemetry.observations()
-    rows = np.array([(*_FIELDS(event), *_NO_HISTORY) for event in events], dtype=np.float64)
-    rows = rows.reshape(-1, len(FEATURES))
+    return Extracted(
+        NAMES, bounded(event_rows([_FIELDS(event) for event in telemetry.observations()]))
+    )
+
+
+def event_rows(events: Sequence[Event]) -> Floats:
+    """The rows of a record's events, in their order, shape (events, 6)."""
+    rows = rows_without_history(events)
     if len(events) > 1:
         past = _last_events(rows[:, [0, 2]])
         rows[1:, 3] = np.nanmean(past[1:, 0], axis=1)
         rows[1:, 4] = np.nanmin(past[1:, 0], axis=1)
         rows[1:, 5] = np.nanmean(past[1:, 1], axis=1)
-    return Extracted(_NAMES, bounded(rows))
+    return rows
+
+
+def rows_without_history(events: Sequence[Event]) -> Floats:
+    """Rows of events of which each is the first of its record, shape (events, 6)."""
+    rows = np.full((len(events), len(FEATURES)), np.nan)
+    rows[:, :3] = np.array(events, dtype=np.float64).reshape(-1, 3)
+    return rows
 
 
 def _last_events(columns: Floats) -> Floats:
@@ -61,19 +76,19 @@ def _last_events(columns: Floats) -> Floats:
 
 
 def rule_severity(telemetry: DrowsinessTelemetry) -> Severity:
-    """How grave a record is by rule alone, whatever the profile has learnt.
+    """How grave a record is by rule alone, whatever the profile has learnt; see ``rule_of``."""
+    return rule_of([_FIELDS(event) for event in telemetry.observations()])
 
-    The gravest of its events counts. An event is drowsy where the tracker says so or the eye
-    aspect ratio is below 0.2, and then its duration decides: below 0.5 s low, below 1 s medium,
-    below 3 s (microsleep) high, from 3 s on (sleep) critical.
+
+def rule_of(events: Sequence[Event]) -> Severity:
+    """How grave events are by rule alone.
+
+    The gravest counts. An event is drowsy if the tracker says so or the eye aspect ratio is below
+    0.2, and then its duration decides: below 0.5 s low, below 1 s medium, below 3 s (microsleep)
+    high, from 3 s on (sleep) critical.
     """
     longest = max(
-        (
-            event["duration_ms"]
-            for event in telemetry.observations()
-            if event["is_drowsy"] or event["ear_value"] < CLOSED_EAR
-        ),
-        default=None,
+        (duration for ear, duration, drowsy in events if drowsy or ear < CLOSED_EAR), default=None
     )
     if longest is None:
         return "none"

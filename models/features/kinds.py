@@ -19,12 +19,15 @@ class Kind:
     Attributes:
         name: as in the topic ``telemetry.<name>``.
         extract: a valid record of that model → its samples; never raises, never ±inf.
-        features: the columns; None where a profile's first record fixes them.
+        features: the columns; None if a profile's first record fixes them.
         detector: name of the detector used where no setting says otherwise.
         bounded: field with one element a feature or a sample, whose length is limited; None where
             a record is one sample of fixed width.
         counts: what that field has one element for: ``features`` or ``samples``.
         rule: severity of a valid record by fixed rule, beside what the profile has learnt.
+        on_shift: what is done with a new normal where no setting says otherwise: ``adopt`` it, or
+            ``hold`` it until an operator adopts it.
+        timed: whether each sample has a time of its own, see ``Extracted.times``.
     """
 
     name: str
@@ -34,6 +37,8 @@ class Kind:
     bounded: str | None = None
     counts: Literal["features", "samples"] = "samples"
     rule: Callable[[Any], str] | None = None
+    on_shift: Literal["adopt", "hold"] = "adopt"
+    timed: bool = False
 
     @property
     def telemetry(self) -> type[Telemetry]:
@@ -44,8 +49,8 @@ class Kind:
 KINDS: Final[dict[str, Kind]] = {
     kind.name: kind
     for kind in (
-        Kind("behavior", behavior.extract_behavior, behavior.FEATURES, "blend"),
-        Kind("series", series.extract_series, series.FEATURES, "gaussian", "values"),
+        Kind("behavior", behavior.extract_behavior, behavior.FEATURES, "blend", on_shift="hold"),
+        Kind("series", series.extract_series, series.FEATURES, "gaussian", "values", timed=True),
         Kind(
             "drowsiness",
             drowsiness.extract_drowsiness,
@@ -53,6 +58,7 @@ KINDS: Final[dict[str, Kind]] = {
             "blend",
             "events",
             rule=drowsiness.rule_severity,
+            on_shift="hold",
         ),
         Kind("features", named.extract_named, None, "blend", "values", "features"),
     )

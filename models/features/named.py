@@ -24,7 +24,7 @@ class Aligned:
     """A record in a profile's own columns.
 
     Attributes:
-        rows: shape (m, d), columns as in the profile's names; NaN where the record has no value.
+        rows: shape (m, d), columns as in the profile's names; NaN if the record has no value.
         unknown: number of names of the record that the profile does not have.
     """
 

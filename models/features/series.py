@@ -7,14 +7,16 @@ from typing import Final
 import numpy as np
 
 from models.features.vectors import Extracted, Feature, bounded
+from models.kernels.limits import LIMIT
 from schemas.telemetry.series import SeriesTelemetry
 
 FEATURES: Final = (Feature("value", "the metric's own", "The value of the point."),)
 
-_NAMES: Final = ("value",)
+NAMES: Final = ("value",)
 
 
 def extract_series(telemetry: SeriesTelemetry) -> Extracted:
-    """One row a point, shape (points, 1)."""
+    """One row a point, shape (points, 1), with the times of the points beside it."""
     values = np.array(telemetry.values, dtype=np.float64)
-    return Extracted(_NAMES, bounded(values)[:, np.newaxis])
+    times = np.clip(np.array(telemetry.timestamps, dtype=np.float64), -LIMIT, LIMIT)
+    return Extracted(NAMES, bounded(values)[:, np.newaxis], False, len(values) == 1, times)

@@ -1,4 +1,4 @@
-"""Layouts: the text of `features` records but for their numbers, learnt from records read before.
+"""Reads `features` records by JSON templates that are learnt from earlier records.
 
 Producers write record after record with the same names in the same order. Where a record's text is
 the same as that of one before it but for its numbers, there is nothing to parse but these: no
@@ -28,7 +28,7 @@ from schemas.base import SECONDS
 Floats = NDArray[np.float64]
 
 MAX_TEMPLATES: Final = 256
-"""Layouts kept; beyond so many all are learnt anew."""
+"""Layouts kept; beyond so many all are dropped and learnt again."""
 
 TEMPLATES_PER_SCHEMA: Final = 4
 """Layouts kept for the same names, the newest."""
@@ -169,7 +169,7 @@ class TemplateReader:
 
 
 def template_of(text: bytes, key: bytes, names: tuple[str, ...]) -> RecordTemplate | None:
-    """The layout of a record that the decoder accepts; None where it has none that would recur.
+    """The layout of a record that the decoder accepts; None if it has none that would recur.
 
     Args:
         key: the record's key.

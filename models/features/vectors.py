@@ -33,12 +33,15 @@ class Extracted(NamedTuple):
         rows: shape (m, d), finite or NaN (absent evidence); m = 0 for a record without samples.
         positional: the record gave a bare array, so that names are only its places.
         evident: it is known that there is one row, and that it has a value.
+        times: shape (m,), when each sample was taken, in the record's own unit; None of kinds
+            whose samples have no time of their own. It is no feature.
     """
 
     names: tuple[str, ...]
     rows: Floats
     positional: bool = False
     evident: bool = False
+    times: Floats | None = None
 
 
 def bounded(values: Floats) -> Floats:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.kernels import block_format
 from models.kernels import score as score_kernels
+from models.kernels.fit.scales import CONSTANT_SHARE, NOTHING
 from models.kernels.nearest import keep, padded
 
 Floats = NDArray[np.float64]
@@ -23,6 +24,16 @@ LIMIT = 1e6
 # Scores that differ by less than this, in units of a forest's score or of robust deviations, are
 # the same.
 MIN_STD = 0.01
+
+
+def rounding(centre: Floats, noise: float) -> Floats:
+    """Differences up to which values are the same, of features with these centres, shape (d,)."""
+    return np.asarray(noise * np.maximum(np.abs(centre), noise))
+
+
+def constant_scale(centre: Floats) -> Floats:
+    """What counts as one deviation of features that never varied, a share of each, shape (d,)."""
+    return np.asarray(CONSTANT_SHARE * np.where(np.abs(centre) < NOTHING, 1.0, np.abs(centre)))
 
 
 @dataclass(frozen=True)
@@ -38,14 +49,16 @@ class Scaling:
 
     @classmethod
     def of(cls, centre: Floats, scale: Floats, *, noise: float, constant: float) -> Scaling:
-        """From centres and scales; where the scale is 0 the feature is constant.
+        """From centres and scales; where the scale is no more than rounding, it is constant.
 
-        Any value beyond rounding (``noise`` as a share of the centre) then counts as ``constant``
-        scales away: strong evidence, but never more than one feature may weigh.
+        The scale of a constant feature is a share of its value, ``constant_scale``, and no value
+        of it counts for more than ``constant`` scales.
+
+        Args:
+            noise: what is smaller than this share of the centre is rounding.
         """
-        floor = noise * np.maximum(np.abs(centre), noise)
-        varies = scale > floor
-        inverse = 1.0 / np.where(varies, scale, floor / max(constant, 1.0))
+        varies = scale > rounding(centre, noise)
+        inverse = 1.0 / np.where(varies, scale, constant_scale(centre))
         return cls(centre, inverse, np.where(varies, LIMIT, constant))
 
     def apply(self, X: Floats) -> Floats:
@@ -78,10 +91,20 @@ def pack_one(width: int, part: ScorerPart, scaling: Scaling | None) -> Words:
 
 
 def blend(
-    width: int, parts: Sequence[tuple[ScorerPart, float]], scaling: Scaling
+    width: int,
+    parts: Sequence[tuple[ScorerPart, float]],
+    scaling: Scaling,
+    constant: bool = False,
 ) -> tuple[Words, Floats]:
-    """The block of a weighted mean of standardised parts, and its out-of-sample scores (n,)."""
-    standardised = [(part, *_moments(part), weight) for part, weight in parts]
+    """The block of a weighted mean of standardised parts, and its out-of-sample scores (n,).
+
+    Args:
+        constant: all samples are the same: one deviation of a feature counts as one of a part.
+    """
+    standardised = [
+        (part, *((_moments(part)[0], 1.0) if constant else _moments(part)), weight)
+        for part, weight in parts
+    ]
     total = np.zeros(parts[0][0].out_of_sample.shape[0])
     weights = np.zeros_like(total)
     for part, mean, inverse, weight in standardised:

@@ -1,6 +1,6 @@
 """Numba kernels of calibration: the threshold of a budget and the p-value of a score, by rank.
 
-What they compute is said in ``calibration.py``. They release the interpreter's lock.
+What they compute is said in ``models/calibration``. They release the interpreter's lock.
 """
 
 # numba types a kernel by what it is called with.
@@ -90,22 +90,18 @@ def judge_models(addresses, sizes, counts, budgets, asked, offsets, shares):
         done += counts[g]
 
 
-# numba types a kernel by what it is called with.
-# mypy: allow-untyped-defs
-
-
 @njit(nogil=True, cache=True, error_model="numpy")
 def follow_groups(
     counts, means, decisions, p_values, gentle, bold, records, quiet, since, each, plain, rule
 ):
-    """Follow ``counts[g]`` records of each profile.
+    """Follow ``counts[g]`` records of each profile: twin of ``models.calibration.drift.follow``.
 
-    ``plain[g]`` says whether no drift is to be told behind any of them. ``gentle``, ``bold``,
+    ``plain[g]`` says whether no drift is to be reported behind any of them. ``gentle``, ``bold``,
     ``records`` and ``since`` become those after the last, ``each`` is ``since`` behind each record.
-    ``rule`` is the wealth that is told, the two stakes, the most wealth, and the records behind an
-    anomaly that are not counted.
+    A decision of NaN is no evidence: that record is left out. ``rule`` is
+    ``models.calibration.drift_batch.RULE``.
     """
-    bound, gentle_stake, bold_stake, most, guard = rule
+    bound, scale, gentle_stake, bold_stake, most, guard = rule
     begin = 0
     for g in range(counts.size):
         end = begin + counts[g]
@@ -117,7 +113,7 @@ def follow_groups(
             elif decisions[at] >= 0.0:
                 if last >= 0:
                     last += 1
-                edge = 1.2 * (means[g] - p_values[at]) / (1.0 - means[g])
+                edge = scale * (means[g] - p_values[at]) / (1.0 - means[g])
                 if (last < 0 or last > guard) and edge == edge:
                     a = min((a if a > 1.0 else 1.0) * (1.0 + gentle_stake * edge), most)
                     b = min((b if b > 1.0 else 1.0) * (1.0 + bold_stake * edge), most)

@@ -78,9 +78,9 @@ def words32_at(address, size):
 def address(array):
     """Where an array begins. Signed: an unsigned number and a signed one are added as floats.
 
-    In the inner loops of a kernel there are addresses and no arrays: whoever is given one is
-    counted, with an atomic addition that may take longer than what is done with it. The array has
-    to be used, or held by the caller, as long as its address is: numba lets go at its last use.
+    Inner loops of kernels take addresses instead of arrays: passing an array costs an atomic
+    reference count, which may take longer than the work. The array must be used, or held by the
+    caller, as long as its address is: numba releases it at its last use.
     """
     return np.int64(array.ctypes.data)
 

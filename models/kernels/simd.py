@@ -189,7 +189,7 @@ abs_diff = _of_two(_gap)
 
 minimum = _of_two(lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), a, b))
 maximum = _of_two(lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), b, a))
-"""The one that ``minimum`` does not give; that gives b where either is not a number."""
+"""Maximum of each pair of numbers; b if either is NaN."""
 
 mask_nan = _of_two(
     lambda builder, a, b: builder.select(
@@ -215,4 +215,4 @@ def _turned(by: int) -> Any:
 
 
 rotate_8, turn_4, turn_2, turn_1 = map(_turned, (8, 4, 2, 1))
-"""Each number so many lanes before its own, the first ones behind the last."""
+"""Rotate left by so many lanes."""

@@ -47,7 +47,7 @@ def admitted(
     waited for it would starve. What that gives away is one guard period a restart.
 
     Args:
-        p_value: the smallest of the record's samples; None where the detector abstained.
+        p_value: the smallest of the record's samples; None if the detector abstained.
         since_anomaly: records since the profile's last anomaly, 1 for the next one after it; None
             when unknown.
         source: ``scorer`` or ``analyst``.

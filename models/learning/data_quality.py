@@ -12,7 +12,7 @@ def constant_features(samples: NDArray[np.floating], names: Sequence[str]) -> li
     """Names of the features with one value, or none, in all samples.
 
     Args:
-        samples: shape (n, d), NaN where a value is absent; n ≥ 1.
+        samples: shape (n, d), NaN if a value is absent; n ≥ 1.
         names: of the d columns.
     """
     varies = np.fmax.reduce(samples, axis=0) > np.fmin.reduce(samples, axis=0)
@@ -30,7 +30,7 @@ def growing_features(samples: NDArray[np.floating], names: Sequence[str]) -> lis
     """Names of the features that only grow but for resets: totals, not measurements.
 
     Args:
-        samples: shape (n, d) in the order of time, NaN where a value is absent.
+        samples: shape (n, d) in the order of time, NaN if a value is absent.
         names: of the d columns.
     """
     found = []

@@ -13,9 +13,10 @@ from scipy import special
 Floats = NDArray[np.float64]
 
 SURELY_REJECTED = 0.01
-"""Stand-in impostors with p-values up to this by the model in force tell nothing of leniency.
+"""Stand-in impostors with p-values up to this by the model in force are not compared.
 
-It is also the rarity at which what lies ahead counts as noticed, whatever the alert budget.
+A model rejects them for certain, so they do not show whether a candidate is more lenient. The same
+p-value decides whether extrapolated samples count as noticed, whatever the alert budget.
 """
 
 # P-values are compared as normal quantiles within these bounds.
@@ -68,6 +69,9 @@ class GateResult:
 
 DEFAULT = Gate()
 
+FOLLOWING = Gate(departed=math.inf, astray=1.0)
+"""For a drift that was told, of kinds whose new normal is adopted: moving on is no fault then."""
+
 
 def evaluate_candidate(
     held_back: Floats,
@@ -81,6 +85,7 @@ def evaluate_candidate(
     alert_budget: float,
     originals: int,
     calibrated: int,
+    worth: float = 1.0,
     rules: Gate = DEFAULT,
 ) -> GateResult:
     """Judge a candidate by p-values; NaN is no evidence and is left out.
@@ -97,6 +102,7 @@ def evaluate_candidate(
         alert_budget: share of normal samples that may be called anomalous, 0–1.
         originals: how many scores calibrated version 1, 1 or more.
         calibrated: how many scores calibrated the model in force.
+        worth: how many independent samples each one stands for, above 0 to 1.
         rules: what counts as noise.
     """
     figures: dict[str, float | int] = {}
@@ -105,7 +111,8 @@ def evaluate_candidate(
         alarms, samples = int((p_values < alert_budget).sum()), int((~np.isnan(p_values)).sum())
         key = name.replace(" ", "_")
         figures |= {f"{key}_samples": samples, f"{key}_alarms": alarms}
-        if alarms and at_least(alarms, samples, alert_budget) < rules.significance:
+        counted = round(worth * alarms), max(round(worth * samples), 1)
+        if counted[0] and at_least(*counted, alert_budget) < rules.significance:
             whys.append(f"{alarms} of {samples} {name} samples would be alarms")
     departed = departure(latest, originals)
     known = ~np.isnan(first) & ~np.isnan(before) & ~np.isnan(after)
@@ -140,7 +147,7 @@ def evaluate_candidate(
 
 
 def leniency(before: Floats, after: Floats, calibrated: int) -> float:
-    """By how many deviations p-values have risen, as normal quantiles; 0 where nothing tells.
+    """By how many deviations p-values have risen, as normal quantiles; 0 if nothing tells.
 
     The deviation is that of a common shift, 1/√``calibrated`` (the calibration's own noise), plus
     the standard error of the mean over the stand-in impostors.

@@ -15,7 +15,7 @@ SYNTHETIC = 100
 
 
 AHEAD = (1.0, 2.0, 4.0)
-"""How far beyond the latest pooled samples the gate looks, in what they have moved already."""
+"""How far beyond the latest samples the gate extrapolates, in units of their shift so far."""
 
 
 def extrapolated_samples(original: Floats, latest: Floats) -> Floats:
@@ -52,7 +52,7 @@ def synthetic(original: Floats) -> Floats:
     """Stand-in impostors, shape (100, d), the same for the same originals.
 
     Original samples, pushed by one to four standard deviations of each feature at random, so that
-    some are near and some are far; NaN where the sample has none.
+    some are near and some are far; NaN if the sample has none.
     """
     which, push = perturbations(*original.shape)
     return np.asarray(original[which] + push * np.sqrt(moments(original)[1]), dtype=np.float64)

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, assert_never
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
 from models.artifacts import Model
-from models.calibration.conformal import Calibration
+from models.calibration.evidence import Evidence, weigh
+from models.detectors import SEQUENTIAL, detector_of
 from models.detectors.base import Detector, Floats
 from models.detectors.registry import DETECTORS, make
 from models.kernels import block as packing
 from models.learning.admission import DEFAULT as ADMISSION
 from models.learning.admission import Admission
-from models.learning.gate import DEFAULT, Gate, GateResult, departure, evaluate_candidate
+from models.learning.candidate import (
+    Candidate,
+    Policy,
+    times_of,
+    training_indices,
+    union_indices,
+)
+from models.learning.censoring import censored_counts, reweight_calibration
+from models.learning.gate import DEFAULT, FOLLOWING, Gate, GateResult, departure, evaluate_candidate
 from models.learning.impostors import extrapolated_samples, synthetic
+from models.learning.sequential_retraining import retrain_in_order
 from models.learning.training import stored, train
-
-Policy = Literal["grow", "slide", "blend"]
 
 HELD_BACK = 0.2
 """Share of the pool, the latest, on which a probe is judged."""
@@ -29,26 +37,11 @@ HELD_BACK = 0.2
 SPARED = 5
 """Every so many-th original sample is held back from the probe."""
 
-
-BORDERLINE = ADMISSION.clear_from
-"""Share of normal that counts as borderline, its most abnormal."""
+MOST_VOUCHED = 500
+"""So many accepted samples, the latest, stand among the original ones."""
 
 LATEST = 40
 """So many of the latest pooled samples are shown to version 1."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A retrained model and what the gate says of it.
-
-    Attributes:
-        model: ready to be packed; the original samples stand first in its samples, whatever the
-            policy.
-        outcome: whether it may be proposed, why, and the figures.
-    """
-
-    model: Model
-    outcome: GateResult
 
 
 def retrain(
@@ -64,6 +57,9 @@ def retrain(
     detector: str | None = None,
     rules: Gate = DEFAULT,
     admission: Admission | None = ADMISSION,
+    vouched: NDArray[np.bool_] | None = None,
+    follow_drift: bool = False,
+    times: Floats | None = None,
 ) -> Candidate:
     """Train a candidate on original and accepted samples, and judge it; pure.
 
@@ -81,7 +77,14 @@ def retrain(
             learnt what the current model learnt: how far two kinds reach is for whoever chose
             between them, what has crept in since for the gate.
         rules: what the gate takes for noise.
-        admission: what chose the pool; None where all that was accepted is in it.
+        admission: what chose the pool; None if all that was accepted is in it.
+        vouched: which pooled samples an analyst accepted, shape (n,); None for none. From now on
+            they stand among the original ones, so that the gate measures against them, too;
+            ``cold_start`` in provenance counts them, and ``vouched`` says how many they are.
+        follow_drift: drift was told, now or of an earlier version that followed it, and the kind
+            is one whose new normal is adopted: the gate lets a candidate pass that moves with it,
+            and ``followed_drift`` in provenance says so.
+        times: of the pool, shape (n,), if each sample has one.
 
     Raises:
         ValueError: the pool is empty, or has another width than the model; or no original samples.
@@ -91,144 +94,164 @@ def retrain(
         raise ValueError(f"pool has the shape {pool.shape}, expected (1 or more, {width})")
     if cold_start < 1:
         raise ValueError(f"cold_start is {cold_start}, expected 1 or more")
-    original = current.samples[:cold_start].astype(np.float64)
+    known_samples = current.learnt()
+    pool = without_unseen(known_samples, pool)
+    was = detector_name(current)
+    name = detector_of(detector or was, cold_start + pool.shape[0])
+    if name in SEQUENTIAL:
+        everything = np.concatenate([known_samples[:cold_start], pool])
+        return retrain_in_order(
+            current,
+            everything,
+            times_of(current, cold_start, times),
+            training_indices(cold_start, pool.shape[0], policy),
+            name=name,
+            held_back=max(1, round(HELD_BACK * pool.shape[0])),
+            alert_budget=alert_budget,
+            seed=seed,
+            provenance={
+                # What an analyst accepted stays in the pool.
+                **{told: of for told, of in provenance.items() if told != "vouched_offset"},
+                "policy": policy,
+                **({} if name == was else {"detector_before": was}),
+            },
+            rules=rules,
+        )
+    told = int(current.provenance.get("vouched", 0))
+    own = known_samples[: cold_start - told]
+    accepted = known_samples[cold_start - told : cold_start]
+    judged = None
+    if vouched is not None and vouched.any():
+        # The gate judges what would have been learnt without them.
+        judged = GateResult(True, "vouched for", {"vouched": int(vouched.sum())})
+        if not vouched.all():
+            judged = retrain(
+                current, pool[~vouched], strangers, policy=policy, cold_start=cold_start,
+                alert_budget=alert_budget, seed=seed, provenance=provenance, detector=detector,
+                rules=rules, admission=admission, follow_drift=follow_drift,
+            ).outcome  # fmt: skip
+        accepted = np.concatenate([accepted, pool[vouched]])[-MOST_VOUCHED:]
+        pool = pool[~vouched]
+    told = accepted.shape[0]
+    original = np.concatenate([own, accepted])
     everything = np.concatenate([original, pool])
     learnt = training_indices(original.shape[0], pool.shape[0], policy)
-    was = detector_name(current)
-    name = detector or was
+    vouched_for = np.arange(original.shape[0] - told, original.shape[0])
+    learnt = union_indices(everything.shape[0], learnt, vouched_for)
+    # What an analyst accepted has another place than its time gives it.
+    every = None if told else times_of(current, cold_start, times)
     probed = make(name, alert_budget=alert_budget, seed=seed)
-    known = current.detector if name == was else again(probed, current, cold_start, admission)
-    moved_over = {} if name == was else {"detector_before": was}
-    spared, held_back = scores_out_of_sample(probed, everything, learnt, original.shape[0])
+    if name != was or judged is not None:
+        before = np.concatenate([original, known_samples[cold_start:]])
+        known = again(probed, before, original.shape[0], told, admission)
+    else:
+        known = current.row_detector
+    said: dict[str, Any] = {} if name == was else {"detector_before": was}
+    if follow_drift:
+        said["followed_drift"] = True
+    if told:
+        said |= {"cold_start": original.shape[0], "vouched": told}
+    evidence = weigh(everything, original.shape[0], told)
+    spared, held_back = scores_out_of_sample(
+        probed, everything, learnt, original.shape[0], evidence
+    )
     model = train(
         name,
         everything[learnt],
         current.features,
         alert_budget=alert_budget,
         seed=seed,
-        provenance={**provenance, "policy": policy, **moved_over},
+        provenance={**provenance, "policy": policy, **said},
         latest=held_back,
         # Versions whose calibrations came about in different ways hardly compare.
         suspected=getattr(known, "in_blocks_", False),
+        evidence=evidence.of(learnt),
+        times=None if every is None else every[learnt],
     )
+    fitted = model.row_detector
     pooled = int((learnt >= original.shape[0]).sum())
-    reweight_calibration(model.detector, *censored_counts(pooled, alert_budget, admission))
-    calibrated = model.detector.calibration_
+    reweight_calibration(
+        fitted,
+        learnt.size,
+        learnt.size - pooled,
+        *censored_counts(pooled, alert_budget, admission),
+    )
+    calibrated = fitted.calibration_
     impostors = np.concatenate([strangers, synthetic(original)])
     version_1 = known
-    if current.samples.shape[0] > cold_start or type(version_1) is not type(model.detector):
-        version_1 = clone(model.detector).fit(original)
-    originals = max(version_1.calibration_.scores.size, 1)
-    shown = pool[-LATEST:]
+    if current.samples.shape[0] > cold_start or type(version_1) is not type(fitted):
+        version_1 = clone(fitted).fit(original, evidence=weigh(original, None, told))
+    # Thinned scores are fewer, but the gate stays as strict as it is with all of them.
+    originals, calibrated_by = (
+        max(round(one.calibration_.scores.size / evidence.worth), 1) for one in (version_1, known)
+    )
+    shown = pool[evidence.kept[original.shape[0] :]][-LATEST:]
     seen_by_first = p_values_of(version_1, np.concatenate([shown, impostors]))
     latest, first = seen_by_first[: shown.shape[0]], seen_by_first[shown.shape[0] :]
-    after = p_values_of(model.detector, impostors)
+    if told and shown.size:
+        # Of two sorts of normal each has its own level of scores.
+        latest = np.fmax(latest, p_values_of(clone(fitted).fit(own), shown))
+    after = p_values_of(fitted, impostors)
     # Fewer tell too little of where they go.
     moving = pool.shape[0] >= LATEST and departure(latest, originals) > rules.moving
-    beyond = extrapolated_samples(original, shown) if moving else pool[:0]
-    before = first if known is version_1 else p_values_of(known, impostors)
+    beyond = extrapolated_samples(own, shown) if moving else pool[:0]
+    by_known = first if known is version_1 else p_values_of(known, impostors)
     outcome = evaluate_candidate(
         calibrated.p_values(held_back),
         calibrated.p_values(spared),
         latest,
         first,
-        before,
+        by_known,
         after,
-        (p_values_of(version_1, beyond), p_values_of(model.detector, beyond)),
+        (p_values_of(version_1, beyond), p_values_of(fitted, beyond)),
         alert_budget=alert_budget,
         originals=originals,
-        calibrated=known.calibration_.scores.size,
-        rules=rules,
+        calibrated=calibrated_by,
+        worth=evidence.worth,
+        rules=FOLLOWING if follow_drift else rules,
     )
     # The next retraining finds the originals in front, whether this one learnt them or not.
     kept = union_indices(everything.shape[0], learnt, np.arange(original.shape[0]))
     if kept.size > learnt.size:
-        model = replace(model, samples=stored(everything[kept]))
-    return Candidate(model, outcome)
+        every_kept = None if every is None else every[kept]
+        stored_again = stored(everything[kept], fitted.typical_)._asdict()
+        model = replace(model, **stored_again, times=every_kept)
+    return Candidate(model, judged or outcome)
 
 
 def again(
-    detector: Detector, current: Model, cold_start: int, admission: Admission | None
+    detector: Detector,
+    samples: Floats,
+    originals: int,
+    vouched: int,
+    admission: Admission | None,
 ) -> Detector:
-    """A detector of one kind, fitted on what a model of another kind has learnt."""
-    fitted: Detector = clone(detector).fit(current.samples.astype(np.float64))
-    pooled = current.samples.shape[0] - cold_start
-    reweight_calibration(fitted, *censored_counts(pooled, fitted.alert_budget, admission))
+    """A detector of one kind, fitted on what a model of another kind, or of fewer, has learnt.
+
+    Args:
+        samples: shape (n, d), the original ones first.
+        originals: how many these are.
+        vouched: how many of them, the last ones, an analyst accepted.
+    """
+    fitted: Detector = clone(detector).fit(samples, evidence=weigh(samples, originals, vouched))
+    learnt = samples.shape[0]
+    censored = censored_counts(learnt - originals, fitted.alert_budget, admission)
+    reweight_calibration(fitted, learnt, originals, *censored)
     return fitted
 
 
-def training_indices(original: int, pool: int, policy: Policy) -> NDArray[np.int64]:
-    """Positions of the samples that a candidate learns, ascending; the originals come first.
-
-    ``grow``: all. ``slide``: the latest, as many as there were originals. ``blend``: the originals
-    and as many of the latest.
-    """
-    everything = np.arange(original + pool)
-    match policy:
-        case "grow":
-            return everything
-        case "slide":
-            return everything[-original:]
-        case "blend":
-            return np.concatenate([everything[:original], everything[original:][-original:]])
-    assert_never(policy)
-
-
-def union_indices(count: int, *positions: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positions below ``count`` that are among any of these, ascending."""
-    told = np.zeros(count, dtype=np.bool_)
-    for some in positions:
-        told[some] = True
-    return np.flatnonzero(told)
-
-
-def censored_counts(
-    pooled: int, alert_budget: float, admission: Admission | None
-) -> tuple[int, int]:
-    """How many samples ``pooled`` ones stand for that are not among them.
-
-    First those that were called anomalies, then borderline ones that were not drawn (Horvitz,
-    Thompson, 1952).
-
-    Args:
-        pooled: how many were admitted.
-        alert_budget: share of normal samples that are called anomalous, 0–1.
-        admission: what admitted them; None where all that was accepted was.
-    """
-    thinned = 0.0
-    if admission is not None:
-        borderline = max(admission.clear_from - alert_budget, 0.0)
-        thinned = borderline * (1.0 - admission.borderline_share)
-    stands_for = pooled / (1.0 - alert_budget - thinned)
-    return round(stands_for * alert_budget), round(stands_for * thinned)
-
-
-def reweight_calibration(detector: Detector, rejected: int, thinned: int = 0) -> None:
-    """Put back into a calibration what of normal could not be pooled.
-
-    Were the scores of pooled samples taken for all of normal, the threshold would rise, and more
-    so with each retraining. What was rejected counts as the lowest scores, which are then there
-    twice; what was borderline and not drawn, as scores spread evenly over the borderline ones.
-
-    Args:
-        detector: fitted; its calibration and threshold are replaced.
-        rejected: how many below the threshold are missing.
-        thinned: how many borderline ones are missing.
-    """
-    known = detector.calibration_
-    if not known.scores.size or not rejected + thinned:
-        return
-    few, many = (share * known.scores.size for share in (detector.alert_budget, BORDERLINE))
-    spread = np.linspace(few, max(few, many - 1.0), thinned).round().astype(np.int64)
-    again = np.concatenate([known.scores[:rejected], known.scores[spread]])
-    base = Calibration.fit(np.concatenate([known.scores, again]))
-    learnt = {field.name: getattr(base, field.name) for field in fields(base)}
-    detector.calibration_ = replace(known, **learnt)
-    detector.offset_ = detector.calibration_.offset(detector.alert_budget)
+def without_unseen(learnt: Floats, pool: Floats) -> Floats:
+    """The pool without the features that no learnt sample has: the model could not judge them."""
+    unseen = np.isnan(learnt).all(axis=0)
+    return np.where(unseen, np.nan, pool) if unseen.any() else pool
 
 
 def scores_out_of_sample(
-    detector: Detector, samples: Floats, learnt: NDArray[np.int64], original: int
+    detector: Detector,
+    samples: Floats,
+    learnt: NDArray[np.int64],
+    original: int,
+    evidence: Evidence,
 ) -> tuple[Floats, Floats]:
     """Scores of some original samples and of the latest pooled ones by a model without them.
 
@@ -239,11 +262,14 @@ def scores_out_of_sample(
         samples: originals, then the pool, shape (n, d).
         learnt: positions of what the candidate learns.
         original: how many originals there are.
+        evidence: what the samples are worth; what an analyst accepted is not held back.
     """
-    pool = samples.shape[0] - original
-    held_back = np.arange(samples.shape[0] - max(1, round(HELD_BACK * pool)), samples.shape[0])
-    spared = np.arange(SPARED - 1, original, SPARED)
-    seen = union_indices(samples.shape[0], learnt, held_back, spared)
+    pool, kept = samples.shape[0] - original, evidence.kept
+    latest = min(pool, max(1, round(HELD_BACK * pool)))
+    held_back = np.arange(samples.shape[0] - latest, samples.shape[0])
+    spared = np.arange(SPARED - 1, original - int(evidence.vouched.sum()), SPARED)
+    spared, held_back = spared[kept[spared]], held_back[kept[held_back]]
+    seen = union_indices(samples.shape[0], learnt[kept[learnt]], held_back, spared)
     block = np.searchsorted(seen, np.concatenate([spared, held_back]))
     scores = detector._held_out(samples[seen], block)
     return scores[: spared.size], scores[spared.size :]

@@ -1,4 +1,4 @@
-"""The opened models within a byte budget, the coldest let go of first."""
+"""Opened models within a byte budget; the least recently used is evicted first."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ UNBOUNDED = 2**62
 class ModelCache:
     """Opened models by their digest, each in a slot.
 
-    A slot is given to another model once its own has left. A serial number never is: who noted
-    both can tell, for thousands of models at once, whether each is still there.
+    Slots are reused, serial numbers are not: (slot, serial) is a weak handle, which can be checked
+    for thousands of models in one vectorised comparison.
     """
 
     def __init__(self, budget: int = UNBOUNDED) -> None:
@@ -53,7 +53,7 @@ class ModelCache:
     def pin(self, slots: Integers, serials: Integers) -> NDArray[np.bool_]:
         """Which of some models are still in their slots; those count as used.
 
-        Whatever leaves from now on stays where it is, for ``model`` too, until ``unpin_all``.
+        Models that are evicted from now on stay readable, by ``model`` too, until ``unpin_all``.
         """
         self._gone = {}
         if not self._models:
@@ -64,16 +64,16 @@ class ModelCache:
         return here
 
     def unpin_all(self) -> None:
-        """Let go of what has left since ``use``: the batch that needed it is through."""
+        """Free the models evicted since ``pin``."""
         self._gone = None
 
     def model(self, slot: int, serial: int) -> Model:
-        """A model that was in its slot when ``use`` was called, or came since."""
+        """A model that was in its slot when ``pin`` was called, or was put there since."""
         model = self._models[slot] if self._serials[slot] == serial else None
         return model if model is not None else (self._gone or {})[serial]
 
     def put(self, sha256: str, model: Model) -> None:
-        """Have a model in memory, and let the coldest go until all fit; the newest stays."""
+        """Add a model and evict the least recently used until all fit; the new one stays."""
         if sha256 in self._slots:
             return
         slot = self._free.pop() if self._free else self._append()
@@ -87,7 +87,7 @@ class ModelCache:
             self.evict(self._digests[self._next_coldest()])
 
     def evict(self, sha256: str) -> None:
-        """Let go of a model, if it is there."""
+        """Remove a model, if it is there."""
         slot = self._slots.pop(sha256, None)
         if slot is None:
             return
@@ -114,7 +114,7 @@ class ModelCache:
         return slot
 
     def _next_coldest(self) -> int:
-        """The slot that was used longest ago, by an order made anew only once it is spent."""
+        """The least recently used slot, by an order that is sorted again once it is used up."""
         while True:
             if not self._coldest:
                 slots = np.array(list(self._slots.values()), np.int64)

@@ -100,7 +100,7 @@ class ModelStore:
             raise UnfitStore(
                 f"{why}. Start with the directory that holds them (--model-dir or "
                 "TELLTALE_MODEL_DIR; a relative one depends on the working directory); or, to have "
-                "these profiles learn anew, start once with --lost-models relearn "
+                "these profiles learn again, start once with --lost-models relearn "
                 "(TELLTALE_LOST_MODELS=relearn)"
             )
         if why is not None:
@@ -138,7 +138,7 @@ class ModelStore:
         return found
 
     def open(self, records: Iterable[Stored]) -> dict[str, Model | ArtifactError]:
-        """The models of these announcements by SHA-256; an error where one is lost.
+        """The models of these announcements by SHA-256; an error if one is lost.
 
         Raises:
             ArtifactUnavailable: one cannot be had now; nothing may be concluded from that.
@@ -222,7 +222,7 @@ class ModelStore:
         return self._secret
 
     def replaced(self, sha256: str) -> None:
-        """Let go of a model that another one has taken the place of; a rollback opens it again."""
+        """Evict a model that another has replaced; a rollback opens it again."""
         self.cache.evict(sha256)
 
     def keep(self, models: Mapping[str, Model]) -> None:

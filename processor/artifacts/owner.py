@@ -23,7 +23,7 @@ class Owner:
 
     Attributes:
         cluster_id: Kafka's; None if the broker tells none.
-        models_topic_id: of the topic ``models``, which a topic made anew has not; None if the
+        models_topic_id: of the topic ``models``, which a recreated topic does not have; None if the
             broker tells none.
         lost_until: versions trained before this time, epoch milliseconds, may be missing: their
             loss was accepted.
@@ -84,7 +84,7 @@ def _field(said: dict[str, Any], name: str, kind: type, *default: Any) -> Any:
 
 
 def foreign(found: Owner, ours: Owner, location: str) -> str:
-    """What an operator is told whose model store is another installation's."""
+    """The error message if the model store is another installation's."""
     return (
         f"the model directory {location} belongs to another installation: its {OWNER_FILE} names "
         f"{found}; this one is {ours}. Set TELLTALE_MODEL_DIR to a directory of this "

@@ -1,7 +1,7 @@
 """Proof that a mark is the scorer's: a keyed digest with a secret that only the two roles share.
 
-Whoever may write accepted samples could write a mark as well. The secret lies in the model store,
-which nobody but the roles writes or reads.
+A client that may write accepted samples could write a mark as well. The secret is in the model
+store, which only the roles read and write.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pathlib import Path
 from secrets import token_bytes
 from typing import Any
 
-from models.artifacts import make_private
 from models.errors import ArtifactUnavailable
 from processor.records import ConsumerRecord
 
@@ -36,7 +35,7 @@ Secret = Callable[[], bytes]
 
 
 def no_secret() -> bytes:
-    """For a Step that nobody reads marks of: without a secret nothing is proven."""
+    """No secret, for a Step whose marks are not read: nothing is proven."""
     return b""
 
 
@@ -47,7 +46,7 @@ def prove(secret: bytes, partition: int, key: bytes, value: bytes) -> bytes:
 
 
 def proven(secret: bytes, record: ConsumerRecord) -> bool:
-    """Whether a record carries the proof that whoever wrote it has the secret."""
+    """Whether a record carries a proof made with the secret."""
     given = next((value for name, value in reversed(record.headers) if name == HEADER), None)
     if not secret or given is None:
         return False
@@ -56,11 +55,14 @@ def proven(secret: bytes, record: ConsumerRecord) -> bool:
 
 
 def of_directory(root: Path) -> bytes:
-    """The secret that a directory holds; whoever comes first makes it, all others read that one.
+    """The secret that a directory holds; the first process makes it, all others read it.
 
     Raises:
         ArtifactUnavailable: it can be neither read nor made now, or is damaged.
     """
+    # Here, not above: whoever makes no secret need not wait until scikit-learn is imported.
+    from models.artifacts import make_private
+
     path = root / NAME
     try:
         if not path.exists():

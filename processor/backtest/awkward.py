@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import orjson
 
-from models.evaluation.awkward import ANOMALY, LEARNT, NORMAL, Case, Stream
+from models.evaluation.awkward import ANOMALY, LEARNT, NORMAL, VOUCHED, Case, Stream
 from models.evaluation.awkward_cases import CASES
 from processor.backtest.replay import Replay
 from processor.backtest.retraining import Retraining
-from processor.records import ConsumerRecord, DeadLetter
+from processor.records import ConsumerRecord, DeadLetter, ProducerRecord
 from processor.settings import Settings
+from processor.state.profiles import ActiveProfile
 from processor.topics import Topics
+from schemas import AcceptedSample, Command, CommandName
 
 NOW = 1_700_000_000_000
 SECOND = 1000
@@ -140,9 +142,16 @@ def _play(
                 batch.append(ConsumerRecord(topic, 0, offset, stream.key(name), value, (), now))
                 owners[f"{topic}-0-{offset}"] = name
                 offset += 1
+                if at == stream.retrain_at:
+                    batch.insert(0, _command(topics, "retrain", name, offset, now))
+                    offset += 1
             for verdict_id, said in replay.feed(batch):
                 name = owners[verdict_id]
-                _count(of_case[name], int(streams[name].truth[at]), said)
+                truth = int(streams[name].truth[at])
+                _count(of_case[name], truth, said)
+                if truth == VOUCHED and isinstance(said, dict) and said["anomaly"]:
+                    accepted = _accepted(topics, replay, streams[name].values[at], said)
+                    replay.told(accepted, now)
             if progress is not None:
                 progress(f"records of {len(streams)} profiles", at + 1, most)
         for name, row in of_case.items():
@@ -151,6 +160,35 @@ def _play(
             row.events += held
             row.versions += held["trained"] + held["adopted"]
             row.told += row.case.event is not None and held[row.case.event] == 1
+
+
+def _command(topics: Topics, word: str, name: str, offset: int, now: int) -> ConsumerRecord:
+    """What an operator asks for."""
+    said = Command(
+        command_id=f"{word}-{offset}", command=CommandName(word), profile_id=name, issued_at=now
+    )
+    value = said.model_dump_json().encode()
+    return ConsumerRecord(topics.commands, 0, offset, name.encode(), value, (), now)
+
+
+def _accepted(
+    topics: Topics, replay: Replay, value: dict[str, Any], verdict: dict[str, Any]
+) -> ProducerRecord:
+    """A record of ``features`` as an analyst accepts it."""
+    name, kind = verdict["profile_id"], verdict["kind"]
+    active = cast(ActiveProfile, replay.state.profiles.get((0, kind, name)))
+    sample = AcceptedSample(
+        profile_id=name,
+        kind=kind,
+        generation=active.record.generation,
+        model_version=active.record.version,
+        features=active.record.features,
+        vectors=[[value["values"].get(feature) for feature in active.record.features]],
+        observed_at=NOW,
+        source="analyst",
+        verdict_id=verdict["verdict_id"],
+    )
+    return ProducerRecord(topics.accepted, sample.model_dump_json().encode(), name.encode(), 0)
 
 
 def _count(row: AwkwardRow, truth: int, said: dict[str, Any] | DeadLetter) -> None:
@@ -208,7 +246,8 @@ def awkward_to_json(rows: Iterable[AwkwardRow]) -> dict[str, Any]:
     """The rows as plain JSON values."""
     plain = []
     for row in rows:
-        figures = {name: value for name, value in asdict(row).items() if name != "case"}
+        figures = {each.name: getattr(row, each.name) for each in fields(row)}
         named = {"group": row.case.group, "case": row.case.name, "holds": row.held()}
-        plain.append(named | figures | {"false_alarms": row.false_alarms})
+        told = {"events": dict(row.events), "false_alarms": row.false_alarms}
+        plain.append(figures | named | told)
     return {"awkward": plain}

@@ -36,7 +36,7 @@ class ComparisonPlan:
     """How the replay departs from what happened.
 
     Attributes:
-        fresh: profiles learn anew from the telemetry, whatever models there are.
+        fresh: profiles learn again from the telemetry, whatever models there are.
         retrain: they are retrained on the way; only with ``fresh``.
         version: judge by this version, whichever judged then.
     """
@@ -137,7 +137,12 @@ class Comparison:
             found = self._version(key, basis.generation, self._plan.version or basis.version)
             if isinstance(found, str):
                 return found
-            state.apply({key: ActiveProfile(found)}, {})
+            # The points of before are those that were judged then, too.
+            goes_on = (
+                isinstance(profile, ActiveProfile) and _generation(profile) == found.generation
+            )
+            online = profile.online if isinstance(profile, ActiveProfile) and goes_on else None
+            state.apply({key: ActiveProfile(found, online=online)}, {})
         elif basis.generation in (None, offset):
             state.apply({key: None}, {})
         elif not self._plan.fresh and _generation(profile) != basis.generation:

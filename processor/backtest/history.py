@@ -87,7 +87,7 @@ class VerdictHistory:
         self.last = max(offset, self.last)
 
     def of(self, offset: int) -> Verdict | DeadLetter | None:
-        """The verdict on a record, or why it was a dead letter; None where nothing was found."""
+        """The verdict on a record, or why it was a dead letter; None if nothing was found."""
         verdict = self.verdicts.get(offset)
         return self.letters.get(offset) if verdict is None else orjson.loads(verdict)
 

@@ -15,12 +15,12 @@ from models.errors import ArtifactError
 from processor.artifacts.proof import no_secret
 from processor.backtest.retraining import Retraining
 from processor.operations.produce import NotTelemetry, parse_line
-from processor.records import ConsumerRecord, DeadLetter
+from processor.records import ConsumerRecord, DeadLetter, ProducerRecord
 from processor.scorer.pipeline import compute
 from processor.scorer.step_builder import ScorerContext
 from processor.settings import Settings
-from processor.state.profiles import State
-from processor.stream.step import OpenModels
+from processor.state.profiles import Delta, State
+from processor.stream.step import OpenModels, Step
 from processor.topics import Topics
 
 Answer = tuple[str, dict[str, Any] | DeadLetter]
@@ -89,7 +89,11 @@ class Replay:
     def _step(self, batch: Sequence[ConsumerRecord], now: int) -> Generator[Answer, None, Any]:
         step = compute(self.state, batch, now, self.context)
         self.state.apply(
-            step.delta.profiles, step.delta.suppressions, changes=step.delta.drift_updates
+            step.delta.profiles,
+            step.delta.suppressions,
+            changes=step.delta.drift_updates,
+            shifts=step.delta.shifts,
+            names=step.delta.names,
         )
         if self._retraining is None:
             self.trained |= step.models
@@ -97,6 +101,12 @@ class Replay:
             self._candidates += self._retraining.answer(step, now)
         yield from self._answers(step.outputs)
         return step.unprocessed
+
+    def told(self, accepted: ProducerRecord, now: int) -> None:
+        """Give the retrainer what somebody else than the scorer wrote to the accepted samples."""
+        if self._retraining is not None:
+            written: Step[Delta] = Step(Delta(), outputs=[accepted])
+            self._candidates += self._retraining.answer(written, now)
 
     def again(self, batch: Sequence[ConsumerRecord], settings: Settings) -> Iterator[Answer]:
         """What other settings would answer now; the state stays as it is."""

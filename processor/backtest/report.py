@@ -24,7 +24,7 @@ class ReplayOutcome:
 
     Attributes:
         then: the verdict as it stands in Kafka, or why it became a dead letter; None: neither.
-        now: the same of the replay; None where the record was not judged.
+        now: the same of the replay; None if the record was not judged.
         why: the cause of a difference, the same words for the same cause.
     """
 
@@ -148,7 +148,7 @@ def flags(then: Verdict, now: Verdict) -> Counter[str]:
 
 
 def fields_changed(then: object, now: object, aside: frozenset[str] = ASIDE) -> list[str]:
-    """Fields of two verdicts that are not equal to the last bit; none where one is no verdict.
+    """Fields of two verdicts that are not equal to the last bit; none if one is no verdict.
 
     A field that the earlier verdict does not have was not said then, and counts for nothing.
     """

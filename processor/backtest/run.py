@@ -32,7 +32,7 @@ def of_file(
     json: bool,
     retrain: bool,
 ) -> None:
-    """Print what a file comes to; exit 1 where a line is no telemetry."""
+    """Print what a file comes to; exit 1 if a line is no telemetry."""
     summary = Summary()
     with ExitStack() as stack:
         write = writer(stack, verdicts)
@@ -68,7 +68,7 @@ def of_topic(
     json: bool,
     check: bool,
 ) -> None:
-    """Print how the verdicts compare; with ``check``, exit 1 where one changed or none could be."""
+    """Print how the verdicts compare; with ``check``, exit 1 if one changed or none could be."""
     report = Report()
     with ExitStack() as stack:
         write_verdict, write_difference = writer(stack, verdicts), writer(stack, differences)
@@ -90,7 +90,7 @@ def of_topic(
 
 
 def writer(stack: ExitStack, path: Path | None) -> Callable[[dict[str, Any]], object]:
-    """Writes a JSON line to a file, or nothing where there is none."""
+    """Writes a JSON line to a file, or nothing if there is none."""
     if path is None:
         return lambda _: None
     file: IO[bytes] = stack.enter_context(path.open("wb"))

@@ -51,7 +51,7 @@ def show_report(report: Report, topic: str, plan: ComparisonPlan) -> None:
     console.print(f"{topic}: {total:,} records", markup=False)
     if plan.fresh:
         how = "and retrained on the way" if plan.retrain else "once, without retraining"
-        console.print(f"learnt anew from this telemetry, {how}")
+        console.print(f"learnt again from this telemetry, {how}")
     outcomes = Table("outcome", box=SIMPLE, pad_edge=False)
     outcomes.add_column("records", justify="right", no_wrap=True)
     outcomes.add_column("why")

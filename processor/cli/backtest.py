@@ -22,7 +22,7 @@ LEARNING = (
     "min_training_data_points",
     "seed",
 )
-"""Settings that decide what is learnt: given as a flag, the profiles learn anew."""
+"""Settings that decide what is learnt: given as a flag, the profiles learn again."""
 
 RETRAINING = ("retrain_samples", "retrain_days", "retrain_policy", "pool_samples")
 """Settings of the retrainer: given as a flag, the profiles are retrained on the way, too."""
@@ -70,7 +70,7 @@ def backtest_command(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Topic: exit 1 where a verdict changed.")
+        bool, typer.Option("--check", help="Topic: exit 1 if a verdict changed.")
     ] = False,
 ) -> None:
     """Judge telemetry again: the scorer's own Step, with nothing written to Kafka.
@@ -78,7 +78,7 @@ def backtest_command(
     Of a file it says what a scorer that starts empty would say. Of a topic it repeats every
     verdict by the model version that it names, and says which are the same bit for bit, which
     changed, and why. A flag that decides what is learnt (--detector, --cold-start-samples, …) has
-    the profiles learn anew from the topic's telemetry: what would have been said. One of the
+    the profiles learn again from the topic's telemetry: what would have been said. One of the
     retrainer's (--retrain-samples, …) has them retrained on the way, too.
     """
     # Here, not above: the other commands need not wait until scikit-learn is imported.
@@ -110,7 +110,7 @@ def backtest_command(
     if flags and model_version is not None:
         flag = f"--{flags[0].replace('__', '-').replace('_', '-')}"
         raise typer.BadParameter(
-            f"cannot be with {flag}, by which profiles learn anew", param_hint="--model-version"
+            f"cannot be with {flag}, by which profiles learn again", param_hint="--model-version"
         )
     wanted = Range(
         whole, None if since is None else moment_of(since, "--since", now, ahead=False), profile

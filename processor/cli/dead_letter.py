@@ -99,8 +99,7 @@ def skip_command(
 
     The whole batch at that offset is skipped; a dead letter with the reason "skipped" records it.
     """
-    known = Topics(settings.topic_prefix).inputs()
-    whole = topic if topic in known else f"{settings.topic_prefix}{topic}"
+    whole = _whole(settings, topic)
     done = skip(settings, whole, partition, offset)
     typer.echo(f"skipped {whole} [{partition}] offsets {done.first} to {done.last}: {done.error}")
 
@@ -110,18 +109,24 @@ def wanted_of(
 ) -> DeadLetterFilter:
     """The filter that options ask for."""
     now = time_ns() // 1_000_000
-    prefix = settings.topic_prefix
-    topics = Topics(prefix)
+    whole = None if topic is None else _whole(settings, topic)
+    topics = Topics(settings.topic_prefix)
     known = (*topics.kinds(), topics.accepted)
-    whole = topic if topic is None or topic in known else f"{prefix}{topic}"
-    if whole is not None and whole not in known:
-        raise typer.BadParameter(f"expected one of {', '.join(known)}", param_hint="--topic")
+    if whole in topics.configs() and whole not in known:
+        told = f"expected one of {', '.join(known)}, or a topic that ingest reads"
+        raise typer.BadParameter(told, param_hint="--topic")
     return DeadLetterFilter(
         reason,
         whole,
         None if since is None else moment_of(since, "--since", now, ahead=False),
         None if until is None else moment_of(until, "--until", now, ahead=False),
     )
+
+
+def _whole(settings: Settings, topic: str) -> str:
+    """A topic of Telltale with its prefix; any other name is that of a topic that ingest reads."""
+    prefixed = f"{settings.topic_prefix}{topic}"
+    return prefixed if prefixed in Topics(settings.topic_prefix).configs() else topic
 
 
 def table_of(groups: dict[str, Group]) -> Table:

@@ -8,13 +8,15 @@ import sys
 
 from processor.cli.streams import guard
 
-LONG_RUNNING = ("score", "retrain", "run", "console")
+LONG_RUNNING = ("score", "retrain", "run", "console", "ingest")
 
 
 def _runs_long(words: list[str]) -> bool:
     """Whether a command runs until it is told to end; sub-commands of ``console`` do not."""
-    if words[:1] == ["console"] and any(not word.startswith("-") for word in words[1:]):
+    if words[:1] == ["console"] and any(not word.startswith("-") for word in words[1:2]):
         return False
+    if words[:1] == ["ingest"]:
+        return words[1:2] == ["run"]
     return bool(words) and words[0] in LONG_RUNNING
 
 

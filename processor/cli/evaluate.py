@@ -103,7 +103,7 @@ def evaluate_drift(
     markdown: MarkdownFile = None,
     json: JsonFile = None,
 ) -> None:
-    """Measure how often drift is flagged where none is, and how soon where there is some."""
+    """Measure how often drift is flagged without drift, and how soon with it."""
     from models.evaluation import drift
 
     with _progress() as advance:

@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException
 import schemas
 from processor.cli import backtest as backtest_commands
 from processor.cli import evaluate as evaluate_commands
+from processor.cli import ingest as ingest_commands
 from processor.cli import telemetry as telemetry_commands
 from processor.cli.options import CLIENT, with_settings
 from processor.kafka import admin as topic_admin
@@ -34,6 +35,7 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(telemetry_commands.app)
 app.add_typer(backtest_commands.app)
 app.add_typer(evaluate_commands.app)
+app.add_typer(ingest_commands.app, name="ingest")
 
 
 @app.command("score")
@@ -53,8 +55,9 @@ def retrain_command(settings: Settings) -> None:
 @app.command("run")
 @with_settings(show=True)
 def run_command(settings: Settings) -> None:
-    """Run the scorer and the retrainer in one process with one port."""
-    raise typer.Exit(_roles(settings, ["scorer", "retrainer"]))
+    """Run the scorer and the retrainer, and with --sources ingest, in one process with one port."""
+    roles = ["scorer", "retrainer"]
+    raise typer.Exit(_roles(settings, roles if settings.sources is None else [*roles, "ingest"]))
 
 
 def _roles(settings: Settings, roles: list[str]) -> int:
@@ -101,9 +104,14 @@ def topics_check(settings: Settings) -> None:
 @app.command()
 def schema(
     asyncapi: Annotated[bool, typer.Option(help="The AsyncAPI 3 document instead.")] = False,
+    openapi: Annotated[
+        bool, typer.Option("--openapi", help="The OpenAPI 3.1 document of the console instead.")
+    ] = False,
     topic_prefix: Annotated[str, typer.Option(help="Put before every topic name.")] = "",
 ) -> None:
     """Print the JSON Schemas of all records."""
+    if openapi:
+        raise typer.Exit(_console(["openapi"]))
     document = schemas.asyncapi(topic_prefix) if asyncapi else schemas.json_schemas()
     typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
 
@@ -115,6 +123,10 @@ def schema(
 )
 def console(context: typer.Context) -> None:
     """Run the console: HTTP API and store (the extra telltale[console])."""
+    raise typer.Exit(_console(context.args))
+
+
+def _console(arguments: list[str]) -> int:
     # It stands above this package, which therefore knows it by its entry point alone.
     (found,) = entry_points(group="telltale.commands", name="console")
     try:
@@ -124,9 +136,9 @@ def console(context: typer.Context) -> None:
             f"console: {error.name} is not installed: pip install 'telltale[console]'"
         ) from None
     code = typer.main.get_command(command).main(
-        args=context.args, prog_name="telltale console", standalone_mode=False
+        args=arguments, prog_name="telltale console", standalone_mode=False
     )
-    raise typer.Exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def main() -> None:

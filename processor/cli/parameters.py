@@ -1,13 +1,14 @@
-"""The kinds of telemetry as a command's option has them."""
+"""Arguments and options that several commands have."""
 
 from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from schemas.base import id_fault
 from schemas.telemetry import TELEMETRY
 from schemas.times import rfc3339_ms
 
@@ -49,8 +50,40 @@ def time_of(text: str, now: int, *, ahead: bool) -> int:
 
 
 def moment_of(text: str, option: str, now: int, *, ahead: bool) -> int:
-    """Epoch milliseconds of an option's time; wrong usage where it is none."""
+    """Epoch milliseconds of an option's time; wrong usage if it is none."""
     try:
         return time_of(text, now, ahead=ahead)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def checked_id(text: str) -> str:
+    fault = id_fault(text)
+    if fault is not None:
+        raise typer.BadParameter(fault)
+    return text
+
+
+def utf8_text(text: str | None) -> str | None:
+    if text is not None and not text.isascii():
+        # What the shell passed is no UTF-8 then.
+        lone = next((at for at, sign in enumerate(text) if "\ud800" <= sign <= "\udfff"), None)
+        if lone is not None:
+            raise typer.BadParameter(f"not UTF-8 at character {lone}")
+    return text
+
+
+Id = Annotated[
+    str,
+    typer.Argument(metavar="ID", callback=checked_id, help="The profile's id: its records' key."),
+]
+OfKind = Annotated[Kind | None, typer.Option(help="Only of this kind; else of all.")]
+Until = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Epoch ms, RFC 3339 with zone, or from now on as 2h, 30m, 3d; else without end.",
+    ),
+]
+Reason = Annotated[str | None, typer.Option(callback=utf8_text, help="Why, for the audit.")]
+Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the receipt.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import time_ns
 from typing import Annotated
 
@@ -10,41 +11,36 @@ from rich.console import Console
 
 from models.features import KINDS
 from processor.cli.options import CLIENT, with_settings
-from processor.cli.parameters import Kind, moment_of
+from processor.cli.parameters import (
+    Id,
+    OfKind,
+    Reason,
+    Timeout,
+    Until,
+    checked_id,
+    moment_of,
+)
 from processor.operations import profile_state, profile_view
-from processor.operations.profile_command import QUEUED, Request, send_and_await, unconfirmed_roles
+from processor.operations.profile_command import (
+    QUEUED,
+    ROLES,
+    Request,
+    send_and_await,
+    unconfirmed_roles,
+)
 from processor.settings import Settings
 from processor.text.escaping import dumped, printable
 from processor.topics import Topics
-from schemas.base import id_fault
 
-COLD_STARTS = ("cold_start_samples", *(f"cold_start_samples__{kind}" for kind in KINDS))
+COLD_STARTS = (
+    "cold_start_samples",
+    *(f"cold_start_samples__{kind}" for kind in KINDS),
+    "shift_samples",
+)
+
+ACCEPTING = ("model_dir", "max_record_bytes", "max_features", "max_samples", "alert_budget")
 
 app = typer.Typer(help="Where a profile stands, and what becomes of it.", no_args_is_help=True)
-
-
-def _id(text: str) -> str:
-    fault = id_fault(text)
-    if fault is not None:
-        raise typer.BadParameter(fault)
-    return text
-
-
-def _utf8(text: str | None) -> str | None:
-    if text is not None and not text.isascii():
-        # What the shell passed is no UTF-8 then.
-        lone = next((at for at, sign in enumerate(text) if "\ud800" <= sign <= "\udfff"), None)
-        if lone is not None:
-            raise typer.BadParameter(f"not UTF-8 at character {lone}")
-    return text
-
-
-Id = Annotated[
-    str, typer.Argument(metavar="ID", callback=_id, help="The profile's id: its records' key.")
-]
-OfKind = Annotated[Kind | None, typer.Option(help="Only of this kind; else of all.")]
-Reason = Annotated[str | None, typer.Option(callback=_utf8, help="Why, for the audit.")]
-Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the receipt.")]
 
 
 @app.command("show")
@@ -56,7 +52,7 @@ def show_profile(
     verdicts: Annotated[int, typer.Option(min=0, help="How many of the last ones.")] = 5,
     json: Annotated[bool, typer.Option("--json", help="As one JSON array.")] = False,
 ) -> None:
-    """Say where a profile stands: learning or active, versions and their making, last verdicts."""
+    """Show a profile: learning or active, its versions and their training, last verdicts."""
     standings = profile_state.profile_statuses(settings, profile_id, kind, verdicts)
     from processor.operations.profile_versions import versions
 
@@ -81,9 +77,13 @@ def forget_profile(
     kind: OfKind = None,
     reason: Reason = None,
     timeout: Timeout = 30,
+    console: Annotated[
+        bool, typer.Option("--console", help="Wait for the receipt of a console as well.")
+    ] = False,
 ) -> None:
-    """Delete all that was learnt of a profile; it learns anew from its next record on."""
-    ask(settings, Request("forget", profile_id, kind, reason=reason), timeout)
+    """Delete all that was learnt of a profile; it learns again from its next record on."""
+    roles = (*ROLES, "console") if console else ROLES
+    ask(settings, Request("forget", profile_id, kind, reason=reason), timeout, roles)
 
 
 @app.command("retrain")
@@ -147,19 +147,55 @@ def rollback_profile(
     ask(settings, request, timeout)
 
 
+@app.command("train")
+@with_settings(*CLIENT)
+def train_profile(
+    settings: Settings,
+    profile_id: Id,
+    kind: OfKind = None,
+    reason: Reason = None,
+    timeout: Timeout = 30,
+) -> None:
+    """End a profile's learning now: train on the samples that are there."""
+    ask(settings, Request("train", profile_id, kind, reason=reason), timeout)
+
+
+@app.command("adopt")
+@with_settings(*CLIENT)
+def adopt_profile(
+    settings: Settings,
+    profile_id: Id,
+    kind: OfKind = None,
+    reason: Reason = None,
+    timeout: Timeout = 30,
+) -> None:
+    """Learn a shifted profile's new normal now, on the samples that are there."""
+    ask(settings, Request("adopt", profile_id, kind, reason=reason), timeout)
+
+
+@app.command("hold")
+@with_settings(*CLIENT)
+def hold_profile(
+    settings: Settings,
+    profile_id: Id,
+    kind: OfKind = None,
+    until: Until = None,
+    reason: Reason = None,
+    timeout: Timeout = 30,
+) -> None:
+    """Keep a profile from learning a new normal; it is still told."""
+    now = time_ns() // 1_000_000
+    end = None if until is None else moment_of(until, "--until", now, ahead=True)
+    ask(settings, Request("hold", profile_id, kind, until=end, reason=reason), timeout)
+
+
 @app.command("suppress")
 @with_settings(*CLIENT)
 def suppress_profile(
     settings: Settings,
     profile_id: Id,
     kind: OfKind = None,
-    until: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="Epoch ms, RFC 3339 with zone, or from now on as 2h, 30m, 3d; else until resumed.",
-        ),
-    ] = None,
+    until: Until = None,
     reason: Reason = None,
     timeout: Timeout = 30,
 ) -> None:
@@ -184,29 +220,54 @@ def resume_profile(
 
 
 @app.command("accept")
-@with_settings(*CLIENT, "model_dir", "max_record_bytes", "max_features", "max_samples")
+@with_settings(
+    *CLIENT, "model_dir", "max_record_bytes", "max_features", "max_samples", "alert_budget"
+)
 def accept_command(
     settings: Settings,
-    verdict_id: Annotated[str, typer.Argument(metavar="VERDICT_ID", help="As the verdict has it.")],
+    target: Annotated[
+        str,
+        typer.Argument(metavar="VERDICT_ID|ID", help="A verdict's id; with a range, a profile's."),
+    ],
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Accept a profile's alarms observed from then on."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="And up to then; else up to now.")
+    ] = None,
+    kind: OfKind = None,
 ) -> None:
-    """Say that a verdict was a false alarm: its record becomes a sample of normal."""
+    """Say that verdicts were false alarms: their records become samples of normal."""
     # Here, not above: the other commands need not wait until scikit-learn is imported.
-    from processor.operations.profile_accept import accept
+    from processor.operations.profile_accept import accept, accept_range
 
-    sample = accept(settings, verdict_id)
-    known = [p for p in sample.p_values if p is not None]
+    if since is None and until is None:
+        accepted = accept(settings, target)
+    else:
+        now = time_ns() // 1_000_000
+        begin = 0 if since is None else moment_of(since, "--since", now, ahead=False)
+        end = now if until is None else moment_of(until, "--until", now, ahead=False)
+        accepted = accept_range(settings, checked_id(target), kind, begin, end)
+    first = accepted.samples[0]
+    records, vectors = len(accepted.samples), sum(len(each.vectors) for each in accepted.samples)
+    known = [p for each in accepted.samples for p in each.p_values if p is not None]
     told = f", least p-value {min(known):.3g}" if known else ""
+    what = first.verdict_id if records == 1 else f"{records} verdicts"
+    spared = ""
+    if accepted.alarms:
+        spared = f"; would have spared {accepted.spared} of the last {accepted.alarms} alarms"
     line = (
-        f"accepted {verdict_id} for {sample.kind} {sample.profile_id}: "
-        f"{len(sample.vectors)} sample{'s' if len(sample.vectors) > 1 else ''}{told}; "
-        f"written to {Topics(settings.topic_prefix).accepted}"
+        f"accepted {what} for {first.kind} {first.profile_id}: "
+        f"{vectors} sample{'s' if vectors > 1 else ''}{told}; "
+        f"written to {Topics(settings.topic_prefix).accepted}{spared}"
     )
     typer.echo(printable(line))
 
 
-def ask(settings: Settings, request: Request, timeout: float) -> None:
-    """Send a command, show its receipts; exit 1 where none came or it was rejected."""
-    receipts = send_and_await(settings, request, timeout)
+def ask(settings: Settings, request: Request, timeout: float, roles: Sequence[str] = ROLES) -> None:
+    """Send a command, show its receipts; exit 1 if none came or it was rejected."""
+    receipts = send_and_await(settings, request, timeout, roles)
     if not receipts:
         typer.echo(QUEUED, err=True)
         raise typer.Exit(1)
@@ -214,7 +275,7 @@ def ask(settings: Settings, request: Request, timeout: float) -> None:
     for event in receipts:
         told = f"{event.kind} {event.profile_id}: {event.event}: {event.detail}"
         typer.echo(printable(told), err=event in rejected)
-    missing = unconfirmed_roles(receipts)
+    missing = unconfirmed_roles(receipts, roles)
     for role in missing:
         typer.echo(f"not yet confirmed by the {role}; it stays queued", err=True)
     if rejected or missing:

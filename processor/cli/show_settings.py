@@ -18,7 +18,7 @@ def lines(settings: Settings, flags: Mapping[str, Any]) -> Iterator[str]:
     Of the client.properties file the names are told and no value; of a URL not its credentials.
 
     Args:
-        flags: the command's flags by setting; None where one was not given.
+        flags: the command's flags by setting; None if one was not given.
     """
     environment = {name.upper() for name, value in os.environ.items() if value}
     for name in Settings.model_fields:

@@ -65,7 +65,7 @@ def produce_command(
 
 
 def summary(sent: ProduceReport, where: str) -> None:
-    """Say what was sent; exit 1 where something was not."""
+    """Say what was sent; exit 1 if something was not."""
     speed = sent.delivered / sent.seconds if sent.seconds else 0.0
     typer.echo(f"{sent.delivered} records to {where} in {sent.seconds:.1f} s ({speed:,.0f}/s)")
     if sent.skipped:
@@ -163,7 +163,7 @@ def tail_command(
         bool, typer.Option("--from-beginning", help="All that the topic holds, then the new ones.")
     ] = False,
 ) -> None:
-    """Show verdicts as they come, until Ctrl-C or until nobody reads them any more."""
+    """Show verdicts as they come, until Ctrl-C or until the reader of the output is gone."""
     console = Console(highlight=False, soft_wrap=True)
 
     def show(record: ConsumerRecord) -> None:
@@ -199,6 +199,9 @@ def demo_command(
     plain: Annotated[
         bool, typer.Option("--plain", help="Plain lines, as without a terminal.")
     ] = False,
+    with_console: Annotated[
+        bool, typer.Option("--console", help="Serve the console beside it, on until Ctrl-C.")
+    ] = False,
 ) -> None:
     """Show the main job at work: broker, both roles and simulated profiles in this process."""
     # Here, not above: the other commands need not wait until scikit-learn is imported.
@@ -206,5 +209,11 @@ def demo_command(
     from processor.demo.view import View
 
     console = Console()
-    script = run.Script(seconds=seconds, profiles=profiles, rate=20.0 * profiles, seed=seed)
+    script = run.Script(
+        seconds=seconds,
+        profiles=profiles,
+        rate=20.0 * profiles,
+        seed=seed,
+        console=with_console,
+    )
     run.run_demo(script, settings, View(console, plain or not console.is_terminal))

@@ -1,8 +1,8 @@
 """The fast path: `features` records of active profiles, read, scored and answered in columns.
 
-Everything that exists for speed in the scorer stands behind ``FastPath``. For every batch the bytes
-of the outputs and the state after it are those of the plain path; ``NoFastPath``, which leaves all
-records to that path, is what a test holds it against.
+Everything that exists for speed in the scorer stands behind ``FastPath``. For every batch, outputs
+and state are byte for byte those of the plain path. A property test compares it with
+``NoFastPath``, which leaves all records to the plain path.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from models.artifacts import Model
 from models.batch_scoring import BatchScores, score_columns
 from models.calibration.conformal import sample_budget
-from models.calibration.drift import Drifts
+from models.calibration.drift import UNKNOWN, Drifts
 from models.calibration.drift_batch import follow_all
 from models.features.template_reader import TemplateReader
 from models.kernels.text.byte_strings import Integers, StringColumn, append
+from models.learning.shifts.recent import NEAR
 from processor.artifacts.model_cache import ModelCache
 from processor.columnar.feature_reader import (
     ColumnarRecords,
@@ -28,12 +29,12 @@ from processor.columnar.feature_reader import (
     UnknownTemplates,
     read_records,
 )
+from processor.columnar.json_columns import encode_vectors
 from processor.columnar.profile_table import DriftUpdates, column, drifts_of
 from processor.columnar.verdict_writer import (
     NormalRecords,
     NormalTemplates,
     NormalVerdictWriter,
-    encode_vectors,
 )
 from processor.record_batch import RecordBatch
 from processor.topics import Topics
@@ -44,15 +45,15 @@ MAX_NEW_TEMPLATES = 4
 
 
 class Scored(NamedTuple):
-    """What the records of ``ColumnarRecords`` come to.
+    """Scores of ``ColumnarRecords``, and who answers which of them.
 
     Attributes:
         judged: row by row.
         vectors: the rows as JSON without brackets.
-        changes: of the profiles whose drift need not be told.
-        one_by_one: which other profiles the plain path answers, with the numbers of ``judged``.
-        abnormal: rows of all other profiles that are no normal ones.
-        normal: what the writer answers of those profiles.
+        changes: drift of the profiles that have none to report.
+        one_by_one: profiles that the plain path answers, with the numbers of ``judged``.
+        abnormal: rows of all other profiles that are not normal.
+        normal: normal records of these profiles, for the writer.
     """
 
     judged: BatchScores
@@ -68,9 +69,27 @@ class FastPath:
     """Reads, scores and answers in columns; what it leaves is answered one by one.
 
     Attributes:
-        cache: the models that are in memory; what is answered does not depend on it.
-        templates: how records were laid out that were read before; what is read does not depend on
-            it, only how soon.
+        cache: models in memory; outputs do not depend on it, only speed.
+        templates: layouts of earlier records; outputs do not depend on it, only speed.
+
+    Example:
+        >>> from processor.columnar.profile_table import NO_ROW, ProfileTable
+        >>> from processor.records import ConsumerRecord
+        >>> telemetry = RecordBatch.of(
+        ...     [ConsumerRecord("telemetry.features", 0, 7, b"p", b'{"values": {"a": 1}}', (), 0)]
+        ... )
+        >>> nobody = Reader(
+        ...     profiles=ProfileTable(),
+        ...     seat=lambda source, key: NO_ROW,
+        ...     open_models=lambda rows: {},
+        ...     changed=(),
+        ...     kind="features",
+        ...     topic="telemetry.features",
+        ...     record_bytes=1_000_000,
+        ... )
+        >>> records, left, _ = FastPath().read(nobody, telemetry)
+        >>> records, left  # no profile is active: the plain path takes place 0
+        (None, [0])
     """
 
     cache: ModelCache = field(default_factory=ModelCache)
@@ -79,18 +98,18 @@ class FastPath:
     def read(
         self, reader: Reader, telemetry: RecordBatch
     ) -> tuple[ColumnarRecords | None, list[int], UnknownTemplates]:
-        """What can be answered in columns, the places of all other records, and which of these are
-        worth to be learnt from.
+        """Records that can be answered in columns, positions of all others, and those of these
+        whose layout is worth learning.
         """
         return read_records(reader, self.templates, self.cache, telemetry)
 
     def learn(
         self, telemetry: RecordBatch, missed: UnknownTemplates, valid: Collection[int]
     ) -> None:
-        """Know how some records were laid out, for the batches to come.
+        """Learn the layout of some records, for later batches.
 
         Args:
-            valid: places of records that the decoder accepts.
+            valid: positions of records that the decoder accepts.
         """
         wanted = [(at, names) for at, names in missed[:MAX_NEW_TEMPLATES] if at in valid]
         self.templates.learn(
@@ -104,12 +123,12 @@ class FastPath:
         model: Callable[[int], Model],
         fit: NDArray[np.bool_],
     ) -> Scored:
-        """Score what was read.
+        """Score records that ``read`` has read.
 
         Args:
             budget: share that may be called anomalous, 0–1.
             model: of one of the profiles.
-            fit: of which profiles normal records may be answered by the writer.
+            fit: whether the writer may answer the normal records of each profile.
         """
         counts, rows = runs.counts, len(runs.positions)
         judged = score_columns(
@@ -130,7 +149,8 @@ class FastPath:
             judged.p_values,
         )
         # Of nearly every profile no drift is to be told.
-        plain, profile = followed.plain & fit, runs.profile
+        profile = runs.profile
+        plain = followed.plain & fit & ~lasting(runs, judged.decisions, followed.each)
         normal, usual = judged.decisions >= 0, plain[profile]
         with_evidence = profile[judged.decisions == judged.decisions]
         changed = plain & (np.bincount(with_evidence, minlength=len(plain)) > 0)
@@ -149,12 +169,20 @@ class FastPath:
         )
 
     def writer(
-        self, batch: RecordBatch, topics: Topics, now: int, templates: Callable[[], NormalTemplates]
+        self,
+        batch: RecordBatch,
+        topics: Topics,
+        now: int,
+        templates: Callable[[], NormalTemplates],
+        late_before: int,
     ) -> NormalVerdictWriter | None:
         """What writes the answers to normal records of one sample; None if each is to be written
         by itself.
+
+        Args:
+            late_before: records observed before are history, epoch milliseconds.
         """
-        return NormalVerdictWriter(batch, topics, now, templates())
+        return NormalVerdictWriter(batch, topics, now, templates(), late_before)
 
 
 class NoFastPath(FastPath):
@@ -177,13 +205,29 @@ class NoFastPath(FastPath):
         _topics: Topics,
         _now: int,
         _templates: Callable[[], NormalTemplates],
+        _late_before: int,
     ) -> NormalVerdictWriter | None:
         """None."""
         return None
 
 
+def lasting(runs: ColumnarRecords, decisions: Floats, since: Integers) -> NDArray[np.bool_]:
+    """Which profiles have an anomaly close behind another one: each record of theirs counts.
+
+    Args:
+        since: records since the last anomaly, after each record.
+    """
+    rows = np.flatnonzero(decisions < 0)
+    profile = runs.profile[rows]
+    first = rows == (np.cumsum(runs.counts) - runs.counts)[profile]
+    before = np.where(first, column(runs.table, "since_anomaly")[profile], since[rows - 1])
+    found = np.zeros(len(runs.counts), dtype=np.bool_)
+    found[profile[(before != UNKNOWN) & (before <= NEAR)]] = True
+    return found
+
+
 def vectors_of(runs: ColumnarRecords) -> StringColumn:
-    """The rows as JSON without brackets: as they came, or written if they came another way."""
+    """The rows as JSON without brackets: the text that came, or written if it had another form."""
     vectors = runs.vectors
     missing = vectors.starts == vectors.ends
     if not missing.any():
@@ -197,7 +241,7 @@ def vectors_of(runs: ColumnarRecords) -> StringColumn:
 
 
 def encode_rows(values: Floats, widths: Integers) -> StringColumn:
-    """Rows that stand flat one after another, as JSON without brackets.
+    """Flat rows as JSON without brackets.
 
     Args:
         widths: of each row, ascending.

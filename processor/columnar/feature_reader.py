@@ -1,6 +1,6 @@
-"""Runs: `features` records of active profiles, read together by the layout of their text.
+"""Reads `features` records of active profiles together, by JSON templates learnt from earlier ones.
 
-What cannot be read so is left to ``decode``, which gives the same for all that can.
+Other records are left to ``scorer.decode``, which gives the same for those that can be read here.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ OpenModels = Callable[[Sequence[int]], Mapping[str, Model]]
 
 
 class ColumnarRecords(NamedTuple):
-    """Records of active profiles, each with one sample; those of a profile stand together.
+    """Records of active profiles, of one sample each, grouped by profile.
 
     Attributes:
-        batch: they, and others.
-        profiles: the rows of all that are known.
-        rows: number of each profile's row.
-        table: the rows themselves, those of profiles of one width together.
+        batch: the polled batch that has them.
+        profiles: the table of all active profiles.
+        rows: number of each profile's row in the table.
+        table: copies of these rows, ordered by width.
         names, detector_classes: columns and detectors' classes that they have.
         name, sort: which of these each profile has.
         widths: columns of each.
@@ -45,7 +45,7 @@ class ColumnarRecords(NamedTuple):
         positions: place of each record in the batch, ascending for each profile.
         observed: epoch milliseconds of each.
         values: their samples one after another, flat.
-        vectors: the same as JSON without brackets, empty where the record has it in another way.
+        vectors: the same as JSON without brackets; empty if the record has another layout.
     """
 
     batch: RecordBatch
@@ -113,7 +113,7 @@ class Reader:
         open_models: opens models that are not in memory.
         changed: profiles that the Step has changed already; their records are left.
         topic: of the kind that is read.
-        record_bytes: what a record may have.
+        record_bytes: size of the largest valid record.
     """
 
     profiles: ProfileTable
@@ -128,7 +128,7 @@ class Reader:
 def read_records(
     reader: Reader, layouts: TemplateReader, cache: ModelCache, telemetry: RecordBatch
 ) -> tuple[ColumnarRecords | None, list[int], UnknownTemplates]:
-    """The records that can be read by their layout, the places of others, some to learn from."""
+    """Records that templates can read, positions of all others, and templates worth learning."""
     profiles = reader.profiles
     rows, firsts, profile, counts = np.unique(
         _rows_of(reader, telemetry), return_index=True, return_inverse=True, return_counts=True
@@ -220,7 +220,7 @@ def _rows_of(reader: Reader, telemetry: RecordBatch) -> Integers:
 def _ensure_loaded(
     reader: Reader, cache: ModelCache, rows: Integers, table: Table
 ) -> NDArray[np.bool_]:
-    """Have the models of some profiles at hand; of which profiles they are.
+    """Open the models of some profiles; which of the profiles have one now.
 
     Args:
         table: the rows, where it is noted.

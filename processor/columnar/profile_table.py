@@ -1,7 +1,7 @@
-"""Rows: what a batch needs of the profiles that are judged, one row each, in columns.
+"""Profile table: the fields of active profiles that scoring needs, one row a profile.
 
-A batch meets thousands of profiles. What it needs of one stands in two places in memory here, and
-is taken for all of them at once; as objects, it would stand in fifty.
+A structured array. A batch reads thousands of profiles: here that takes two cache lines a profile,
+as Python objects about fifty.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class DriftUpdates(NamedTuple):
 
     Attributes:
         rows: of the profiles, each once.
-        drifts, since_anomaly: what holds of them from here on.
+        drifts, since_anomaly: their new values.
     """
 
     rows: Integers
@@ -86,7 +86,7 @@ class ProfileTable:
         self._have(np.zeros(INITIAL_CAPACITY, _ROW))
 
     def find(self, batch: RecordBatch) -> Integers:
-        """The row of what each record comes from; ``NO_ROW`` also where its key is too long."""
+        """The row of what each record comes from; ``NO_ROW`` also if its key is too long."""
         return self._finder.find(batch)
 
     def row(self, key: ProfileKey) -> int:
@@ -134,11 +134,11 @@ class ProfileTable:
             numbers[row] = number
 
     def take(self, rows: Integers) -> Table:
-        """Some rows; what is done to these does not change the profiles."""
+        """A copy of some rows."""
         return self._table.take(rows)
 
     def changes(self, rows: Integers) -> DriftUpdates:
-        """What holds of some profiles now."""
+        """The current values of some profiles, to roll back to."""
         table = self.take(rows)
         return DriftUpdates(rows, drifts_of(table), column(table, "since_anomaly"))
 
@@ -147,7 +147,7 @@ class ProfileTable:
         return map(self.keys.__getitem__, changes.rows.tolist())
 
     def put(self, changes: DriftUpdates) -> int:
-        """Have this hold from here on; by how many more of the profiles drift now."""
+        """Store new values; the change in the number of profiles that drift."""
         before = drifting(drifts_of(self.take(changes.rows)))
         after = (*changes.drifts, changes.since_anomaly)
         for numbers, those in zip(self._judged, after, strict=True):
@@ -155,16 +155,16 @@ class ProfileTable:
         return int(drifting(changes.drifts).sum()) - int(before.sum())
 
     def heard(self, rows: Integers) -> Integers:
-        """Where some profiles were noted to be in ``Silence``, or ``NOT_IN_MEMORY``."""
+        """Positions of some profiles in ``InactivityMonitor``, or ``NOT_IN_MEMORY``."""
         places: Integers = self._table["heard"][rows]
         return places
 
     def hear(self, rows: Integers, places: Integers) -> None:
-        """Note where they are there."""
+        """Store their positions in ``InactivityMonitor``."""
         self._table["heard"][rows] = places
 
     def opened(self, row: int, model: Model, slot: int, serial: int) -> None:
-        """Note where the model of a profile lies."""
+        """Store where the model of a profile lies in memory."""
         self.detector_classes[row] = model.bench.sort
         held = self._table[row]
         held["slot"], held["serial"], held["sort"] = slot, serial, id(model.bench.sort)
@@ -188,12 +188,12 @@ class ProfileTable:
 
 
 def column(table: Table, name: str) -> NDArray[Any]:
-    """A column of some rows, one number behind the other."""
+    """A column of some rows as a contiguous array."""
     return np.ascontiguousarray(table[name])
 
 
 def unique_inverse(numbers: Integers) -> tuple[Integers, Integers]:
-    """Where each distinct number stands first, and which of these each number is."""
+    """``numpy.unique`` with ``return_index`` and ``return_inverse``, without the values."""
     if len(numbers) and (numbers == numbers[0]).all():
         return np.zeros(1, np.int64), np.zeros(len(numbers), np.int64)
     _, firsts, which = np.unique(numbers, return_index=True, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Normal records of one sample, nearly all that there are: their answers, a batch at a time."""
+"""Writes the answers to normal records of one sample, a batch at a time."""
 
 from __future__ import annotations
 
@@ -13,40 +13,43 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from models.calibration.drift import UNKNOWN
 from models.kernels.memory import SLACK
 from models.kernels.text.byte_strings import (
     Integers,
     StringColumn,
     concat,
     factorize,
-    from_offsets,
     stack,
 )
 from models.kernels.text.compose import compose
+from processor.columnar.json_columns import encode_known_numbers, encode_texts
 from processor.columnar.profile_table import unique_inverse
 from processor.columnar.version_constants import CONSTANT_FIELDS, FeatureNames
 from processor.record_batch import RecordBatch
 from processor.records import HeaderList, ProducerRecord, outgoing
 from processor.topics import Topics
-from processor.trace_context import traceparent
+from processor.trace_context import source_of, traceparent
 
 Floats = NDArray[np.float64]
+
+
+LATE = ("telltale.late", b"true")
+"""Header of the verdict on a record that was late; others have none."""
 
 
 class NormalRecords(NamedTuple):
     """Some normal records of a batch, profile by profile.
 
     Attributes:
-        names: of the profiles' ``Standing``.
+        names: of the profiles' ``VersionConstants``.
         name: which of them each profile has.
-        texts: of each profile's ``Standing``.
+        texts: of each profile's ``VersionConstants``.
         ends: the same, in one row for each profile.
         counts: records of each profile.
         positions: places of the records in the batch.
-        since: records since the last anomaly, of each; ``UNKNOWN`` where that is not known.
+        since: records since the last anomaly, of each; ``UNKNOWN`` if that is not known.
         observed: epoch milliseconds of each.
-        rows: which of the rows that were judged is that of each.
+        rows: number of the scored row of each record.
     """
 
     names: Sequence[FeatureNames]
@@ -61,11 +64,11 @@ class NormalRecords(NamedTuple):
 
 
 class JsonTemplate(NamedTuple):
-    """A record's text but for what fills its holes.
+    """A JSON template: constant pieces with placeholders between them.
 
     Attributes:
-        text, ends: the pieces between holes, and where each ends; ``SLACK`` behind the last.
-        holes: which filling each hole takes.
+        text, ends: the constant pieces, and where each ends; ``SLACK`` behind the last.
+        holes: which value fills each placeholder.
     """
 
     text: NDArray[np.uint8]
@@ -74,7 +77,7 @@ class JsonTemplate(NamedTuple):
 
 
 class NormalTemplates(NamedTuple):
-    """What the answers to normal records are made from, and the headers of their verdicts."""
+    """Templates of verdict and accepted sample, and the headers of the verdict."""
 
     verdict: JsonTemplate
     accepted: JsonTemplate
@@ -84,18 +87,23 @@ class NormalTemplates(NamedTuple):
 class NormalVerdictWriter:
     """The answers to a batch's normal records of one sample, written by one compiled call.
 
-    Byte for byte what ``scored`` and ``accepted_record`` give: a text of constant pieces, whose
-    holes are filled with what a profile's records share, with numbers of each record, and with
-    numbers of each row that was judged.
+    Byte for byte what ``scored`` and ``accepted_record`` give. A JSON template is filled in with
+    constants of the profile, numbers of the record and numbers of the scored row.
     """
 
     def __init__(
-        self, batch: RecordBatch, topics: Topics, now: int, templates: NormalTemplates
+        self,
+        batch: RecordBatch,
+        topics: Topics,
+        now: int,
+        templates: NormalTemplates,
+        late_before: int,
     ) -> None:
         self._templates = templates
         self._batch = batch
         self._topics = topics.anomalies, topics.accepted
         self._now = now
+        self._late_before = late_before
         self._parts: list[NormalRecords] = []
 
     def add(self, part: NormalRecords) -> list[int]:
@@ -105,11 +113,14 @@ class NormalVerdictWriter:
         stamps: list[int] = self._batch.timestamps[part.positions].tolist()
         return stamps
 
-    def write(self, numbers: Sequence[StringColumn]) -> Sequence[Sequence[ProducerRecord]]:
-        """Verdict and accepted sample of each normal record of the batch, of others nothing.
+    def write(
+        self, numbers: Sequence[StringColumn], times: StringColumn | None = None
+    ) -> Sequence[Sequence[ProducerRecord]]:
+        """Verdict and accepted sample of each normal record, by position; () for other records.
 
         Args:
             numbers: score, decision and p-value, in one, and vector of each row that was judged.
+            times: of each row, if the templates have a placeholder for it.
         """
         answers: list[Sequence[ProducerRecord]] = [()] * len(self._batch)
         if not self._parts:
@@ -121,6 +132,7 @@ class NormalVerdictWriter:
         places = positions.tolist()
         # Only the count since an anomaly can be unknown: the others are never below 0.
         counted = np.array([batch.offsets[positions], part.since[order], part.observed[order]])
+        late = part.observed[order] < self._late_before
         clock = encode_texts([b"%d" % self._now]).at(np.zeros_like(rows))
         fillings = stack(
             [
@@ -128,6 +140,9 @@ class NormalVerdictWriter:
                 encode_known_numbers(counted),
                 *(number.at(rows) for number in numbers),
                 clock,
+                encode_texts([b"false", b"true"]).at(late.astype(np.int64)),
+                self._sources(places),
+                *([] if times is None else [times.at(rows)]),
             ],
             SLACK,
         )
@@ -138,9 +153,14 @@ class NormalVerdictWriter:
         headers, none = self._templates.headers, repeat(None)
         told: Iterable[HeaderList] = repeat(headers)
         passed: Iterable[HeaderList | None] = none
+        if late.any():
+            told = [[*headers, LATE] if each else headers for each in late.tolist()]
         if any(batch.headers):
             traces = [traceparent(batch.headers[at]) for at in places]
-            told = [[*headers, *traced] if traced else headers for traced in traces]
+            told = [
+                [*of_it, *traced] if traced else of_it
+                for of_it, traced in zip(told, traces, strict=False)
+            ]
             passed = [list(traced) or None for traced in traces]
         now = repeat(self._now)
         verdicts = zip(repeat(anomalies), said, keys, partitions, none, none, now, told)
@@ -149,9 +169,17 @@ class NormalVerdictWriter:
         deque(map(answers.__setitem__, places, both), maxlen=0)
         return answers
 
+    def _sources(self, places: Sequence[int]) -> StringColumn:
+        """Where ingest had each record from, as JSON."""
+        headers = self._batch.headers
+        if not any(headers):
+            return encode_texts([b"null"]).at(np.zeros(len(places), np.int64))
+        texts = [orjson.dumps(source_of(headers[at])) for at in places]
+        return encode_texts(texts).at(np.arange(len(places)))
+
 
 def concat_records(parts: Sequence[NormalRecords]) -> NormalRecords:
-    """Some parts as one."""
+    """The parts joined to one."""
     names, name, texts, *numbers = zip(*parts, strict=True)
     flat = chain.from_iterable
     found, which = factorize(list(flat(names)))
@@ -163,7 +191,7 @@ def concat_records(parts: Sequence[NormalRecords]) -> NormalRecords:
 def constant_columns(
     batch: RecordBatch, part: NormalRecords, order: Integers
 ) -> Iterable[StringColumn]:
-    """What the records of a profile have in common, for each record; in the order of holes.
+    """The constant fields of each record's profile, in the order of placeholders.
 
     Args:
         order: which of the part's records is the first, the second, ….
@@ -185,40 +213,6 @@ def constant_columns(
     yield encode_texts([found.text for found in part.names]).at(part.name[profile])
 
 
-def encode_texts(texts: Sequence[bytes]) -> StringColumn:
-    """Texts one after another."""
-    return from_offsets(*concat(texts))
-
-
-def encode_numbers(numbers: Integers | Floats) -> StringColumn:
-    """Each number as JSON; of a table, in rows."""
-    text = orjson.dumps(np.ravel(numbers), option=orjson.OPT_SERIALIZE_NUMPY)
-    found = np.frombuffer(text, np.uint8)
-    marks = np.flatnonzero(found == ord(","))
-    starts, ends = np.concatenate([[1], marks + 1]), np.concatenate([marks, [len(found) - 1]])
-    return StringColumn(found, starts.reshape(numbers.shape), ends.reshape(numbers.shape))
-
-
-def encode_known_numbers(numbers: Integers) -> StringColumn:
-    """The same, null where a number is ``UNKNOWN``."""
-    found = encode_numbers(numbers)
-    missing, size = numbers == UNKNOWN, len(found.text)
-    return StringColumn(
-        np.concatenate([found.text, np.frombuffer(b"null", np.uint8)]),
-        np.where(missing, size, found.starts),
-        np.where(missing, size + 4, found.ends),
-    )
-
-
-def encode_vectors(tables: Sequence[Floats]) -> StringColumn:
-    """Each row of some tables as JSON without its brackets."""
-    dumped = [orjson.dumps(table, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] for table in tables]
-    text, _ = concat(dumped)
-    return StringColumn(
-        text, np.flatnonzero(text == ord("[")) + 1, np.flatnonzero(text == ord("]"))
-    )
-
-
 _FIRST = ord("A")
 PLACEHOLDER_NAMES = (
     "place",
@@ -232,11 +226,14 @@ PLACEHOLDER_NAMES = (
     "p_value",
     "row",
     "now",
+    "late",
+    "source",
+    "time",
 )
 
 
 def placeholder(*names: str, form: bytes = b"%b") -> Any:
-    """A value for ``orjson`` that stands in a template for what is filled in there.
+    """A value for ``orjson`` that marks a placeholder in a template.
 
     Args:
         names: of ``PLACEHOLDER_NAMES``, one behind the other.
@@ -257,7 +254,7 @@ _MARK = re.compile(rb"\0(.)", re.DOTALL)
 
 
 def parse_template(text: bytes) -> JsonTemplate:
-    """The skeleton of a text that has, for a hole, a byte that JSON never holds and its number."""
+    """A template from JSON text whose placeholders are a byte that JSON never has and a number."""
     parts = _MARK.split(text)
     holes = np.array([part[0] - _FIRST for part in parts[1::2]])
     return JsonTemplate(*concat(parts[::2], SLACK), holes)
@@ -268,7 +265,7 @@ BLOCK = 256
 
 
 def render(skeleton: JsonTemplate, fillings: StringColumn) -> Iterator[bytes]:
-    """Texts by a skeleton, each with its column of the fillings' rows."""
+    """One text a column of the placeholders' values."""
     return chain.from_iterable(_blocks(skeleton, fillings))
 
 

@@ -1,4 +1,4 @@
-"""Standing: what holds of each record of a profile while one version is in force, at hand."""
+"""Fields of verdicts that do not change while a model version is in force."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def feature_names_of(columns: tuple[str, ...]) -> FeatureNames:
 
 
 class VersionConstants(NamedTuple):
-    """What the records of a profile have in common.
+    """The fields that all verdicts of a profile share.
 
     Attributes:
         sha256, artifact: of the version, as announced.
@@ -75,7 +75,7 @@ class VersionConstants(NamedTuple):
 
 
 def version_constants(announced: ModelRecord) -> VersionConstants:
-    """The standing of a profile by the announcement in force."""
+    """The constants of the announcement in force."""
     names = feature_names_of(tuple(announced.features))
     texts = [orjson.dumps(getattr(announced, field)) for field in CONSTANT_FIELDS]
     ends = np.fromiter(accumulate(map(len, texts)), np.int64, len(texts)).tobytes()

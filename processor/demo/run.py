@@ -8,15 +8,16 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, time_ns
+from time import monotonic, sleep, time_ns
 
 from confluent_kafka import KafkaException, Producer
 from prometheus_client import CollectorRegistry
 
 from models.features import KINDS
+from processor.demo.console import console_beside
 from processor.demo.scoreboard import Board
 from processor.demo.view import View
 from processor.kafka import config as kafka
@@ -45,6 +46,7 @@ class Script:
     Attributes:
         seconds: how long telemetry flows.
         rate: records a second, of all profiles together.
+        console: whether a console runs beside it, on until Ctrl-C.
     """
 
     seconds: float = 20.0
@@ -54,6 +56,7 @@ class Script:
     cold_start: int = 100
     retrain: int = 200
     seed: int = 0
+    console: bool = False
 
 
 def settings_for(script: Script, given: Settings, bootstrap: str, directory: Path) -> Settings:
@@ -86,14 +89,35 @@ def run_demo(script: Script, given: Settings, view: View) -> None:
         log = directory / "log.jsonl"
         with log.open("w") as stream:
             logs.configure("json", "info", stream)
-            with roles(settings) as workers:
+            with ExitStack() as stack:
+                workers = stack.enter_context(roles(settings))
+                if script.console:
+                    url = stack.enter_context(console_beside(settings, directory))
+                    view.say(f"console: {url} (no login: this machine alone reaches it)")
                 show_demo(script, settings, topics, workers, view, log)
+                if script.console:
+                    view.say(f"The console goes on at {url}, until Ctrl-C.")
+                    keep_serving(workers, log)
+
+
+def keep_serving(workers: dict[str, Worker], log: Path) -> None:
+    """Wait for Ctrl-C.
+
+    Raises:
+        ToolError: a role ended.
+    """
+    try:
+        while True:
+            check_demo(workers, log)
+            sleep(POLL_SECONDS)
+    except KeyboardInterrupt:
+        return
 
 
 @contextmanager
 def roles(settings: Settings) -> Iterator[dict[str, Worker]]:
     """Both roles, turning in threads until the block ends."""
-    workers = process.build(settings, list(process.ROLES), Metrics(CollectorRegistry()))
+    workers = process.build(settings, ["scorer", "retrainer"], Metrics(CollectorRegistry()))
     stopping = threading.Event()
     turning = threading.Thread(target=process.run_workers, args=(workers, stopping), daemon=True)
     turning.start()
@@ -198,7 +222,7 @@ def _waiting(workers: dict[str, Worker], compiled: threading.Thread) -> str:
 
 
 def check_demo(workers: dict[str, Worker], log: Path) -> None:
-    """Raise where a role has ended."""
+    """Raise if a role has ended."""
     for name, worker in workers.items():
         if worker.health.fatal is not None:
             last = log.read_text().splitlines()[-1:] or [""]

@@ -35,13 +35,22 @@ def tool_id(topics: Topics, application: str, tool: str) -> str:
     return f"{name}-{topics.prefix}" if topics.prefix else name
 
 
-def permissions(topics: Topics, application: str) -> Mapping[str, tuple[Permission, ...]]:
-    """Role or command → what its user must be allowed."""
+def permissions(
+    topics: Topics, application: str, sources: Iterable[str] = ()
+) -> Mapping[str, tuple[Permission, ...]]:
+    """Role or command → what its user must be allowed.
+
+    Args:
+        sources: topics that ingest reads; its user must also be allowed to read each that a
+            pattern matches.
+    """
     telemetry = tuple(topics.kinds())
     learnt = (topics.models, topics.cold_start, topics.profiles)
     every = tuple(topics.configs())
+    said = (topics.labels, topics.attributes)
     replay = f"{application}-dead-letter-replay"
     scorer, retrainer = f"{application}-scorer", f"{application}-retrainer"
+    ingest = f"{application}-ingest"
     answers = (topics.anomalies, topics.accepted, topics.lifecycle, topics.dead_letter)
     proposals = (topics.pool, topics.candidates, topics.lifecycle, topics.dead_letter)
     return {
@@ -58,6 +67,13 @@ def permissions(topics: Topics, application: str) -> Mapping[str, tuple[Permissi
             *_on("Write", proposals),
             Permission("Read", "Group", retrainer),
             Permission("Write", "TransactionalId", f"{retrainer}-*"),
+        ),
+        "ingest": (
+            *_on("Read", (name for name in sources if name[:1] != "^" and name not in every)),
+            *_on("Read", (topics.ingest_counters,)),
+            *_on("Write", (*telemetry, topics.ingest_counters, topics.dead_letter)),
+            Permission("Read", "Group", ingest),
+            Permission("Write", "TransactionalId", f"{ingest}-*"),
         ),
         "topics create": (*_on("Create", every), *_on("Describe", every)),
         "topics check": (*_on("Describe", every), *_on("DescribeConfigs", every)),
@@ -87,8 +103,11 @@ def permissions(topics: Topics, application: str) -> Mapping[str, tuple[Permissi
             Permission("Write", "TransactionalId", tool_id(topics, application, "replay")),
         ),
         "console": (
-            *_on("Read", (topics.anomalies, topics.lifecycle, topics.models, topics.dead_letter)),
-            *_on("Write", (*telemetry, topics.commands)),
+            *_on("Read", (*telemetry, topics.anomalies, topics.lifecycle, topics.models)),
+            *_on("Read", (topics.dead_letter, *said)),
+            *_on("Write", (*telemetry, topics.commands, topics.accepted, topics.lifecycle, *said)),
+            Permission("Read", "Group", replay),
+            Permission("Write", "TransactionalId", tool_id(topics, application, "replay")),
         ),
         "dead-letter skip": (
             *_on("Read", topics.inputs()),

@@ -23,14 +23,15 @@ UNSEEN = (
 )
 
 
-def partition_counts(admin: AdminClient, names: list[str]) -> dict[str, int]:
-    """Partition count of each of ``names`` that exists.
+def partition_counts(admin: AdminClient, names: Iterable[str] | None = None) -> dict[str, int]:
+    """Partition count of each of ``names`` that exists, or of every topic.
 
     Raises:
         KafkaException: the broker did not answer.
     """
     known = admin.list_topics(timeout=REQUEST_TIMEOUT).topics
-    return {name: len(known[name].partitions) for name in names if name in known}
+    wanted = known if names is None else names
+    return {name: len(known[name].partitions) for name in wanted if name in known}
 
 
 def create(admin: AdminClient, topics: Topics, partitions: int, replication: int) -> list[str]:
@@ -191,7 +192,7 @@ ANSWER_SECONDS = 5.0
 
 
 def retention(settings: Settings, topics: Topics) -> dict[str, int | None]:
-    """``retention.ms`` of each topic that only ages out; None where the broker does not say.
+    """``retention.ms`` of each topic that only ages out; None if the broker does not say.
 
     −1 means for ever, as in Kafka.
     """

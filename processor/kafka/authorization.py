@@ -141,7 +141,7 @@ def describe_missing(lacking: Iterable[Permission]) -> str:
 
 
 def explain_error(admin: AdminClient, error: KafkaError, needed: Iterable[Permission]) -> str:
-    """An error's text; where an ACL is missing, which one."""
+    """An error's text, with the ACL if one is missing."""
     resource = _DENIED.get(error.code())
     chosen = [permission for permission in needed if permission.resource == resource]
     if resource == "Topic":

@@ -1,4 +1,4 @@
-"""Configuration of the Kafka clients: what librdkafka is told, for every purpose that we have."""
+"""Configuration of librdkafka for each kind of client."""
 
 from __future__ import annotations
 

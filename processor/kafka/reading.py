@@ -181,3 +181,53 @@ def read(
             left.difference_update(at_end)
     finally:
         consumer.close()
+
+
+def record_at(settings: Settings, place: Partition, offset: int) -> ConsumerRecord:
+    """The record of that offset.
+
+    Raises:
+        ToolError: there is none, or no longer.
+    """
+    topic, number = place
+    told = f"{topic} [{number}] offset {offset}"
+    admin = admin_client(settings)
+    held = [p for p in places_of(admin, [topic]) if p.partition == number]
+    if not held:
+        raise ToolError(f"{told}: the topic has no such partition")
+    asked = [TopicPartition(topic, number)]
+    first, end = earliest_offsets(admin, asked)[place], latest_offsets(admin, asked)[place]
+    if not first <= offset < end:
+        raise ToolError(f"{told}: the partition holds {first} to {end - 1}; it may have aged out")
+    consumer = reader(settings, {place: offset})
+    deadline = monotonic() + SILENCE_SECONDS
+    try:
+        while monotonic() < deadline:
+            records, at_end = poll(consumer, 1, 0.2)
+            if records and records[0].offset == offset:
+                return records[0]
+            if records or at_end:
+                raise ToolError(f"{told}: no record there")
+    finally:
+        consumer.close()
+    raise ToolError(f"{told}: no answer for {SILENCE_SECONDS:.0f} s")
+
+
+def records_at(
+    settings: Settings, place: Partition, offsets: Sequence[int]
+) -> list[ConsumerRecord]:
+    """The records of these offsets that are still there, in their order."""
+    wanted = set(offsets)
+    found: list[ConsumerRecord] = []
+    if not wanted:
+        return found
+    topic, number = place
+    admin = admin_client(settings)
+    for record in read(
+        settings, admin, [TopicPartition(topic, number)], since={place: min(wanted)}
+    ):
+        if record.offset in wanted:
+            found.append(record)
+        if record.offset >= max(wanted):
+            break
+    return found

@@ -1,6 +1,6 @@
 """Which topic a name stands for: topic ids, and the note of ours that committed offsets carry.
 
-A topic that was deleted and made anew under its name has another id. So offsets are committed with
+A topic that was deleted and recreated under its name has another id. So offsets are committed with
 ``telltale:1:<id of the topic>:<ids of the role's changelogs>:<offset>`` as their metadata: what
 was committed for another topic, beside other state, or by another hand, is told apart. The offset
 at the end is empty as a rule; see ``Note``.

@@ -1,4 +1,4 @@
-"""The series that stand at 0 from a role's first moment on.
+"""The series that are 0 from the start of a role on.
 
 A counter without a series cannot be told from a process that nobody scrapes, and the first event
 of a new series is no increase to Prometheus: whatever an alert watches has to be there before.
@@ -32,14 +32,24 @@ REASONS: Final = (
 ACCEPTED_REASONS: Final = ("invalid_accepted_sample", "invalid_mark", "unknown_generation")
 """Why a record of accepted samples becomes one, beside reasons that telemetry has, too."""
 
+INGEST_REASONS: Final = (
+    "unmapped",
+    "undecodable",
+    "schema_unavailable",
+    "too_large",
+    "invalid_headers",
+)
+"""Why a record of a source becomes one."""
+
 _AGAIN: Final = tuple(name for name in KNOWN_TRIGGERS if name not in ("cold-start", "rollback"))
+_RETRAINED: Final = tuple(name for name in _AGAIN if name != "shift")
 _TRANSACTIONS: Final = ("committed", "aborted", "lost")
 
 
 def series(role: str) -> Iterator[Count]:
     """Every series of a role's counters whose labels are known beforehand."""
     yield from (("transactions", (outcome,)) for outcome in _TRANSACTIONS)
-    yield from _scorer() if role == "scorer" else _retrainer()
+    yield from {"scorer": _scorer, "retrainer": _retrainer, "ingest": _ingest}[role]()
 
 
 def _scorer() -> Iterator[Count]:
@@ -51,11 +61,14 @@ def _scorer() -> Iterator[Count]:
             yield "verdicts", (kind, status, severity)
         for outcome in ("learning", "scored", "abstained", "dead_letter"):
             yield "records", (kind, outcome)
-        yield from _trainings(kind, ("cold-start",), ("trained", "failed"))
+        yield from _trainings(kind, ("cold-start", "command"), ("trained",))
+        yield from _trainings(kind, ("cold-start", "shift"), ("failed",))
         yield from _trainings(kind, _AGAIN, ("adopted", "refused"))
         for name in ("models_lost", "drifts", "values", "missing_values", "constant_features"):
             yield name, (kind,)
         yield "recalled", (kind,)
+        for event in ("shifted", "shift_ended", "features_changed"):
+            yield "shifts", (kind, event)
         for trigger in ("command", "ttl"):
             yield "forgotten", (kind, trigger)
         if KINDS[kind].features is None:
@@ -73,9 +86,14 @@ def _retrainer() -> Iterator[Count]:
     for kind in KINDS:
         for outcome in (*get_args(Admitted), "outdated", *get_args(MarkName), "refused_mark"):
             yield "records", (kind, outcome)
-        yield from _trainings(kind, _AGAIN, ("proposed", "refused", "failed"))
+        yield from _trainings(kind, _RETRAINED, ("proposed", "refused", "failed"))
         yield "constant_features", (kind,)
     for reason in (*ACCEPTED_REASONS, "feature_mismatch", "too_large", "unanswerable"):
+        yield "dead_letters", (reason,)
+
+
+def _ingest() -> Iterator[Count]:
+    for reason in INGEST_REASONS:
         yield "dead_letters", (reason,)
 
 

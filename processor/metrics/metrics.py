@@ -22,26 +22,32 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "records": ("Telemetry or accepted records answered.", ("kind", "outcome")),
     "dead_letters": ("Records sent to the dead-letter topic.", ("reason",)),
-    "trainings": ("Trainings and what became of them.", ("kind", "trigger", "outcome")),
-    "transactions": ("Transactions by how they ended.", ("outcome",)),
+    "trainings": ("Trainings by outcome.", ("kind", "trigger", "outcome")),
+    "transactions": ("Transactions by outcome.", ("outcome",)),
     "verdicts": ("Verdicts written.", ("kind", "status", "severity")),
-    "unknown_features": ("Features ignored, as their profile does not have them.", ("kind",)),
+    "unknown_features": ("Features ignored because their profile does not have them.", ("kind",)),
     "models_lost": ("Announced models whose artefact could not be opened.", ("kind",)),
     "values": ("Values expected in the samples of valid records.", ("kind",)),
-    "missing_values": ("Those of them that were absent.", ("kind",)),
+    "missing_values": ("Expected values that were absent.", ("kind",)),
     "constant_features": ("Features that never vary in the samples of a training.", ("kind",)),
+    "shifts": (
+        "New normals told: shifted, features_changed, and shift_ended.",
+        ("kind", "event"),
+    ),
     "drifts": (
         "Profiles whose normal has moved away from their model, as often as told.",
         ("kind",),
     ),
     "recalled": ("Learning profiles read back from the local file.", ("kind",)),
-    "spill_failures": ("Times that the local file took no learning profile.", ()),
+    "spill_failures": ("Failed writes of learning profiles to the local file.", ()),
     "forgotten": ("Profiles forgotten, by what asked for it.", ("kind", "trigger")),
     "late_records": (
         "Telemetry records older than TELLTALE_LATE_MINUTES when they were answered.",
         (),
     ),
-    "commands": ("Commands of operators by what became of them.", ("command", "outcome")),
+    "ingest_records": ("Source records by outcome.", ("source", "outcome")),
+    "ingest_observations": ("Telemetry records written from a source.", ("source",)),
+    "commands": ("Commands of operators by outcome.", ("command", "outcome")),
 }
 
 
@@ -80,7 +86,7 @@ class Metrics:
         )
         self.unread_partitions = Gauge(
             "telltale_unread_partitions",
-            "Input partitions that the group gave and nobody reads, as another topic lacks them.",
+            "Assigned input partitions not read because another topic lacks them.",
             ("role",),
             registry=registry,
         )
@@ -89,28 +95,31 @@ class Metrics:
         )
         self.drifting_profiles = Gauge(
             "telltale_drifting_profiles",
-            "Active profiles whose normal has moved away from their model.",
+            "Active profiles that drift away from their model now.",
             ("role", "kind"),
             registry=registry,
         )
         self.silent_profiles = Gauge(
             "telltale_silent_profiles",
-            "Active profiles not heard for longer than is usual for them.",
+            "Active profiles without a record for longer than is usual for them.",
             ("role", "kind"),
             registry=registry,
         )
         self.spilled_profiles = Gauge(
             "telltale_spilled_profiles",
-            "Learning profiles that wait in the local file, beyond the limit of memory.",
+            "Learning profiles in the local file, beyond the limit of memory.",
             ("role", "kind"),
             registry=registry,
         )
         self.spill_bytes = Gauge(
-            "telltale_spill_bytes", "Size of that file.", ("role",), registry=registry
+            "telltale_spill_bytes",
+            "Size of the local file of learning profiles.",
+            ("role",),
+            registry=registry,
         )
         self.spill_limit_bytes = Gauge(
             "telltale_spill_limit_bytes",
-            "What it may have: TELLTALE_SPILL_BYTES.",
+            "Limit of the local file: TELLTALE_SPILL_BYTES.",
             ("role",),
             registry=registry,
         )
@@ -125,7 +134,7 @@ class Metrics:
         )
         self.model_memory_limit_bytes = Gauge(
             "telltale_model_memory_limit_bytes",
-            "What models may take: TELLTALE_MODEL_MEMORY.",
+            "Limit of the models in memory: TELLTALE_MODEL_MEMORY.",
             ("role",),
             registry=registry,
         )
@@ -139,6 +148,12 @@ class Metrics:
             "telltale_cold_start_samples",
             "Samples before the first training: TELLTALE_COLD_START_SAMPLES.",
             ("role", "kind"),
+            registry=registry,
+        )
+        self.ingest_counters = Gauge(
+            "telltale_ingest_counters",
+            "Profiles whose last counters are held, for their rates.",
+            ("role",),
             registry=registry,
         )
         self.restore_seconds = Gauge(
@@ -171,10 +186,11 @@ class Metrics:
         self._build_info.labels(
             role, version("telltale"), platform.python_version(), librdkafka
         ).set(1)
-        self.model_memory_limit_bytes.labels(role).set(settings.model_memory)
-        for kind in KINDS:
-            self.alert_budget.labels(role, kind).set(settings.alert_budget)
-            self.cold_start_samples.labels(role, kind).set(settings.cold_start(kind))
+        if role != "ingest":
+            self.model_memory_limit_bytes.labels(role).set(settings.model_memory)
+            for kind in KINDS:
+                self.alert_budget.labels(role, kind).set(settings.alert_budget)
+                self.cold_start_samples.labels(role, kind).set(settings.cold_start(kind))
         self.batch_seconds.labels(role)
         self.unreadable_partitions.labels(role).set(0)
         if role == "scorer":

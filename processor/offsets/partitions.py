@@ -20,14 +20,16 @@ class Parts(NamedTuple):
     """What a process does with the partitions that the group gave it.
 
     Attributes:
-        common: the numbers that are read, of every input alike.
+        common: the numbers that are read, of every input alike, and restored of the changelogs.
         unread: the partitions that it was given and does not read.
         why: why not, and what to do; None if it reads all of them.
+        places: the partitions of the inputs that are read.
     """
 
     common: tuple[int, ...]
     unread: tuple[Partition, ...]
     why: str | None
+    places: tuple[Partition, ...]
 
 
 def parts(given: Mapping[str, Collection[int]], counts: Mapping[str, int]) -> Parts:
@@ -47,7 +49,8 @@ def parts(given: Mapping[str, Collection[int]], counts: Mapping[str, int]) -> Pa
         for number in sorted(numbers)
         if number not in common
     )
-    return Parts(common, unread, _why(unread, counts) if unread else None)
+    places = tuple((topic, number) for topic in given for number in common)
+    return Parts(common, unread, _why(unread, counts) if unread else None, places)
 
 
 def _why(unread: Iterable[Partition], counts: Mapping[str, int]) -> str:

@@ -48,7 +48,7 @@ class Loss:
     Attributes:
         why: a sentence.
         known: the newest offset that must not be read again; None to read from the first on.
-        anew: whether the topic was deleted and made anew.
+        anew: whether the topic was deleted and recreated.
     """
 
     why: str
@@ -148,12 +148,12 @@ def _of_this_topic(newest: int | None, note: Note) -> int | None:
 
 
 def _renewed(at: Found, note: Note, newest: int | None, changelogs: Sequence[str]) -> Loss | None:
-    """What is lost as a topic was deleted and made anew, by the note of the committed offset."""
+    """What is lost as a topic was deleted and recreated, by the note of the committed offset."""
     if at.note is None:
         return None
     if topic_identity.anew(at.note.topic, note.topic):
         return Loss(
-            f"the topic was deleted and made anew: offset {at.committed} was committed for the one "
+            f"the topic was deleted and recreated: offset {at.committed} was committed for the one "
             f"with the id {at.note.topic}, and this one has {note.topic}",
             None,
             anew=True,
@@ -163,8 +163,8 @@ def _renewed(at: Found, note: Note, newest: int | None, changelogs: Sequence[str
         if topic_identity.anew(before, now):
             known = max(at.committed - 1, -1 if newest is None else newest)
             return Loss(
-                f"{changelog} was deleted and made anew since offset {at.committed} was committed: "
-                f"what it held of the profiles is gone, and they learn anew (id {before} then, "
+                f"{changelog} was deleted and recreated since offset {at.committed} was committed: "
+                f"what it held of the profiles is gone, and they learn again (id {before} then, "
                 f"{now} now)",
                 known if known >= 0 else None,
             )
@@ -182,7 +182,7 @@ def _loss(at: Found, newest: int | None, answered: int | None = None) -> Loss | 
             # Kafka drops committed offsets with their topic.
             return Loss(
                 f"no committed offset, but {what} offset {known}, and the partition ends at "
-                f"{at.last}: the topic was deleted and made anew",
+                f"{at.last}: the topic was deleted and recreated",
                 None,
                 anew=True,
             )

@@ -12,17 +12,23 @@ from processor.text import headers
 
 @dataclass(frozen=True)
 class DeadLetterFilter:
-    """Which dead letters are meant; times in epoch milliseconds, of the dead letter itself."""
+    """Which dead letters are meant; times in epoch milliseconds, of the dead letter itself.
+
+    Attributes:
+        place: partition and offset of the only one that is meant.
+    """
 
     reason: str | None = None
     topic: str | None = None
     since: int | None = None
     until: int | None = None
+    place: tuple[int, int] | None = None
 
     def __call__(self, found: Letter) -> bool:
         at = found.record.timestamp
         return (
-            self.reason in (None, found.reason)
+            self.place in (None, (found.record.partition, found.record.offset))
+            and self.reason in (None, found.reason)
             and self.topic in (None, found.topic)
             and (self.since is None or at >= self.since)
             and (self.until is None or at < self.until)

@@ -101,7 +101,7 @@ def replay(settings: Settings, wanted: DeadLetterFilter, *, dry_run: bool) -> Re
     topics = Topics(settings.topic_prefix)
     admin = admin_client(settings)
     places = places_of(admin, [topics.dead_letter])
-    counts = partition_counts(admin, [*topics.kinds(), topics.accepted])
+    counts = partition_counts(admin)
     consumer = _group_consumer(settings)
     name = tool_id(topics, settings.application, "replay")
     config = kafka.transactional_producer(settings, name)

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from processor.kafka import config as kafka
 from processor.kafka.acls import tool_id
+from processor.kafka.admin import partition_counts
 from processor.kafka.consuming import REQUEST_TIMEOUT, earliest_offsets, latest_offsets
 from processor.kafka.reading import ToolError, admin_client
 from processor.records import ProducerRecord
@@ -35,12 +36,14 @@ def role_group(settings: Settings, topic: str) -> str:
     """The consumer group that reads an input.
 
     Raises:
-        ToolError: no role reads this topic.
+        ToolError: no role reads this topic in a group.
     """
     topics = Topics(settings.topic_prefix)
-    if topic not in topics.inputs():
-        raise ToolError(f"{topic}: expected one of {', '.join(topics.inputs())}")
+    if topic in topics.configs() and topic not in topics.inputs():
+        known = ", ".join(topics.inputs())
+        raise ToolError(f"{topic}: expected one of {known}, or a topic that ingest reads")
     role = "retrainer" if topic == topics.accepted else "scorer"
+    role = role if topic in topics.inputs() else "ingest"
     return f"{settings.application}-{role}"
 
 
@@ -74,7 +77,10 @@ def skip(settings: Settings, topic: str, partition: int, offset: int) -> Skipped
             )
         behind = _behind(consumer, topic, partition, offset, end[topic, partition])
         skipped = Skipped(start, behind - 1, found.str())
-        _commit(settings, topic, partition, skipped, consumer)
+        letters = Topics(settings.topic_prefix).dead_letter
+        # A source may have more partitions than the dead letters.
+        count = partition_counts(admin, [letters]).get(letters, partition + 1)
+        _commit(settings, TopicPartition(topic, partition), partition % count, skipped, consumer)
         return skipped
     finally:
         consumer.close()
@@ -122,9 +128,14 @@ def _first(consumer: Consumer, topic: str, partition: int, offset: int) -> int |
 
 
 def _commit(
-    settings: Settings, topic: str, partition: int, skipped: Skipped, consumer: Consumer
+    settings: Settings, place: TopicPartition, letters: int, skipped: Skipped, consumer: Consumer
 ) -> None:
-    """Write the dead letter and the offset behind it in one transaction."""
+    """Write the dead letter and the offset behind it in one transaction.
+
+    Args:
+        letters: partition of the dead letter.
+    """
+    topic, partition = place.topic, place.partition
     detail = f"offsets {skipped.first} to {skipped.last} cannot be read: {skipped.error}"
     headers: list[tuple[str, bytes | None]] = [
         ("telltale.reason", b"skipped"),
@@ -135,7 +146,7 @@ def _commit(
         ("telltale.truncated", b"unknown"),
     ]
     topics = Topics(settings.topic_prefix)
-    letter = ProducerRecord(topics.dead_letter, None, None, partition, headers=headers)
+    letter = ProducerRecord(topics.dead_letter, None, None, letters, headers=headers)
     name = tool_id(topics, settings.application, "skip")
     transactions = Transactions(kafka.transactional_producer(settings, name), lambda: None)
     try:

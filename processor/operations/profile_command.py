@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic, time_ns
 from uuid import uuid4
@@ -34,14 +35,21 @@ class Request:
     reason: str | None = None
 
 
-def send_and_await(settings: Settings, request: Request, timeout: float) -> list[LifecycleEvent]:
+ROLES = ("retrainer", "scorer")
+"""Who confirms that a profile is forgotten, wherever it runs."""
+
+
+def send_and_await(
+    settings: Settings, request: Request, timeout: float, roles: Sequence[str] = ROLES
+) -> list[LifecycleEvent]:
     """Send a command to every partition and wait for its receipts.
 
     A profile id may stand for several kinds: what comes within half a second of the last receipt
-    that was awaited is gathered too. What is forgotten, both roles confirm.
+    that was awaited is gathered too.
 
     Args:
         timeout: seconds to wait.
+        roles: who confirms what is forgotten.
 
     Returns:
         The receipts; if empty, none came in time. ``unconfirmed_roles`` says which are missing.
@@ -64,7 +72,9 @@ def send_and_await(settings: Settings, request: Request, timeout: float) -> list
                 event = receipt(record.value)
                 if event is not None and event.command_id == command_id:
                     receipts.append(event)
-                    ended = monotonic() + (timeout if unconfirmed_roles(receipts) else MORE_SECONDS)
+                    ended = monotonic() + (
+                        timeout if unconfirmed_roles(receipts, roles) else MORE_SECONDS
+                    )
                     deadline = min(last, ended)
         return receipts
     finally:
@@ -79,15 +89,15 @@ def receipt(value: bytes | None) -> LifecycleEvent | None:
         return None
 
 
-def unconfirmed_roles(receipts: list[LifecycleEvent]) -> list[str]:
-    """Roles that have not yet confirmed that a profile is forgotten, where the other one has."""
-    confirmed: dict[str, Counter[str | None]] = {"scorer": Counter(), "retrainer": Counter()}
+def unconfirmed_roles(receipts: list[LifecycleEvent], roles: Sequence[str] = ROLES) -> list[str]:
+    """Roles that have not yet confirmed that a profile is forgotten, where another one has."""
+    confirmed: defaultdict[str | None, Counter[str | None]] = defaultdict(Counter)
     for event in receipts:
-        if event.event == "forgotten" and event.role is not None:
+        if event.event == "forgotten":
             confirmed[event.role][event.kind] += 1
-    scorer, retrainer = confirmed["scorer"], confirmed["retrainer"]
-    missing = {"retrainer": scorer - retrainer, "scorer": retrainer - scorer}
-    return [role for role, kinds in missing.items() if kinds]
+    # The console may say it twice: it writes its receipt again rather than lose it.
+    expected = confirmed["scorer"] | confirmed["retrainer"]
+    return [role for role in roles if expected - confirmed[role]]
 
 
 def command_of(request: Request, command_id: str) -> Command:

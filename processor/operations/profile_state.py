@@ -1,9 +1,9 @@
-"""``telltale profile show``: where a profile stands, read from the topics."""
+"""``telltale profile show``: the state of a profile, read from the topics."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -15,8 +15,9 @@ from processor.operations import tail
 from processor.records import ConsumerRecord, ProfileKey
 from processor.settings import Settings
 from processor.state import profile_codec, ring, ring_codec
+from processor.state.profile_codec import SHIFT, ShiftNote
 from processor.state.profiles import Suppression
-from processor.state.ring_codec import Slot, SlotError
+from processor.state.ring_codec import HEAD, Slot, SlotError
 from processor.topics import Topics
 from schemas import ModelRecord, explain
 
@@ -26,13 +27,16 @@ VERDICTS_READ = 20_000
 
 @dataclass(frozen=True)
 class ProfileStatus:
-    """Where a profile stands.
+    """The state of a profile.
 
     Attributes:
         model: the current announcement; None while it learns.
         seen: usable samples so far, while it learns.
         needed: samples that its first training needs, by the settings of this command.
         suppression: its maintenance window, past ones included until it is resumed.
+        shift: what is kept of a new normal or a hold; None where nothing is.
+        shift_samples: of the new normal, that are stored.
+        shift_needed: after how many of them it is adopted, by the settings of this command.
         verdicts: the last ones, newest first, of those near the end of its partition.
     """
 
@@ -45,6 +49,16 @@ class ProfileStatus:
     needed: int
     suppression: Suppression | None
     verdicts: tuple[dict[str, Any], ...] = ()
+    shift: ShiftNote | None = None
+    shift_samples: int = 0
+    shift_needed: int = 0
+
+    @property
+    def regime(self) -> str | None:
+        """``usual`` or ``shifted``; None while it learns."""
+        if self.model is None:
+            return None
+        return "usual" if self.shift is None or self.shift.since is None else "shifted"
 
     @property
     def state(self) -> str:
@@ -63,6 +77,11 @@ class ProfileStatus:
             "model": None if self.model is None else self.model.model_dump(mode="json"),
             "suppressed_until": None if self.suppression is None else self.suppression.until,
             "suppressed_reason": None if self.suppression is None else self.suppression.reason,
+            "regime": self.regime,
+            "shifted_since": None if self.shift is None else self.shift.since,
+            "shift_samples": self.shift_samples,
+            "shift_needed": self.shift_needed,
+            "held_until": None if self.shift is None else self.shift.held_until,
             "verdicts": list(self.verdicts),
         }
 
@@ -74,6 +93,7 @@ class ChangelogView:
     models: dict[ProfileKey, ModelRecord]
     rings: dict[ProfileKey, dict[int, Slot]]
     windows: dict[ProfileKey, Suppression]
+    shifts: dict[ProfileKey, ShiftNote] = field(default_factory=dict)
 
     def profiles(self) -> Iterator[ProfileKey]:
         """Partition and kind of each profile of that id."""
@@ -83,7 +103,7 @@ class ChangelogView:
 def profile_statuses(
     settings: Settings, profile_id: str, kind: str | None, verdicts: int = 5
 ) -> list[ProfileStatus]:
-    """Where a profile stands, once for each kind and partition that holds it.
+    """The state of a profile, once for each kind and partition that holds it.
 
     Args:
         kind: only this kind; all where None.
@@ -114,7 +134,9 @@ def search(
     admin = admin_client(settings)
     for record in read(settings, admin, places_of(admin, names)):
         key = record.key or b""
-        whole = key.rpartition(b":")[0] if record.topic == topics.cold_start else key
+        whole = key.removeprefix(SHIFT)
+        if record.topic == topics.cold_start:
+            whole = key.rpartition(b":")[0]
         if whole not in wanted:
             continue
         if record.value is None:
@@ -139,11 +161,13 @@ def decode_into(
     try:
         if topic == topics.cold_start:
             kind, profile_id, number = ring_codec.parse_key(raw)
+            if number == HEAD:
+                return
             found.rings.setdefault((partition, kind, profile_id), {})[number] = (
                 ring_codec.decode_slot(value)
             )
             return
-        kind, _, profile_id = raw.decode().partition(":")
+        kind, _, profile_id = raw.removeprefix(SHIFT).decode().partition(":")
         key = (partition, kind, profile_id)
         if topic == topics.models:
             found.models[key] = ModelRecord.model_validate(orjson.loads(value))
@@ -151,6 +175,8 @@ def decode_into(
             note = profile_codec.decode_note(raw, value)
             if isinstance(note, Suppression):
                 found.windows[key] = note
+            elif isinstance(note, ShiftNote):
+                found.shifts[key] = note
     except (SlotError, ValueError, KeyError, TypeError) as error:
         why = explain(error) if isinstance(error, ValidationError) else error
         raise ToolError(f"{topic} [{partition}]: {raw!r} cannot be read: {why}") from None
@@ -165,6 +191,14 @@ def profile_status(settings: Settings, found: ChangelogView, key: ProfileKey) ->
     learning = (
         None if model is not None else ring.restored(held, capacity=settings.cold_start(kind))
     )
+    shift = found.shifts.get(key)
+    if model is None or shift is None or shift.generation != model.generation:
+        shift = None
+    kept = 0
+    if model is not None and held:
+        begins = 0 if shift is None else shift.begins
+        counted = [slot for slot in held.values() if slot.number >= begins]
+        kept = sum(len(slot.rows) for slot in counted if slot.generation == model.generation)
     generation = model.generation if model else learning.generation if learning else None
     return ProfileStatus(
         partition=partition,
@@ -175,6 +209,9 @@ def profile_status(settings: Settings, found: ChangelogView, key: ProfileKey) ->
         seen=model.learned if model else learning.seen if learning else 0,
         needed=model.learned if model else settings.cold_start(kind),
         suppression=found.windows.get(key),
+        shift=shift,
+        shift_samples=kept,
+        shift_needed=settings.shift_samples_for(kind),
     )
 
 

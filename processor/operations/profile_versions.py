@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from models.artifacts import GATE, Model
+from models.detectors.base import Detector
 from models.errors import ArtifactError
 from processor.artifacts.storage import storage
 from processor.settings import Settings, SettingsError
@@ -27,7 +28,7 @@ class Version:
         calibration: number, mean and standard deviation of the out-of-sample scores, and the
             threshold at the budget of its training.
         gate: what the gate measured; None of a first version, which has no gate to pass.
-        unopened: why its artefact was not opened; None where it was.
+        unopened: why its artefact was not opened; None if it was.
     """
 
     version: int
@@ -90,19 +91,20 @@ def _described(number: int, said: Any, read: Read) -> Version:
         return Version(**known, unopened=str(error))
     provenance = dict(model.provenance)
     gate = provenance.pop(GATE, None)
-    fitted = model.detector.calibration_
+    calibration: dict[str, Any] = {
+        "alert_budget": model.detector.alert_budget,
+        "offset": float(model.detector.offset_),
+    }
+    if isinstance(model.detector, Detector):
+        fitted = model.detector.calibration_
+        scores = {"scores": int(fitted.scores.size), "mean": fitted.mean, "spread": fitted.spread}
+        calibration = scores | calibration
     return Version(
         **known,
         trigger=provenance.get("trigger"),
         trained_on=int(model.samples.shape[0]),
         provenance=provenance,
-        calibration={
-            "scores": int(fitted.scores.size),
-            "mean": fitted.mean,
-            "spread": fitted.spread,
-            "alert_budget": model.detector.alert_budget,
-            "offset": float(model.detector.offset_),
-        },
+        calibration=calibration,
         gate=gate,
     )
 

@@ -54,6 +54,12 @@ def _facts(standing: ProfileStatus) -> Table:
     if window is not None and window.until > time_ns() // 1_000_000:
         why = window.reason or "no reason given"
         table.add_row("suppressed", _text(f"until {tail.moment(window.until)} ({why})"))
+    shift = standing.shift
+    if shift is not None and shift.since is not None:
+        kept = f"{standing.shift_samples} of {standing.shift_needed} samples"
+        table.add_row("shifted", _text(f"since {shift.since}, {kept} of a new normal"))
+    if shift is not None and (shift.held_until or 0) > time_ns() // 1_000_000:
+        table.add_row("held", f"until {tail.moment(shift.held_until or 0)}")
     return table
 
 

@@ -108,7 +108,7 @@ def announced(records: Iterable[ConsumerRecord], kind: str | None) -> list[Profi
 
 
 def receipt_of(record: ConsumerRecord) -> LifecycleEvent | None:
-    """The event of a record of ``lifecycle``; None where it is none."""
+    """The event of a record of ``lifecycle``; None if it is none."""
     try:
         return LifecycleEvent.model_validate(orjson.loads(record.value or b""))
     except (orjson.JSONDecodeError, ValidationError):

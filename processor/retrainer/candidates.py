@@ -9,8 +9,9 @@ from models import artifacts
 from models.artifacts import GATE, Artifact, Model
 from models.errors import ArtifactError
 from models.features import KINDS
+from models.learning.candidate import Candidate
 from models.learning.data_quality import constant_features
-from models.learning.retraining import Candidate, detector_name, retrain
+from models.learning.retraining import detector_name, retrain
 from models.learning.training import seed_of
 from models.naming import misnamed
 from processor.records import ProducerRecord, ProfileKey
@@ -39,7 +40,7 @@ def trigger(builder: RetrainerStepBuilder, key: ProfileKey) -> str | None:
 
 
 def train_if_due(builder: RetrainerStepBuilder, key: ProfileKey) -> None:
-    """Where a trigger fires, note a training; ``train_pending`` does it at the end of the Step."""
+    """If a trigger fires, note a training; ``train_pending`` does it at the end of the Step."""
     why, pool = trigger(builder, key), builder.pool(key)
     if why is None or pool is None:
         return
@@ -102,7 +103,7 @@ def train_pending(builder: RetrainerStepBuilder) -> None:
 def trained(
     builder: RetrainerStepBuilder, training: Training
 ) -> tuple[Candidate, Artifact | None, int]:
-    """The candidate, judged, and packed where the gate lets it pass; its constant features.
+    """The candidate, judged, and packed if the gate lets it pass; its constant features.
 
     Safe in any thread.
     """
@@ -110,7 +111,8 @@ def trained(
     partition, kind, profile_id = key
     settings = builder.context.settings
     cold = int(current.provenance["cold_start"])
-    pooled = pool.ring.samples()[-settings.pool_samples :]
+    taught = int(current.provenance.get("vouched_offset", -1))
+    pooled, vouched, times = pool.samples(settings.pool_samples, taught)
     version = (base.version or 0) + 1
     candidate = retrain(
         current,
@@ -121,14 +123,19 @@ def trained(
         alert_budget=settings.alert_budget,
         seed=seed_of(settings.seed, kind, profile_id, base.generation, version),
         detector=settings.detector_for(kind, KINDS[kind].detector),
+        times=times,
         provenance={
             "trigger": why,
             "cold_start": cold,
-            "pool": int(pooled.shape[0]),
+            "pool": int((~vouched).sum()),
             "base_version": base.version,
             "partition": partition,
             "pool_offset": pool.offset,
+            **({"vouched_offset": max(taught, *pool.vouched)} if pool.vouched else {}),
         },
+        vouched=vouched,
+        follow_drift=settings.on_shift_for(kind, KINDS[kind].on_shift) == "adopt"
+        and (why == "drift" or current.provenance.get("followed_drift") is True),
     )
     if not candidate.outcome.passed:
         return candidate, None, 0

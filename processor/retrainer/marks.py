@@ -123,7 +123,7 @@ def forget_pool(
 
     A candidate that was on its way when the scorer forgot the profile is deleted here: after this
     mark nothing of that generation is written again. Whatever the mark says, nothing newer is
-    deleted than what was known here: the profile may have learnt anew, and be about to announce it.
+    deleted than what was known here: the profile may have learnt again, and be announcing that.
     """
     partition, kind, profile_id = key
     pool = builder.pool(key)

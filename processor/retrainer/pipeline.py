@@ -128,7 +128,7 @@ def decode_accepted(record: ConsumerRecord) -> AcceptedSample | Mark | DeadLette
 def accept_sample(
     builder: RetrainerStepBuilder, record: ConsumerRecord, sample: AcceptedSample
 ) -> None:
-    """Count an accepted record, pool it where it is admitted, and train where it falls due."""
+    """Count an accepted record, pool it if it is admitted, and train if that is due."""
     key = (record.partition, sample.kind, sample.profile_id)
     pool, names = builder.pool(key), tuple(sample.features)
     base = builder.announced(key, sample.generation)
@@ -140,6 +140,9 @@ def accept_sample(
         reject(builder, record, DeadLetter("unknown_generation", detail))
         return
     expected = tuple(base.features)
+    if names != expected and (sample.model_version or 0) < (base.version or 0):
+        builder.step.count("records", sample.kind, "outdated")
+        return
     if names != expected:
         reject(builder, record, mismatch(names, len(expected)))
         return
@@ -154,22 +157,29 @@ def accept_sample(
     elif pool.ring.names != names:
         # Nothing was admitted so far, or what was turned out not to fit the model.
         cleared = ring.tombstones(builder.context.topics.pool, key, pool.ring)
-        pool = replace(pool, ring=Ring(sample.generation, names))
+        pool = replace(pool, ring=Ring(sample.generation, names), vouched=())
     rows = np.array(sample.vectors, dtype=np.float64)
     stored: list[ProducerRecord] = []
-    held = pool.ring
+    held, vouched = pool.ring, pool.vouched
     why = admission(builder, sample)
     if why in ADMITTED:
         capacity = builder.context.settings.pool_samples
-        held, place, slot = ring.append_sample(pool.ring, record.offset, rows, capacity=capacity)
+        times = np.array(sample.times, dtype=np.float64) if sample.times else None
+        held, place, slot = ring.append_sample(
+            pool.ring, record.offset, rows, capacity=capacity, times=times
+        )
         stored = [ring.changelog(builder.context.topics.pool, key, place, slot)]
         if stored[0].size > OUTPUT_LIMIT:
             detail = "the samples do not fit the pool's topic"
             reject(builder, record, DeadLetter("unanswerable", detail))
             return
+        if why == "analyst":
+            vouched = pool.with_vouched(held, record.offset)
     builder.step.outputs += [*cleared, *stored]
     accepted = pool.accepted + rows.shape[0]
-    builder.step.delta[key] = replace(pool, ring=held, accepted=accepted, offset=record.offset)
+    builder.step.delta[key] = replace(
+        pool, ring=held, accepted=accepted, offset=record.offset, vouched=vouched
+    )
     builder.step.count("records", sample.kind, why)
     train_if_due(builder, key)
 

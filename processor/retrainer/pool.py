@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
-from models.features import KINDS
 from processor.records import ProducerRecord, ProfileKey
 from processor.state import ring, ring_codec
-from processor.state.changelog import Table
+from processor.state.changelog import StoredRing
 from processor.state.ring import Ring
 from processor.state.ring_codec import HEAD, Slot, SlotError
 from processor.text.escaping import key_digest
@@ -27,7 +28,7 @@ LATER = ("tried", "tried_at", "refused", "rolled_back")
 PoolDelta = dict[ProfileKey, "Pool | None"]
 """What a Step changes the pools by; None removes one."""
 
-Heads = dict[tuple[str, str], dict[str, Any]]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Pool:
         refused: candidates in a row that the gate refused.
         rolled_back: the newest version that a rollback emptied the pool for.
         obeyed: ids of the last ``retrain`` marks that were obeyed, the newest first.
+        vouched: offsets in ``accepted-normal`` of what the ring holds that an analyst accepted.
     """
 
     ring: Ring
@@ -55,10 +57,38 @@ class Pool:
     refused: int = 0
     rolled_back: int = 0
     obeyed: tuple[str, ...] = ()
+    vouched: tuple[int, ...] = ()
 
     @property
     def generation(self) -> int:
         return self.ring.generation
+
+    def samples(self, most: int, taught: int) -> tuple[Floats, NDArray[np.bool_], Floats | None]:
+        """The latest samples, shape (n, features), which of them an analyst accepted, and times.
+
+        Args:
+            most: so many at most.
+            taught: what was accepted up to this offset stands among the original samples of the
+                model in force, and is left out.
+        """
+        rows, times = self.ring.samples(), self.ring.times()
+        if not self.vouched:
+            none = np.zeros(min(most, rows.shape[0]), dtype=np.bool_)
+            return rows[-most:], none, None if times is None else times[-most:]
+        slots = sorted(self.ring.slots.values(), key=lambda slot: slot.number)
+        count, offsets = ([slot.rows.shape[0] for slot in slots], [slot.offset for slot in slots])
+        vouched = np.repeat(np.isin(offsets, self.vouched), count)
+        left = ~vouched | (np.repeat(offsets, count) > taught)
+        if not left.any():
+            # Nothing came since: all of it once more.
+            left, vouched = np.ones_like(left), np.zeros_like(vouched)
+        times = None if times is None else times[left][-most:]
+        return rows[left][-most:], vouched[left][-most:], times
+
+    def with_vouched(self, ring: Ring, offset: int) -> tuple[int, ...]:
+        """Offsets of what this ring holds that an analyst accepted, with one more."""
+        oldest = min(slot.offset for slot in ring.slots.values())
+        return (*(one for one in self.vouched if one >= oldest), offset)
 
 
 def head(topic: str, key: ProfileKey, pool: Pool) -> ProducerRecord:
@@ -75,6 +105,7 @@ def head(topic: str, key: ProfileKey, pool: Pool) -> ProducerRecord:
         "refused": pool.refused,
         "rolled_back": pool.rolled_back,
         "obeyed": pool.obeyed,
+        "vouched": pool.vouched,
     }
     return ProducerRecord(
         topic, orjson.dumps(value), ring_codec.key(kind, profile_id, HEAD), partition
@@ -103,6 +134,7 @@ def read_head(value: bytes) -> dict[str, Any]:
             "asked": None if asked is None else str(asked),
             **{name: int(found[name]) for name in ("generation", "accepted", "offset")},
             "obeyed": tuple(str(one) for one in found.get("obeyed", ())),
+            "vouched": tuple(int(one) for one in found.get("vouched", ())),
             **{name: int(found.get(name, 0)) for name in LATER},
         }
     except (ValueError, TypeError, KeyError) as error:
@@ -114,11 +146,11 @@ def read_head(value: bytes) -> dict[str, Any]:
 def restored_pool(
     found: Mapping[int, Slot], counters: Mapping[str, Any] | None, capacity: int
 ) -> Pool | None:
-    """The pool that the changelog holds, or None where nothing is left to go on with.
+    """The pool that the changelog holds; None if nothing usable is left.
 
     Args:
         found: slots by place.
-        counters: what ``read_head`` gave; None where there is none.
+        counters: what ``read_head`` gave; None if there is none.
         capacity: records that the ring holds.
     """
     whole = ring.restored(found, capacity)
@@ -135,14 +167,13 @@ def restored_pool(
     return Pool(whole, **rest)
 
 
-def heads(table: Table, topic: str, partition: int, log: Any) -> Heads:
-    """(kind, profile) → the counters of its pool; what cannot be read is logged."""
-    found: Heads = {}
-    for key, value in table.items(topic, partition):
-        try:
-            kind, profile_id, place = ring_codec.parse_key(key)
-            if place == HEAD and kind in KINDS:
-                found[kind, profile_id] = read_head(value)
-        except SlotError as error:
-            log.error("pool_unreadable", topic=topic, key_sha256=key_digest(key), error=str(error))
-    return found
+def restored_head(stored: StoredRing, topic: str, log: Any) -> dict[str, Any] | None:
+    """The counters stored with a ring; None if there are none, and a log line if unreadable."""
+    if stored.head is None:
+        return None
+    try:
+        return read_head(stored.head)
+    except SlotError as error:
+        name = key_digest(ring_codec.key(*stored.identity, HEAD))
+        log.error("pool_unreadable", topic=topic, key_sha256=name, error=str(error))
+        return None

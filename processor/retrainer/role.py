@@ -14,6 +14,7 @@ from models.features import KINDS
 from processor.artifacts.model_store import ModelStore
 from processor.artifacts.owner import Owner
 from processor.metrics.metrics import Metrics
+from processor.offsets.partitions import parts
 from processor.records import ConsumerRecord, Partition, Position, ProfileKey
 from processor.retrainer import pipeline as retrainer
 from processor.retrainer import pool as pools
@@ -21,7 +22,7 @@ from processor.retrainer.pool import Pool, PoolDelta
 from processor.retrainer.step_builder import RetrainerState
 from processor.settings import Settings
 from processor.state import ring
-from processor.state.changelog import Table, announcement
+from processor.state.changelog import LoadedSlots, StoredRing, Table, announcement
 from processor.state.omitted_samples import Omitted
 from processor.stream.role import Following
 from processor.stream.step import Context, Step, with_artifacts_written
@@ -34,6 +35,7 @@ class RetrainerRole:
     """Pools accepted samples and proposes better models."""
 
     name = "retrainer"
+    divide = staticmethod(parts)
 
     def __init__(
         self,
@@ -63,6 +65,7 @@ class RetrainerRole:
         )
         self._settings = settings
         self._loaded = Table()
+        self._slots = LoadedSlots(settings.spill_bytes, log)
         self._known = RetrainerState()
         self._stuck: set[ProfileKey] = set()
         self._newest: dict[Partition, int] = {}
@@ -72,22 +75,19 @@ class RetrainerRole:
         self._follower: Following | None = None
 
     def load(self, record: ConsumerRecord) -> None:
-        self._loaded.load(record)
+        if record.topic == self._topics.pool:
+            self._slots.load(record)
+        else:
+            self._loaded.load(record)
 
     def restored(self, partitions: Iterable[int]) -> None:
         """Pools and announcements of these partitions; from here on ``models`` is followed."""
         chosen = list(partitions)
         omitted = Omitted()
         for partition in chosen:
-            rings = self._loaded.rings(self._topics.pool, partition, self._log)
-            heads = pools.heads(self._loaded, self._topics.pool, partition, self._log)
-            for identity in rings.keys() | heads.keys():
-                found = rings.get(identity, {})
-                pool = pools.restored_pool(found, heads.get(identity), self._settings.pool_samples)
-                if pool is not None:
-                    omitted.note(identity[0], ring.left_out(found, pool.ring))
-                    self._keep((partition, *identity), pool)
-                    self._note(partition, pool.offset)
+            for stored in self._slots.rings(partition):
+                if stored.identity[0] in KINDS:
+                    omitted.note(stored.identity[0], self._restore(partition, stored))
             for record in self._loaded.models(self._topics.models, partition, self._log):
                 self._known.announced[partition, record.kind, record.profile_id] = record
         omitted.tell(self._log, self._topics.pool, "TELLTALE_POOL_SAMPLES")
@@ -97,13 +97,14 @@ class RetrainerRole:
             self._settings, [(models, p, self._loaded.next(models, p)) for p in chosen]
         )
         self._loaded = Table()
+        self._slots.clear()
         self._log.info("state", pools=len(self._known.pools))
 
     def admit(self, owner: Owner) -> str:
         return self._store.admit(owner)
 
     def check_models(self) -> None:
-        # Profiles that learn anew after a loss are announced still: the scorer alone can tell.
+        # Profiles that learn again after a loss are announced still: the scorer alone can tell.
         announced = self._known.announced.values()
         policy = self._settings.lost_models
         self._store.check(announced, policy, self._log, owned_is_fit=True)
@@ -156,9 +157,10 @@ class RetrainerRole:
         self._newest.clear()
         self._unseen.clear()
         self._loaded = Table()
+        self._slots.clear()
 
     def set_watermark(self, until: int) -> None:
-        """Nothing here goes by silence."""
+        """Pools have no TTL."""
 
     def update_gauges(self) -> None:
         counts = dict.fromkeys(KINDS, 0)
@@ -175,8 +177,18 @@ class RetrainerRole:
             self._follower.close()
             self._follower = None
 
+    def _restore(self, partition: int, stored: StoredRing) -> int:
+        """Take a pool from the changelog; how many of its samples the ring has no room for."""
+        counters = pools.restored_head(stored, self._topics.pool, self._log)
+        pool = pools.restored_pool(stored.slots, counters, self._settings.pool_samples)
+        if pool is None:
+            return 0
+        self._keep((partition, *stored.identity), pool)
+        self._note(partition, pool.offset)
+        return ring.left_out(stored.slots, pool.ring)
+
     def _keep(self, key: ProfileKey, pool: Pool) -> None:
-        """Hold a pool, its newest sample for the gallery, and whether the gate refuses it."""
+        """Store a pool, its newest sample as an impostor, and whether the gate refuses it."""
         before = self._known.pools.get(key)
         self._known.pools[key] = pool
         newest = pool.ring.newest

@@ -1,4 +1,4 @@
-"""A process: one or both roles in threads of their own, signals and HTTP in the main thread."""
+"""A process: one role or several in threads of their own, signals and HTTP in the main thread."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import gc
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
@@ -16,6 +15,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from processor.artifacts.model_store import ModelStore
 from processor.artifacts.storage import storage
+from processor.ingest.role import open_ingest
 from processor.kafka.admin import retention
 from processor.kafka.consuming import Follower
 from processor.metrics.metrics import Metrics
@@ -29,11 +29,7 @@ from processor.stream.worker import Worker
 
 SHUTDOWN_SECONDS = 9.0
 COLLECT_AFTER = 1_000_000
-PORTS = {"scorer": 9464, "retrainer": 9465}
-ROLES: dict[str, Callable[[Settings, ModelStore, Metrics, Any], Role]] = {
-    "scorer": partial(ScorerRole, retention=retention),
-    "retrainer": partial(RetrainerRole, follow=Follower),
-}
+PORTS = {"scorer": 9464, "retrainer": 9465, "ingest": 9467}
 
 
 def run_process(settings: Settings, roles: Sequence[str]) -> int:
@@ -50,7 +46,8 @@ def run_process(settings: Settings, roles: Sequence[str]) -> int:
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
-    warm_up()
+    if roles != ["ingest"]:
+        warm_up()
     # A batch makes and drops tens of thousands of small objects, hardly one of them in a cycle.
     gc.set_threshold(COLLECT_AFTER, 20, 100)
     workers = build(settings, roles, Metrics(registry))
@@ -74,11 +71,18 @@ def build(settings: Settings, roles: Sequence[str], metrics: Metrics) -> dict[st
     workers = {}
     for name in roles:
         log = logs.logger(name)
-        store = ModelStore(storage(settings), settings.model_memory)
         metrics.start(name, settings, confluent_kafka.libversion()[0])
-        role = ROLES[name](settings, store, metrics, log)
-        workers[name] = Worker(role, settings, metrics, log)
+        workers[name] = Worker(_role(name, settings, metrics, log), settings, metrics, log)
     return workers
+
+
+def _role(name: str, settings: Settings, metrics: Metrics, log: Any) -> Role:
+    if name == "ingest":
+        return open_ingest(settings, metrics, log)
+    store = ModelStore(storage(settings), settings.model_memory)
+    if name == "scorer":
+        return ScorerRole(settings, store, metrics, log, retention=retention)
+    return RetrainerRole(settings, store, metrics, log, follow=Follower)
 
 
 def run_workers(workers: dict[str, Worker], stopping: threading.Event) -> dict[str, int]:

@@ -8,11 +8,14 @@ import models
 from models.calibration import drift
 from models.calibration.drift import Drifts
 from models.calibration.drift_batch import follow_all
+from models.detectors.forecast.batch import MetricPoints, judge_in_order
+from models.detectors.forecast.detector import Forecast
 from models.features.template_reader import TemplateReader
 from models.kernels.memory import SLACK
 from models.kernels.text.byte_strings import stack
+from processor.columnar.json_columns import encode_texts
 from processor.columnar.profile_index import ProfileIndex
-from processor.columnar.verdict_writer import encode_texts, parse_template, render
+from processor.columnar.verdict_writer import parse_template, render
 from processor.record_batch import RecordBatch
 from processor.records import ConsumerRecord
 
@@ -23,6 +26,8 @@ RECORD = b'{"values":[1]}'
 def warm_up() -> None:
     """Call every kernel once, those of training and scoring and those of a batch's texts."""
     models.warm_up()
+    wave = np.sin(np.arange(40.0))
+    judge_in_order([MetricPoints(Forecast().fit(wave[:, np.newaxis]), None, None, wave)])
     layouts = TemplateReader()
     layouts.learn([(RECORD, b"p", NAMES)])
     layouts.read([layouts.range(NAMES)], [1], [1], [b"p"], [RECORD], len(RECORD))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import orjson
 
 from models import artifacts
+from models.detectors import detector_of
 from models.features import KINDS, frequent
 from models.learning.data_quality import constant_features, growing_features
 from models.learning.training import seed_of, train
@@ -29,8 +30,9 @@ def learn(
     key: ProfileKey,
     names: tuple[str, ...],
     rows: Floats,
+    times: Floats | None = None,
 ) -> list[ProducerRecord] | None:
-    """Append a record's samples to its profile's ring, and train where they complete it.
+    """Append a record's samples to its profile's ring, and train if they complete it.
 
     Its answer; None if its partition has to wait for the next Step, as no more trainings fit here.
     """
@@ -46,7 +48,7 @@ def learn(
     )
     needed = builder.context.settings.cold_start(value.kind)
     grown, place, slot = ring.append_sample(
-        before.ring, record.offset, rows, capacity=needed, names=names
+        before.ring, record.offset, rows, capacity=needed, names=names, times=times
     )
     after = replace(before, ring=grown)
     complete = grown.seen >= max(needed, before.retry_at)
@@ -54,7 +56,7 @@ def learn(
         samples = min(grown.held, trained_at_most(needed))
         if not builder.may_train((record.topic, record.partition), samples):
             return None
-        first_version(builder, record, key, before.ring, grown)
+        first_version(builder, key, before.ring, grown)
     else:
         if complete:
             after = replace(after, retry_at=grown.seen + max(1, needed // 10))
@@ -82,16 +84,38 @@ def trained_at_most(cold_start: int) -> int:
     return max(TRAINED_FACTOR * cold_start, TRAINED_LEAST)
 
 
+def train_now(builder: StepBuilder, key: ProfileKey, command_id: str) -> str | None:
+    """End a profile's learning with the samples that are there.
+
+    Returns:
+        Why that cannot be done; None if it is done.
+    """
+    profile, least = builder.profile(key), builder.context.settings.min_training_data_points
+    if not isinstance(profile, LearningProfile):
+        return "the profile does not learn: it has a model"
+    if profile.ring.held < least:
+        return f"{profile.ring.held} samples are too few, {least} are needed"
+    if key in builder.refused:
+        return "the artefact could not be written"
+    first_version(builder, key, profile.ring, profile.ring, command_id)
+    return None
+
+
 def first_version(
-    builder: StepBuilder, record: ConsumerRecord, key: ProfileKey, stored: Ring, complete: Ring
+    builder: StepBuilder,
+    key: ProfileKey,
+    stored: Ring,
+    complete: Ring,
+    command_id: str | None = None,
 ) -> None:
     """Train version 1 there and then; the profile's next record is scored with it.
 
     Args:
-        record: the telemetry record that completed the learning.
-        stored: the ring before that record: its slots are cleared.
+        stored: the ring before the record that completed the learning: its slots are cleared.
         complete: the ring with it.
+        command_id: the command that ended the learning; None if a record did.
     """
+    trigger = "cold-start" if command_id is None else "command"
     partition, kind, profile_id = key
     settings = builder.context.settings
     held, names = complete.samples(), complete.names
@@ -99,15 +123,17 @@ def first_version(
         held, names = held[:, columns], tuple(names[column] for column in columns)
     samples = held[-trained_at_most(settings.cold_start(kind)) :]
     left_out = len(held) - len(samples)
-    name = settings.detector_for(kind, KINDS[kind].detector)
+    times = complete.times()
+    name = detector_of(settings.detector_for(kind, KINDS[kind].detector), len(samples))
     model = train(
         name,
         samples,
         names,
         alert_budget=settings.alert_budget,
         seed=seed_of(settings.seed, kind, profile_id, complete.generation, 1),
+        times=None if times is None else times[left_out:],
         provenance={
-            "trigger": "cold-start",
+            "trigger": trigger,
             "cold_start": int(samples.shape[0]),
             "pool": 0,
             "left_out": left_out,
@@ -135,16 +161,16 @@ def first_version(
         pool_count=0,
         alert_budget=settings.alert_budget,
         decision_offset=float(model.detector.offset_),
-        trigger="cold-start",
+        trigger=trigger,
         trained_at=builder.now,
-        source_offset=record.offset,
+        source_offset=max(slot.offset for slot in complete.slots.values()),
         provenance=dict(model.provenance),
     )
     builder.step.artifacts.append((key, artifact))
     builder.step.models[artifact.sha256] = builder.models[artifact.sha256] = model
     builder.announce(key, announced)
     builder.emit(*ring.tombstones(builder.context.topics.cold_start, key, stored))
-    builder.count("trainings", kind, "cold-start", "trained")
+    builder.count("trainings", kind, trigger, "trained")
     constant = constant_features(samples, names)
     builder.count("constant_features", kind, by=len(constant))
     builder.emit_lifecycle(
@@ -153,6 +179,7 @@ def first_version(
         f"version 1, {name}, on {'the latest ' if left_out else ''}{samples.shape[0]} samples",
         generation=complete.generation,
         version=1,
+        command_id=command_id,
         figures={
             "samples": int(samples.shape[0]),
             "left_out": left_out,

@@ -17,8 +17,10 @@ from processor.records import (
     ProfileKey,
 )
 from processor.scorer import forget
+from processor.scorer.cold_start import train_now
+from processor.scorer.regime.adoption import adopt_shift, hold_shift
 from processor.scorer.step_builder import StepBuilder
-from processor.scorer.versions import rollback_record
+from processor.scorer.versions import go_back, rollback_record
 from processor.state.profile_codec import EXECUTED, Executed, encode_note
 from processor.state.profiles import ActiveProfile, Suppression
 from processor.topics import Topics
@@ -175,11 +177,34 @@ def _rollback(builder: StepBuilder, key: ProfileKey, command: Command) -> str | 
     restored = rollback_record(builder, key, current, wanted)
     if not isinstance(restored, ModelRecord):
         return str(restored)
-    builder.announce(key, restored.model_copy(update={"pool_count": 0}))
+    go_back(builder, key, current, restored.model_copy(update={"pool_count": 0}))
     told = {"version": restored.version, "command_id": command.command_id}
     builder.emit(builder.mark(key, "rollback", **told))
     detail = f"version {restored.version} is version {wanted.version} again"
+    if current.trigger == "shift":
+        hold_shift(builder, key, FOREVER_MS)
+        detail += "; held: a new normal is not learnt until `telltale profile adopt` says so"
     emit_receipt(builder, key, command, "rolled_back", detail)
+    return None
+
+
+def _train(builder: StepBuilder, key: ProfileKey, command: Command) -> str | None:
+    return train_now(builder, key, command.command_id)
+
+
+def _adopt(builder: StepBuilder, key: ProfileKey, command: Command) -> str | None:
+    return adopt_shift(builder, key, command.command_id)
+
+
+def _hold(builder: StepBuilder, key: ProfileKey, command: Command) -> str | None:
+    if not isinstance(builder.profile(key), ActiveProfile):
+        return "the profile has no model yet"
+    until = FOREVER_MS if command.until is None else command.until
+    if until <= builder.now:
+        return f"until: expected a time to come, got {until}"
+    hold_shift(builder, key, until)
+    detail = f"until {until}: {command.reason or 'no reason given'}; a new normal is not learnt"
+    emit_receipt(builder, key, command, "held", detail)
     return None
 
 
@@ -206,4 +231,7 @@ HANDLERS = {
     CommandName.ROLLBACK: _rollback,
     CommandName.SUPPRESS: _suppress,
     CommandName.RESUME: _resume,
+    CommandName.TRAIN: _train,
+    CommandName.ADOPT: _adopt,
+    CommandName.HOLD: _hold,
 }

@@ -8,7 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import ValidationError
 
-from models.features import KINDS, Extracted, Kind, extract_plain, parse_windows, plain_numbers
+from models.features import (
+    KINDS,
+    PLAIN,
+    Extracted,
+    Kind,
+    extract_plain,
+    parse_windows,
+    plain_numbers,
+)
 from models.features.behavior import NAMES as OF_WINDOW
 from processor.records import INVALID_HEADERS, UNREADABLE_HEADERS, ConsumerRecord, DeadLetter
 from processor.settings import Limits
@@ -45,6 +53,7 @@ def decode_all(
     found: list[Decoded | DeadLetter | None] = []
     vectors: dict[int, list[tuple[int, Vector]]] = {}
     windows: list[tuple[int, ConsumerRecord, str]] = []
+    plain: dict[str, list[tuple[int, PlainRecord]]] = {}
     identities: dict[bytes | None, str | DeadLetter] = {}
     for position, record in enumerate(records):
         kind = kinds[record.topic]
@@ -71,6 +80,14 @@ def decode_all(
                 windows.append((position, record, identity))
                 found.append(None)
                 continue
+            elif kind in PLAIN:
+                read = _plain(record, kind, identity, limits)
+                if isinstance(read, Decoded | DeadLetter):
+                    found.append(read)
+                else:
+                    plain.setdefault(kind, []).append((position, read))
+                    found.append(None)
+                continue
         if vector is not None:
             found.append(None)
             vectors.setdefault(len(vector[3]), []).append((position, vector))
@@ -87,6 +104,10 @@ def decode_all(
                     continue
                 checked = rows.names
             found[position] = Decoded("features", vector[0], vector[1], rows)
+    for kind, those in plain.items():
+        samples = PLAIN[kind].extract([fields for _, (_, _, fields, _) in those])
+        for (position, (name, at, _, rule)), of_record in zip(those, samples, strict=True):
+            found[position] = Decoded(kind, name, at, of_record, rule)
     if windows:
         _read_windows(windows, limits, found)
     return [value for value in found if value is not None]
@@ -116,6 +137,9 @@ def _read_windows(
             found[position] = decode(record, "behavior", limits)
 
 
+PlainRecord = tuple[str, int, Any, str | None]
+"""A record that is plainly valid: profile, time, its own fields, and severity by rule."""
+
 Vector = tuple[str, int, Any, list[float | None]]
 """A `features` record that is checked: profile, time, its values as given, and their numbers.
 
@@ -144,20 +168,48 @@ def _vector(
     numbers = plain_numbers(values)
     if numbers is None or len(numbers) > limits.features:
         return None
-    observed_at = parsed.get("observed_at")
+    observed_at = _plain_time(record, parsed)
     if observed_at is None:
-        observed_at = min(max(0, record.timestamp), MAX_EPOCH_MS)
-    elif type(observed_at) is not int or not 0 <= observed_at <= MAX_EPOCH_MS:
-        return None
-    elif SECONDS[0] <= observed_at <= SECONDS[1]:
-        # Which unit that is, ``_checked`` says.
         return None
     # Without other fields there is none that could contradict key and topic.
-    if len(parsed) > 1:
-        told = parsed.get("profile_id", identity), parsed.get("kind", "features")
-        if told != (identity, "features"):
-            return None
+    if len(parsed) > 1 and not _agrees(parsed, "features", identity):
+        return None
     return identity, observed_at, values, numbers
+
+
+def _plain(
+    record: ConsumerRecord, kind: str, identity: str, limits: Limits
+) -> PlainRecord | Decoded | DeadLetter:
+    """A plainly valid record of a kind in ``PLAIN``; any other decoded by its model."""
+    parsed = _parsed(record.value or b"")
+    if isinstance(parsed, DeadLetter):
+        return parsed
+    fields, observed_at = PLAIN[kind].read(parsed), _plain_time(record, parsed)
+    if (
+        fields is None
+        or observed_at is None
+        or not _agrees(parsed, kind, identity)
+        or _excess(parsed, KINDS[kind], limits) is not None
+    ):
+        return _checked(record, kind, identity, parsed, limits)
+    rule = PLAIN[kind].rule
+    return identity, observed_at, fields, None if rule is None else rule(fields)
+
+
+def _plain_time(record: ConsumerRecord, parsed: dict[str, Any]) -> int | None:
+    """Epoch milliseconds of a record; None if ``_checked`` has to look closer."""
+    observed_at = parsed.get("observed_at")
+    if observed_at is None:
+        return min(max(0, record.timestamp), MAX_EPOCH_MS)
+    if type(observed_at) is not int or not 0 <= observed_at <= MAX_EPOCH_MS:
+        return None
+    # Which unit that is, ``_checked`` says.
+    return None if SECONDS[0] <= observed_at <= SECONDS[1] else observed_at
+
+
+def _agrees(parsed: dict[str, Any], kind: str, identity: str) -> bool:
+    """Whether a record's own profile and kind, if given, are those of its key and topic."""
+    return (parsed.get("profile_id", identity), parsed.get("kind", kind)) == (identity, kind)
 
 
 def decode(record: ConsumerRecord, kind: str, limits: Limits) -> Decoded | DeadLetter:

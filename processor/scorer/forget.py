@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from models.features import KINDS
 from models.naming import profile_directory
 from processor.records import ConsumerRecord, ProducerRecord, ProfileKey
+from processor.scorer.sequential.answers import online_record
 from processor.scorer.step_builder import StepBuilder
 from processor.state import ring
 from processor.state.profiles import ActiveProfile, LearningProfile, PendingDeletion
 from schemas import Command
-
-"""Profiles forgotten in one Step for their silence: their artefacts may lie far away."""
 
 
 def forget(
@@ -87,6 +87,13 @@ def begin_deletion(
     slots: list[ProducerRecord] = []
     if isinstance(profile, LearningProfile):
         slots = ring.tombstones(topics.cold_start, key, profile.ring)
+    shift = builder.shift(key)
+    if shift is not None:
+        slots += builder.drop_shift(key, shift)
+    builder.delta.names[key] = None
+    online: list[ProducerRecord] = []
+    if KINDS[kind].timed:
+        online = [online_record(builder, key, 0, None)]
     announced = [] if active is None else [(active.version, active.sha256)]
     announced += [] if active is None else [(old.version, old.sha256) for old in active.history]
     begun = PendingDeletion(
@@ -106,7 +113,7 @@ def begin_deletion(
     outputs.append(builder.mark(key, "forget", command_id=command_id))
     # A profile that learns anew after its model was lost still has an announcement.
     outputs.append(ProducerRecord(topics.models, None, f"{kind}:{profile_id}".encode(), partition))
-    outputs += slots
+    outputs += [*slots, *online]
     builder.emit_note(key, begun)
     builder.delta.profiles[key] = None
     builder.delta.suppressions[key] = None

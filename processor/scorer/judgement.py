@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from math import isnan
 from typing import NamedTuple
 
@@ -14,11 +16,14 @@ from models.calibration import drift
 from models.calibration.conformal import sample_budget
 from models.calibration.drift import UNKNOWN, Drift
 from models.calibration.severity import severity
+from models.kernels.text.byte_strings import StringColumn, append
+from processor.columnar.json_columns import encode_numbers
 from processor.columnar.verdict_writer import NormalRecords, NormalVerdictWriter
 from processor.columnar.version_constants import VersionConstants
 from processor.records import DeadLetter, ProducerRecord, ProfileKey
 from processor.scorer import verdicts
-from processor.scorer.step_builder import AwaitingScore, StepBuilder
+from processor.scorer.regime import watch
+from processor.scorer.step_builder import AwaitingScore, StepBuilder, Waiting
 from processor.scorer.verdicts import Judgement, unscored
 from processor.state.profiles import ActiveProfile
 from processor.topics import OUTPUT_LIMIT
@@ -51,7 +56,8 @@ class ProfileRecords(NamedTuple):
 
 def can_defer(builder: StepBuilder, key: ProfileKey, standing: VersionConstants) -> bool:
     """Whether normal records of one sample may be answered together."""
-    return standing.names.answer_bytes <= SAFE_BYTES and not builder.suppressed(key)
+    plain = not builder.suppressed(key) and not builder.watched(key)
+    return plain and standing.names.answer_bytes <= SAFE_BYTES
 
 
 def defer_to_writer(
@@ -60,6 +66,34 @@ def defer_to_writer(
     """Have normal records of one kind, of one sample each, answered together."""
     builder.step.timestamps += normals.add(part)
     builder.verdict_counts[kind, "scored", "none"] += len(part.positions)
+
+
+def write_normal(
+    builder: StepBuilder,
+    writer: NormalVerdictWriter | None,
+    parts: Sequence[tuple[BatchScores, StringColumn]],
+    times: StringColumn | None = None,
+) -> Sequence[Sequence[ProducerRecord]]:
+    """What the writer answers, by position in the batch.
+
+    Args:
+        parts: scores of rows, and the rows as JSON without brackets.
+        times: of each row, if the writer's templates have them.
+    """
+    if not parts or writer is None:
+        return [()] * len(builder.telemetry)
+    judged = BatchScores(*map(np.concatenate, zip(*(part for part, _ in parts), strict=True)))
+    vectors = reduce(append, (texts for _, texts in parts))
+    numbers = encode_numbers(np.array([judged.unit, judged.decisions, judged.p_values]))
+    return writer.write((numbers, vectors), times)
+
+
+def by_profile(waiting: Mapping[int, AwaitingScore]) -> list[Waiting]:
+    """Waiting records of each profile, in the order of the widths of their rows."""
+    found: dict[ProfileKey, Waiting] = defaultdict(list)
+    for position, item in waiting.items():
+        found[item.key].append((position, item))
+    return sorted(found.values(), key=lambda items: items[0][1].rows.shape[1])
 
 
 def answer_profile(
@@ -86,9 +120,8 @@ def answer_profile(
         start, end = end, end + group.sizes[at]
         outputs: list[ProducerRecord] = []
         if together and not group.ruled[at] and end - start == 1 and numbers.decisions[start] >= 0:
-            since = None if since is None else since + 1
-            if drift.counted(since):
-                wealth = drift.update(wealth, numbers.p_values[start], mean)
+            p_value = numbers.p_values[start]
+            wealth, since = drift.follow(wealth, since, p_value, anomaly=False, mean=mean)
             count = UNKNOWN if since is None else since
             taken.append((position, count, group.observed[at], begin + start))
         else:
@@ -97,6 +130,7 @@ def answer_profile(
             before = known.after_verdict(since, wealth)
             outputs, after = build_verdict(builder, item, before, judgement, group.model)
             since, wealth = after.since_anomaly, after.drift
+            together = writer is not None and can_defer(builder, key, group.standing)
         builder.answers[position] = outputs
         if drift.should_report(wealth) and not suppressed:
             offset = group.pending(at).record.offset
@@ -138,18 +172,31 @@ def build_verdict(
     record, key, topics = item.record, item.key, builder.context.topics
     if judgement is None:
         return unscored(builder, record, item.decoded, "abstained", item.active), before
-    since = before.since_anomaly
-    since = 0 if judgement.anomaly else None if since is None else since + 1
     suppressed = builder.suppressed(key)
-    wealth = before.drift if suppressed else follow_drift(before, judgement, since)
-    after = before.after_verdict(since, wealth)
-    said = verdicts.scored(item, judgement, model, suppressed=suppressed, now=builder.now)
+    wealth, since = follow_drift(before, judgement)
+    after = before.after_verdict(since, before.drift if suppressed else wealth)
+    followed = None
+    if not suppressed and (judgement.anomaly or builder.watched(key)):
+        followed = watch.follow_shift(builder, item, judgement, before.since_anomaly, model)
+    shift = builder.shift(key) if followed is None else followed.shift
+    regime = "shifted" if shift is not None and shift.shifted else "usual"
+    said = verdicts.scored(
+        item,
+        judgement,
+        model,
+        suppressed=suppressed,
+        regime=regime,
+        late_before=builder.late_before,
+        now=builder.now,
+    )
     outputs = [verdicts.verdict_record(record, said, topics.anomalies, builder.now)]
     if not judgement.anomaly and not suppressed:
         outputs.append(verdicts.accepted_record(item, since, judgement, topics.accepted))
     if any(out.size > OUTPUT_LIMIT for out in outputs if len(out.value or b"") > SAFE_BYTES):
         why = DeadLetter("unanswerable", f"value: its verdict exceeds {OUTPUT_LIMIT} bytes")
         return builder.dead_letter(record, why), before
+    if followed is not None:
+        watch.take_over(builder, key, followed)
     builder.delta.touched_profiles.add(key)
     builder.count_verdict(record, said["kind"], said["status"], said["severity"])
     return outputs, after
@@ -173,19 +220,22 @@ def judgement_of(
     decision = min(decisions)
     worst = decisions.index(decision)
     anomaly = decision < 0
-    spread = model.detector.calibration_.spread
-    grade = severity(p_values[worst], budget, decision, spread) if anomaly else "none"
+    grade = "none"
+    if anomaly:
+        spread = model.row_detector.calibration_.spread
+        grade = severity(p_values[worst], budget, decision, spread)
     return Judgement(rows, indices, decisions, p_values, unit, worst, grade, anomaly)
 
 
-def follow_drift(before: ActiveProfile, judgement: Judgement, since_anomaly: int | None) -> Drift:
-    """A profile's drift state after one more verdict, by ``models.calibration.drift.follow``."""
-    return drift.update_drift(
+def follow_drift(before: ActiveProfile, judgement: Judgement) -> tuple[Drift, int | None]:
+    """Drift state and records since the last anomaly after one more verdict."""
+    return drift.follow(
         before.drift,
-        judgement.p_values[judgement.worst],
+        before.since_anomaly,
+        judgement.p_values[judgement.worst] if judgement.static_p is None else judgement.static_p,
+        anomaly=judgement.anomaly,
+        mean=drift.least_mean(before.record.trained_on),
         samples=len(judgement.p_values),
-        since_anomaly=since_anomaly,
-        trained_on=before.record.trained_on,
     )
 
 

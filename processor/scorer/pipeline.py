@@ -22,7 +22,10 @@ from processor.scorer.cold_start import learn
 from processor.scorer.commands import execute
 from processor.scorer.decode import Decoded, decode_all
 from processor.scorer.forget import begin_expired, complete_expired
+from processor.scorer.regime.adoption import adopt_due
+from processor.scorer.regime.names import follow_names
 from processor.scorer.scoring import load_models, open_models, score_active
+from processor.scorer.sequential.timed import score_timed
 from processor.scorer.step_builder import (
     SINGLE_ROW,
     AwaitingScore,
@@ -100,7 +103,14 @@ def compute(
     ends = telemetry.last_offsets().items()
     builder.step.offsets |= {place: offset + 1 for place, offset in ends}
     count_values(builder, runs)
-    normal = score_active(builder, runs)
+    normal = []
+    if any(KINDS[item.decoded.kind].timed for item in builder.waiting.values()):
+        normal.append(score_timed(builder))
+    normal.append(score_active(builder, runs))
+    if builder.renamed or builder.state.names:
+        follow_names(builder, runs)
+    if builder.delta.shifts:
+        adopt_due(builder)
     expired = context.expired(EXPIRED_PER_STEP)
     if expired:
         begin_expired(builder, expired)
@@ -108,7 +118,7 @@ def compute(
         builder.count("records", kind, status, by=answered)
         builder.count("verdicts", kind, status, severity, by=answered)
     # What else there is to tell of a normal record comes behind its accepted sample.
-    answers = chain.from_iterable(zip(normal, builder.answers, strict=True))
+    answers = chain.from_iterable(zip(*normal, builder.answers, strict=True))
     builder.step.outputs += chain.from_iterable(answers)
     return builder.step
 
@@ -228,6 +238,8 @@ def route(
             if isinstance(fitted, Mismatch):
                 return builder.dead_letter(record, DeadLetter("feature_mismatch", fitted.detail))
             rows, names, unknown = fitted.rows, known, fitted.unknown
+            if isinstance(profile, ActiveProfile):
+                builder.renamed.add(key)
             as_it_is = False
     usable, indices = (rows, SINGLE_ROW) if as_it_is else rows_with_evidence(rows)
     answer: list[ProducerRecord] | AwaitingScore | None
@@ -238,7 +250,9 @@ def route(
     elif builder.suppressed(key):
         answer = unscored(builder, record, value, "learning", profile)
     else:
-        answer = learn(builder, record, value, key, names, usable)
+        times = value.extracted.times
+        times = None if times is None else times[indices]
+        answer = learn(builder, record, value, key, names, usable, times)
     if answer is not None:
         builder.rows.setdefault(value.kind, []).append(rows)
         if unknown:

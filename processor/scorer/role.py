@@ -14,6 +14,7 @@ from processor.artifacts.orphans import OrphanCollector
 from processor.artifacts.owner import Owner
 from processor.columnar.fast_path import FastPath
 from processor.metrics.metrics import Metrics
+from processor.offsets.partitions import parts
 from processor.records import ConsumerRecord, Partition, ProfileKey
 from processor.scorer.commands import executed
 from processor.scorer.pipeline import compute
@@ -32,6 +33,7 @@ class ScorerRole:
     """Scores telemetry, executes commands, adopts candidates."""
 
     name = "scorer"
+    divide = staticmethod(parts)
 
     def __init__(
         self,
@@ -131,12 +133,17 @@ class ScorerRole:
             return None
         changes, rows = step.delta.drift_updates, self._state.profiles.rows
         undone = None if changes is None else rows.changes(changes.rows)
-        self._state.apply(step.delta.profiles, {}, changes=changes)
+        shifts = {key: self._state.shifts.get(key) for key in step.delta.shifts}
+        names = {key: self._state.names.get(key) for key in step.delta.names}
+        delta = step.delta
+        self._state.apply(
+            delta.profiles, {}, changes=changes, shifts=delta.shifts, names=delta.names
+        )
         self._expiry.hear(self._heard(step), self._now)
         self._ahead = step
 
         def undo() -> None:
-            self._state.apply(before, {}, changes=undone)
+            self._state.apply(before, {}, changes=undone, shifts=shifts, names=names)
             self._ahead = None
 
         return undo
@@ -188,6 +195,8 @@ class ScorerRole:
             step.delta.suppressions,
             step.delta.forgettings,
             step.delta.drift_updates,
+            step.delta.shifts,
+            step.delta.names,
         )
         self._store.keep(step.models)
 
@@ -225,6 +234,7 @@ class ScorerRole:
             spilled = self._spill.counts[kind]
             gauge(self.name, kind, "active").set(counts[kind, "active"])
             gauge(self.name, kind, "learning").set(counts[kind, "learning"] + spilled)
+            gauge(self.name, kind, "shifted").set(counts[kind, "shifted"])
             self._metrics.spilled_profiles.labels(self.name, kind).set(spilled)
             self._metrics.drifting_profiles.labels(self.name, kind).set(counts[kind, "drifting"])
             silent = self._silence.silent[kind]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from functools import cache, reduce
+from functools import cache
 
 import numpy as np
 import orjson
@@ -15,14 +14,13 @@ from models.batch_scoring import BatchScores, score_batch
 from models.calibration.conformal import sample_budget
 from models.errors import ArtifactError
 from models.features.vectors import Extracted
-from models.kernels.text.byte_strings import Integers, StringColumn, append
+from models.kernels.text.byte_strings import Integers, StringColumn
 from processor.columnar.fast_path import encode_rows
 from processor.columnar.feature_reader import ColumnarRecords
 from processor.columnar.verdict_writer import (
     PLACEHOLDERS,
     NormalTemplates,
     NormalVerdictWriter,
-    encode_numbers,
     parse_template,
     placeholder,
 )
@@ -35,11 +33,18 @@ from processor.scorer.judgement import (
     RowNumbers,
     answer_profile,
     build_verdict,
+    by_profile,
     defer_to_writer,
     judgement_of,
+    write_normal,
 )
-from processor.scorer.step_builder import SINGLE_ROW, AwaitingScore, StepBuilder
-from processor.scorer.verdicts import accepted_fields, scored_fields, verdict_headers
+from processor.scorer.step_builder import SINGLE_ROW, AwaitingScore, StepBuilder, Waiting
+from processor.scorer.verdicts import (
+    accepted_fields,
+    scored_fields,
+    timed_fields,
+    verdict_headers,
+)
 from processor.scorer.versions import recover_lost_model
 from processor.state.profiles import COLUMNAR_KIND, ActiveProfile
 
@@ -56,18 +61,17 @@ def score_active(
         for others: their verdicts are among the builder's answers.
     """
     fast_path, topics = builder.context.fast_path, builder.context.topics
-    writer = fast_path.writer(builder.telemetry, topics, builder.now, normal_templates)
+    writer = fast_path.writer(
+        builder.telemetry, topics, builder.now, normal_templates, builder.late_before
+    )
     parts: list[tuple[BatchScores, StringColumn]] = []
     if runs is not None:
         parts.append(score_columns_of(builder, runs, writer))
     if builder.waiting:
-        parts.append(score_records(builder, writer, 0 if runs is None else len(runs.positions)))
-    if not parts or writer is None:
-        return [()] * len(builder.telemetry)
-    judged = BatchScores(*map(np.concatenate, zip(*(part for part, _ in parts), strict=True)))
-    vectors = reduce(append, (texts for _, texts in parts))
-    numbers = encode_numbers(np.array([judged.unit, judged.decisions, judged.p_values]))
-    return writer.write((numbers, vectors))
+        groups = by_profile(builder.waiting)
+        begin = 0 if runs is None else len(runs.positions)
+        parts.append(score_records(builder, groups, writer, begin))
+    return write_normal(builder, writer, parts)
 
 
 def score_columns_of(
@@ -102,7 +106,9 @@ def score_columns_of(
         numbers = RowNumbers(*([float(of_all[row])] for of_all in judged))
         model = model_of(builder, runs, at)
         judgement = judgement_of(item, numbers, slice(0, 1), builder, model)
-        outputs, _ = build_verdict(builder, item, item.active, judgement, model)
+        # The fast path leaves profiles whose anomalies are close to one another: no watch begins.
+        before = item.active.after_verdict(None, item.active.drift)
+        outputs, _ = build_verdict(builder, item, before, judgement, model)
         builder.answers[runs.positions[row]] = outputs
     builder.delta.drift_updates = found.changes
     if writer is not None:
@@ -131,10 +137,13 @@ def columnar_mask(builder: StepBuilder, runs: ColumnarRecords) -> NDArray[np.boo
     """Of which profiles normal records may be answered together."""
     small = np.array([each.answer_bytes <= SAFE_BYTES for each in runs.names], dtype=np.bool_)
     fit: NDArray[np.bool_] = small[runs.name]
-    if not builder.windows:
-        return fit
-    keys = map(runs.key, range(len(fit)))
-    return fit & ~np.fromiter(map(builder.suppressed, keys), np.bool_, len(fit))
+    asked = [builder.suppressed] if builder.windows else []
+    if builder.state.shifts or builder.delta.shifts:
+        asked.append(builder.watched)
+    for each in asked:
+        keys = map(runs.key, range(len(fit)))
+        fit &= ~np.fromiter(map(each, keys), np.bool_, len(fit))
+    return fit
 
 
 def model_of(builder: StepBuilder, runs: ColumnarRecords, at: int) -> Model:
@@ -166,13 +175,12 @@ def records_of_profile(
 
 
 def score_records(
-    builder: StepBuilder, writer: NormalVerdictWriter | None, begin: int
+    builder: StepBuilder,
+    held: Sequence[Waiting],
+    writer: NormalVerdictWriter | None,
+    begin: int,
 ) -> tuple[BatchScores, StringColumn]:
-    """Score the records that wait one by one; the first row has the number ``begin``."""
-    waiting: dict[ProfileKey, list[tuple[int, AwaitingScore]]] = defaultdict(list)
-    for position, pending in builder.waiting.items():
-        waiting[pending.key].append((position, pending))
-    held = sorted(waiting.values(), key=lambda items: items[0][1].rows.shape[1])
+    """Score records that wait, grouped by profile; the first row has the number ``begin``."""
     groups = [group_records(builder, items) for items in held]
     rows = [item.rows for items in held for _, item in items]
     sizes = [len(sample) for sample in rows]
@@ -216,8 +224,12 @@ def group_records(
 
 
 @cache
-def normal_templates() -> NormalTemplates:
-    """Verdict and accepted sample of a normal record, for the writer that fills in the numbers."""
+def normal_templates(*, timed: bool = False) -> NormalTemplates:
+    """Verdict and accepted sample of a normal record, for the writer that fills in the numbers.
+
+    Args:
+        timed: of a kind whose samples have times.
+    """
     identity = placeholder("place", "offset", form=b'%b"')
     verdict = scored_fields(
         PLACEHOLDERS,
@@ -230,6 +242,9 @@ def normal_templates() -> NormalTemplates:
         reasons=[],
         rule_severity=None,
         suppressed=False,
+        regime="usual",
+        late=placeholder("late"),
+        source=placeholder("source"),
         observed_at=placeholder("observed_at"),
         now=placeholder("now"),
     )
@@ -241,6 +256,8 @@ def normal_templates() -> NormalTemplates:
         observed_at=placeholder("observed_at"),
         verdict_id=identity,
     )
+    if timed:
+        accepted |= timed_fields(placeholder("time", form=b"[%b]"))
     return NormalTemplates(
         parse_template(orjson.dumps(verdict)),
         parse_template(orjson.dumps(accepted)),

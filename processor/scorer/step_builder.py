@@ -20,7 +20,8 @@ from processor.lifecycle import lifecycle_record
 from processor.record_batch import RecordBatch
 from processor.records import ConsumerRecord, DeadLetter, Partition, ProducerRecord, ProfileKey
 from processor.scorer.decode import Decoded
-from processor.state.profile_codec import Note, encode_note
+from processor.state import ring
+from processor.state.profile_codec import Note, encode_note, note_key, shift_key
 from processor.state.profiles import (
     COLUMNAR_KIND,
     ActiveProfile,
@@ -28,6 +29,7 @@ from processor.state.profiles import (
     LearningProfile,
     PendingDeletion,
     Profile,
+    Shift,
     State,
     Suppression,
 )
@@ -43,21 +45,6 @@ Retention = Callable[[], Mapping[str, int | None]]
 """Milliseconds that each topic which only ages out keeps its records; None where unknown."""
 
 
-def nothing_spilled(_keys: Iterable[ProfileKey]) -> Mapping[ProfileKey, LearningProfile]:
-    """For a Step whose state is all in memory."""
-    return {}
-
-
-def never_expired(_most: int) -> Sequence[ProfileKey]:
-    """For a Step that forgets only what it is told to."""
-    return ()
-
-
-def unknown_retention() -> Mapping[str, int | None]:
-    """For a Step that asks no broker."""
-    return {}
-
-
 @dataclass(frozen=True)
 class ScorerContext(Context):
     """What a Step of the scorer depends on besides state, batch and clock.
@@ -69,9 +56,9 @@ class ScorerContext(Context):
         fast_path: answers most records in columns; the answers do not depend on it.
     """
 
-    retention: Retention = unknown_retention
-    recall: LoadSpilled = nothing_spilled
-    expired: Expired = never_expired
+    retention: Retention = dict
+    recall: LoadSpilled = lambda _keys: {}
+    expired: Expired = lambda _most: ()
     fast_path: FastPath = field(default_factory=FastPath)
 
     @cached_property
@@ -93,6 +80,10 @@ class AwaitingScore(NamedTuple):
     active: ActiveProfile
     rows: Floats
     indices: NDArray[np.int64]
+
+
+Waiting = list[tuple[int, AwaitingScore]]
+"""Records of one profile in their order, with their positions in the batch."""
 
 
 @dataclass
@@ -118,6 +109,8 @@ class StepBuilder:
     trained_at: set[Partition] = field(default_factory=set)
     """Partitions of which a record has led to a training."""
     recalled: dict[ProfileKey, LearningProfile] = field(default_factory=dict)
+    renamed: set[ProfileKey] = field(default_factory=set)
+    """Active profiles of which a record has other names than their own."""
     rows: dict[str, list[Floats]] = field(default_factory=dict)
     """Samples by kind, for what is counted of the whole batch."""
 
@@ -129,6 +122,11 @@ class StepBuilder:
     def count(self, name: str, *labels: str, by: int = 1) -> None:
         """Let a counter grow once the Step is committed."""
         self.step.counts[name, labels] += by
+
+    @cached_property
+    def late_before(self) -> int:
+        """Records observed before are history, epoch milliseconds."""
+        return self.now - round(self.context.settings.late_minutes * 60_000)
 
     @property
     def windows(self) -> bool:
@@ -186,6 +184,22 @@ class StepBuilder:
         delta = self.delta.forgettings
         return delta[key] if key in delta else self.state.forgettings.get(key)
 
+    def shift(self, key: ProfileKey) -> Shift | None:
+        delta = self.delta.shifts
+        return delta[key] if key in delta else self.state.shifts.get(key)
+
+    def watched(self, key: ProfileKey) -> bool:
+        """Whether each record of a profile counts for a new normal."""
+        shift = self.shift(key)
+        return shift is not None and shift.recent.seen > 0
+
+    def regime(self, key: ProfileKey) -> str | None:
+        """``shifted`` or ``usual``; None while a profile learns."""
+        if not isinstance(self.profile(key), ActiveProfile):
+            return None
+        shift = self.shift(key)
+        return "shifted" if shift is not None and shift.shifted else "usual"
+
     def suppressed(self, key: ProfileKey) -> bool:
         if not self.windows:
             return False
@@ -210,12 +224,19 @@ class StepBuilder:
         )
         self.emit(lifecycle_record(self.context.topics.lifecycle, written, partition))
 
-    def emit_note(self, key: ProfileKey, note: Note | None) -> None:
-        """Keep a note of a profile in ``profiles``; None clears it."""
-        partition, kind, profile_id = key
+    def emit_note(
+        self, key: ProfileKey, note: Note | None, named: Callable[[str, str], bytes] = note_key
+    ) -> None:
+        """Keep a note of a profile in ``profiles``, under a key of its own; None clears it."""
         value = None if note is None else encode_note(note)
-        name = f"{kind}:{profile_id}".encode()
-        self.emit(ProducerRecord(self.context.topics.profiles, value, name, partition))
+        topic = self.context.topics.profiles
+        self.emit(ProducerRecord(topic, value, named(*key[1:]), key[0]))
+
+    def drop_shift(self, key: ProfileKey, shift: Shift) -> list[ProducerRecord]:
+        """Let go of a new normal, and of a hold; the tombstones of its ring."""
+        self.emit_note(key, None, shift_key)
+        self.delta.shifts[key] = None
+        return ring.tombstones(self.context.topics.cold_start, key, shift.ring)
 
     def announcement(self, key: ProfileKey, record: ModelRecord) -> ProducerRecord:
         """The record that announces a version."""
@@ -228,8 +249,13 @@ class StepBuilder:
         """Make a version the profile's current one."""
         self.emit(self.announcement(key, record))
         before = self.profile(key)
-        since = before.since_anomaly if isinstance(before, ActiveProfile) else None
-        self.delta.profiles[key] = ActiveProfile(record, since)
+        after = ActiveProfile(record)
+        if isinstance(before, ActiveProfile):
+            # The next version takes its online state over.
+            after = after._replace(since_anomaly=before.since_anomaly, online=before.online)
+            if before.record.features != record.features:
+                self.delta.names[key] = None
+        self.delta.profiles[key] = after
 
     def mark(self, key: ProfileKey, word: MarkName, **more: Any) -> ProducerRecord:
         """A word to the retrainer, in order with the profile's accepted samples.

@@ -11,11 +11,12 @@ import orjson
 from numpy.typing import NDArray
 
 from models.artifacts import Model
+from processor.columnar.verdict_writer import LATE
 from processor.records import ConsumerRecord, HeaderList, ProducerRecord
 from processor.scorer.decode import Decoded
 from processor.scorer.step_builder import AwaitingScore, StepBuilder
 from processor.state.profiles import ActiveProfile, LearningProfile, Profile
-from processor.trace_context import traceparent
+from processor.trace_context import source_of, traceparent
 from schemas import ModelRecord
 
 MAX_REASONS = 10
@@ -38,6 +39,9 @@ class Judgement:
         unit: score from 0 to 1, higher is more abnormal.
         worst: which of them is the most abnormal.
         anomaly: whether that one is an anomaly, and with it the record.
+        static_p: least p-value by the calibration alone, of detectors whose p-values follow the
+            recent ones: these never show drift. None: the p-values do.
+        explained: reasons of an anomaly, of detectors that judge points in their order.
     """
 
     rows: Floats
@@ -48,6 +52,8 @@ class Judgement:
     worst: int
     severity: str
     anomaly: bool
+    static_p: float | None = None
+    explained: list[dict[str, Any]] | None = None
 
 
 def verdict_id(record: ConsumerRecord) -> str:
@@ -55,47 +61,21 @@ def verdict_id(record: ConsumerRecord) -> str:
     return f"{record.topic}-{record.partition}-{record.offset}"
 
 
-def unscored_verdict(
-    record: ConsumerRecord,
-    decoded: Decoded,
-    status: str,
+def scored(
+    item: AwaitingScore,
+    judgement: Judgement,
+    model: Model,
     *,
-    profile: Profile | None,
-    generation: int | None,
-    needed: int,
     suppressed: bool,
+    regime: str,
+    late_before: int,
     now: int,
 ) -> dict[str, Any]:
-    """The verdict of a record that was learnt from, or that held no evidence."""
-    active = profile.record if isinstance(profile, ActiveProfile) else None
-    seen = profile.ring.seen if isinstance(profile, LearningProfile) else 0
-    learned = None if active is None else active.learned
-    return {
-        "verdict_id": verdict_id(record),
-        "profile_id": decoded.profile_id,
-        "kind": decoded.kind,
-        "status": status,
-        "anomaly": False,
-        "score": None,
-        "decision": None,
-        "p_value": None,
-        "severity": "none",
-        "model_version": None if active is None else active.version,
-        "generation": generation,
-        "samples_seen": seen if learned is None else learned,
-        "samples_needed": needed if learned is None else learned,
-        "reasons": [],
-        "rule_severity": decoded.rule_severity,
-        "suppressed": suppressed,
-        "observed_at": decoded.observed_at,
-        "scored_at": now,
-    }
+    """The verdict of a scored record.
 
-
-def scored(
-    item: AwaitingScore, judgement: Judgement, model: Model, *, suppressed: bool, now: int
-) -> dict[str, Any]:
-    """The verdict of a scored record."""
+    Args:
+        late_before: records observed before are history, epoch milliseconds.
+    """
     worst = judgement.worst
     verdict = scored_fields(
         item.active.record,
@@ -105,9 +85,12 @@ def scored(
         decision=judgement.decisions[worst],
         p_value=judgement.p_values[worst],
         severity=judgement.severity,
-        reasons=reasons(model, judgement.rows[worst]) if judgement.anomaly else [],
+        reasons=reasons_of(model, judgement),
         rule_severity=item.decoded.rule_severity,
         suppressed=suppressed,
+        regime=regime,
+        late=item.decoded.observed_at < late_before,
+        source=source_of(item.record.headers) if item.record.headers else None,
         observed_at=item.decoded.observed_at,
         now=now,
     )
@@ -137,6 +120,9 @@ def scored_fields(
     reasons: list[dict[str, Any]],
     rule_severity: str | None,
     suppressed: bool,
+    regime: str,
+    late: Any,
+    source: Any,
     observed_at: Any,
     now: int,
 ) -> dict[str, Any]:
@@ -158,9 +144,21 @@ def scored_fields(
         "reasons": reasons,
         "rule_severity": rule_severity,
         "suppressed": suppressed,
+        "regime": regime,
+        "late": late,
+        "source": source,
         "observed_at": observed_at,
         "scored_at": now,
     }
+
+
+def reasons_of(model: Model, judgement: Judgement) -> list[dict[str, Any]]:
+    """Why a record is abnormal; empty if it is not."""
+    if not judgement.anomaly:
+        return []
+    if judgement.explained is not None:
+        return judgement.explained[:MAX_REASONS]
+    return reasons(model, judgement.rows[judgement.worst])
 
 
 def reasons(model: Model, row: Floats) -> list[dict[str, Any]]:
@@ -186,6 +184,8 @@ def verdict_record(
 ) -> ProducerRecord:
     """The record for ``anomalies``, on the partition of the telemetry."""
     headers = verdict_headers(verdict["status"], verdict["severity"])
+    if verdict["late"]:
+        headers = [*headers, LATE]
     if record.headers:
         headers = [*headers, *traceparent(record.headers)]
     value = orjson.dumps(verdict, option=_JSON)
@@ -216,6 +216,9 @@ def accepted_record(
         observed_at=item.decoded.observed_at,
         verdict_id=verdict_id(record),
     )
+    times = item.decoded.extracted.times
+    if times is not None:
+        sample |= timed_fields(times[judgement.indices])
     value = orjson.dumps(sample, option=_JSON)
     return ProducerRecord(
         topic,
@@ -251,6 +254,11 @@ def accepted_fields(
     }
 
 
+def timed_fields(times: Any) -> dict[str, Any]:
+    """The further fields of an accepted sample of a kind whose samples have times."""
+    return {"times": times}
+
+
 def unscored(
     builder: StepBuilder,
     record: ConsumerRecord,
@@ -260,15 +268,32 @@ def unscored(
 ) -> list[ProducerRecord]:
     """The verdict of a record that was learnt from, or that holds no evidence."""
     key = (record.partition, value.kind, value.profile_id)
-    said = unscored_verdict(
-        record,
-        value,
-        status,
-        profile=profile,
-        generation=builder.generation(key),
-        needed=builder.context.settings.cold_start(value.kind),
-        suppressed=builder.suppressed(key),
-        now=builder.now,
-    )
+    active = profile.record if isinstance(profile, ActiveProfile) else None
+    seen = profile.ring.seen if isinstance(profile, LearningProfile) else 0
+    needed = builder.context.settings.cold_start(value.kind)
+    learned = None if active is None else active.learned
+    said = {
+        "verdict_id": verdict_id(record),
+        "profile_id": value.profile_id,
+        "kind": value.kind,
+        "status": status,
+        "anomaly": False,
+        "score": None,
+        "decision": None,
+        "p_value": None,
+        "severity": "none",
+        "model_version": None if active is None else active.version,
+        "generation": builder.generation(key),
+        "samples_seen": seen if learned is None else learned,
+        "samples_needed": needed if learned is None else learned,
+        "reasons": [],
+        "rule_severity": value.rule_severity,
+        "suppressed": builder.suppressed(key),
+        "regime": None if active is None else builder.regime(key),
+        "late": value.observed_at < builder.late_before,
+        "source": source_of(record.headers) if record.headers else None,
+        "observed_at": value.observed_at,
+        "scored_at": builder.now,
+    }
     builder.count_verdict(record, value.kind, status, "none")
     return [verdict_record(record, said, builder.context.topics.anomalies, builder.now)]

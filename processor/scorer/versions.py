@@ -17,7 +17,9 @@ from processor.records import (
     ProfileKey,
 )
 from processor.scorer.step_builder import StepBuilder
-from processor.state.profiles import ActiveProfile
+from processor.state.profile_codec import ShiftNote, shift_key
+from processor.state.profiles import ActiveProfile, Shift
+from processor.state.ring import Ring
 from processor.topics import OUTPUT_LIMIT
 from schemas import HistoryEntry, InvalidJson, ModelRecord, explain, parse_object
 from schemas.base import id_fault
@@ -148,6 +150,25 @@ def history_entry(record: ModelRecord) -> HistoryEntry:
     )
 
 
+def model_in_force(builder: StepBuilder, announced: ModelRecord) -> Model | ArtifactError:
+    """The model of an announcement; the fast path may have used it without the builder."""
+    held = builder.models.get(announced.sha256)
+    return held or builder.context.open_models([announced])[announced.sha256]
+
+
+def go_back(builder: StepBuilder, key: ProfileKey, before: ModelRecord, old: ModelRecord) -> None:
+    """Announce an earlier artefact; what was kept of a new normal fits no other features."""
+    builder.announce(key, old)
+    shift = builder.shift(key)
+    if shift is None or before.features == old.features:
+        return
+    builder.emit(*builder.drop_shift(key, shift))
+    if shift.held_until is not None:
+        held = Shift(Ring(old.generation, tuple(old.features)), held_until=shift.held_until)
+        builder.emit_note(key, ShiftNote.of(held), shift_key)
+        builder.delta.shifts[key] = held
+
+
 def rollback_record(
     builder: StepBuilder, key: ProfileKey, current: ModelRecord, old: HistoryEntry
 ) -> ModelRecord | ArtifactError:
@@ -163,6 +184,7 @@ def rollback_record(
     return earlier.model_copy(
         update={
             "version": (current.version or 0) + 1,
+            "features": list(opened.features),
             "base_version": None,
             "detector": opened.provenance.get("detector", current.detector),
             "trained_on": int(opened.samples.shape[0]),
@@ -183,11 +205,14 @@ def recover_lost_model(
     for old in active.record.history:
         restored = rollback_record(builder, key, active.record, old)
         if isinstance(restored, ModelRecord):
-            builder.announce(key, restored)
+            go_back(builder, key, active.record, restored)
             detail = f"{error}; version {restored.version} is version {old.version} again"
             break
     else:
-        builder.delta.profiles[key] = None
+        builder.delta.profiles[key] = builder.delta.names[key] = None
+        shift = builder.shift(key)
+        if shift is not None:
+            builder.emit(*builder.drop_shift(key, shift))
         detail = f"{error}; the profile learns anew"
     builder.count("models_lost", key[1])
     builder.emit_lifecycle(

@@ -12,6 +12,8 @@ from processor.simulation import behavior
 
 HOUR_MS: Final = 3_600_000
 POINTS: Final = 3
+GAP_DAYS, GAP_HOURS = 4, 6
+LEVEL_HOURS: Final = 21 * 24
 EVENTS: Final = 3
 FACTORS: Final = 4
 NAMES: Final = (
@@ -70,15 +72,29 @@ def behavior_profile(rng: np.random.Generator) -> Make:
 
 
 def series_profile(rng: np.random.Generator) -> Make:
-    """A metric with a daily wave, a point an hour, several points a record."""
+    """A metric with a daily wave, a point an hour, several points a record.
+
+    Some have quiet weekends, some a trend, some a new level every three weeks, and some skip the
+    hours of a night now and then; none of these is an anomaly.
+    """
     level = rng.uniform(50, 500)
     wave = level * rng.uniform(0.05, 0.2)
     noise = wave * rng.uniform(0.2, 0.5)
     phase = rng.uniform(0, 2 * np.pi)
+    sort = rng.choice(("day", "day", "week", "trend", "levels", "gaps"))
 
     def make(moment: Moment) -> dict[str, Any]:
         hours = moment.index * POINTS + np.arange(POINTS)
-        usual = level + wave * np.sin(2 * np.pi * hours / 24 + phase)
+        if sort == "gaps":
+            hours += GAP_HOURS * (hours // (GAP_DAYS * 24))
+        daily = wave * np.sin(2 * np.pi * hours / 24 + phase)
+        if sort == "week":
+            daily[hours // 24 % 7 >= 5] *= 0.3
+        usual = level + daily
+        if sort == "trend":
+            usual += 0.002 * noise * hours
+        elif sort == "levels":
+            usual += 2 * noise * (hours // LEVEL_HOURS % 2)
         values = usual + moment.drift * noise + rng.normal(0.0, noise, POINTS)
         away = wave + noise
         if moment.what == "spike":
@@ -89,7 +105,7 @@ def series_profile(rng: np.random.Generator) -> Make:
             values[rng.integers(POINTS)] += 2.0 * away
         start = moment.at - moment.at % HOUR_MS
         return {
-            "timestamps": [start + HOUR_MS * (moment.index * POINTS + n) for n in range(POINTS)],
+            "timestamps": (start + HOUR_MS * hours).tolist(),
             "values": [round(value, 4) for value in values.tolist()],
         }
 

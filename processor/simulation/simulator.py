@@ -50,8 +50,8 @@ class Simulated:
     Attributes:
         index: running number of the record in its profile, from 0.
         value: the telemetry.
-        what: what is wrong with it; None where it is normal.
-        grade: ``gross`` or ``subtle``; None where it is normal.
+        what: what is wrong with it; None if it is normal.
+        grade: ``gross`` or ``subtle``; None if it is normal.
     """
 
     kind: str

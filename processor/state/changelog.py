@@ -1,4 +1,8 @@
-"""Changelogs as tables: the newest value of each key, read as rings, models and windows."""
+"""Changelogs, read back at an assignment: the newest value of each key.
+
+``Table`` holds announcements and notes in memory; ``LoadedSlots`` holds rings of samples, which may
+exceed it, and spills to a local file.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from pydantic import ValidationError
@@ -18,8 +22,6 @@ from processor.state.ring_codec import HEAD, Slot, SlotError
 from processor.state.scratch_file import open_scratch_db, transaction
 from processor.text.escaping import key_digest
 from schemas import ModelRecord
-
-Rings = dict[tuple[str, str], dict[int, Slot]]
 
 
 class Table:
@@ -53,24 +55,6 @@ class Table:
         """Keys and values."""
         yield from self._values.get((topic, partition), {}).items()
 
-    def rings(self, topic: str, partition: int, log: Any) -> Rings:
-        """(kind, profile) → slot → what it holds; what cannot be read is logged."""
-        rings: Rings = {}
-        for key, value in self.items(topic, partition):
-            try:
-                kind, profile_id, place = ring_codec.parse_key(key)
-                if place == HEAD:
-                    continue
-                slot = ring_codec.decode_slot(value)
-            except SlotError as error:
-                log.error(
-                    "slot_unreadable", topic=topic, key_sha256=key_digest(key), error=str(error)
-                )
-                continue
-            if kind in KINDS:
-                rings.setdefault((kind, profile_id), {})[place] = slot
-        return rings
-
     def models(self, topic: str, partition: int, log: Any) -> Iterator[ModelRecord]:
         """The announcements, with their partition; what cannot be read is logged."""
         for key, value in self.items(topic, partition):
@@ -83,7 +67,7 @@ class Table:
 
 
 def announcement(key: bytes, value: bytes, log: Any) -> ModelRecord | None:
-    """A record of ``models``; None, and a log line, where it cannot be read."""
+    """A record of ``models``; None, and a log line, if it cannot be read."""
     try:
         return ModelRecord.model_validate(orjson.loads(value))
     except (orjson.JSONDecodeError, ValidationError) as error:
@@ -110,7 +94,23 @@ _SCHEMA = (
     "value BLOB, PRIMARY KEY (partition, kind, profile, place)) WITHOUT ROWID",
 )
 _Held = dict[int, tuple[int, bytes] | None]
-"""Of a profile, by place: when it was stored and its value; None where it was removed."""
+"""Of a profile, by place: when it was stored and its value; None if it was removed."""
+
+
+class StoredRing(NamedTuple):
+    """What a changelog of rings holds of one profile.
+
+    Attributes:
+        identity: kind and profile.
+        slots: by place; empty if only a head is left.
+        newest: epoch milliseconds at which the newest slot was stored; 0 without one.
+        head: value at the place ``HEAD``, undecoded; None if there is none.
+    """
+
+    identity: Identity
+    slots: dict[int, Slot]
+    newest: int
+    head: bytes | None
 
 
 class LoadedSlots:
@@ -159,10 +159,10 @@ class LoadedSlots:
         if self._count > self._most and not self._full:
             self._flush()
 
-    def rings(self, partition: int) -> Iterator[tuple[Identity, dict[int, Slot], int]]:
-        """Of each profile its slots by place, and when the newest of them was stored (epoch ms).
+    def rings(self, partition: int) -> Iterator[StoredRing]:
+        """The ring of each profile of a partition; removes what it yields.
 
-        What was read of the partition is let go of.
+        Values that cannot be decoded are logged and left out.
         """
         if self._file is not None:
             self._flush()
@@ -180,29 +180,30 @@ class LoadedSlots:
                 yield from self._ring(identity, {row[2]: (row[3], row[4]) for row in found})
 
     def clear(self) -> None:
-        """Let go of everything, the file included."""
+        """Remove everything, the file included."""
         self._values.clear()
         self._count = 0
         if self._file is not None:
             self._file.close()
             self._file = None
 
-    def _from_memory(self, partition: int) -> Iterator[tuple[Identity, dict[int, Slot], int]]:
+    def _from_memory(self, partition: int) -> Iterator[StoredRing]:
         profiles = self._values.pop(partition, {})
         while profiles:
             identity, held = profiles.popitem()
             self._count -= 1 + len(held)
             yield from self._ring(identity, held)
 
-    def _ring(
-        self, identity: Identity, held: _Held
-    ) -> Iterator[tuple[Identity, dict[int, Slot], int]]:
+    def _ring(self, identity: Identity, held: _Held) -> Iterator[StoredRing]:
         found: dict[int, Slot] = {}
-        newest = 0
+        newest, head = 0, None
         for place, stored in held.items():
             if stored is None:
                 continue
             at, value = stored
+            if place == HEAD:
+                head = value
+                continue
             try:
                 found[place] = ring_codec.decode_slot(value)
             except SlotError as error:
@@ -214,11 +215,11 @@ class LoadedSlots:
                     error=str(error),
                 )
             newest = max(newest, at)
-        if found:
-            yield identity, found, newest
+        if found or head is not None:
+            yield StoredRing(identity, found, newest, head)
 
     def _flush(self) -> None:
-        """Have the file take what memory holds."""
+        """Move all from memory to the file."""
         kept = ((*key, *stored) for key, stored in self._every() if stored is not None)
         gone = (key for key, stored in self._every() if stored is None)
         try:
@@ -246,7 +247,7 @@ class LoadedSlots:
                     yield (partition, *identity, place), stored
 
     def _take_back(self) -> None:
-        """Have memory hold all, where the file is full."""
+        """Move all back to memory, because the file is full."""
         if self._file is not None:
             for partition, kind, profile, place, at, value in self._file.execute(
                 "SELECT * FROM slots"

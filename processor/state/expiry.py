@@ -1,6 +1,6 @@
 """Expiry: which profiles have been silent for ``TELLTALE_PROFILE_TTL_DAYS``.
 
-A profile is heard by what it is learnt from or scored by. None is given up too early:
+A record that is learnt from or scored counts as heard. No profile expires too early:
 
 - silence counts up to a time before which all that was sent is answered, never up to the clock
   while records still wait;
@@ -34,12 +34,12 @@ class ProfileTtl:
 
     @property
     def enabled(self) -> bool:
-        """Whether a profile is ever given up."""
+        """Whether profiles expire at all."""
         return self._ttl > 0
 
     @property
     def until(self) -> int:
-        """Whoever was last heard at this time, or before, is silent for too long; 0: nobody is."""
+        """Profiles last heard at or before this time, epoch ms, have expired; 0: none has."""
         until = min(self._answered, self._now) - self._ttl
         return until if self.enabled and until >= self._since else 0
 
@@ -47,7 +47,7 @@ class ProfileTtl:
         """Take a profile of a partition just assigned.
 
         Args:
-            stored: epoch milliseconds at which its newest sample was stored; None where it may
+            stored: epoch milliseconds at which its newest sample was stored; None if it may
                 have been heard up to now.
         """
         if self.enabled:
@@ -72,7 +72,7 @@ class ProfileTtl:
                 self._heard.move_to_end(key)
 
     def forget(self, keys: Iterable[ProfileKey]) -> None:
-        """Let go of profiles."""
+        """Remove profiles."""
         if self.enabled:
             for key in keys:
                 self._heard.pop(key, None)

@@ -58,7 +58,7 @@ class InactivityMonitor:
         self._hear(self._places(keys, at), at)
 
     def hear_rows(self, rows: ProfileTable, which: Integers, at: int) -> None:
-        """The same of profiles that have a row, in which their place here is noted."""
+        """The same for profiles of the table, whose rows store their positions here."""
         places = rows.heard(which)
         new = places == NOT_IN_MEMORY
         if new.any():
@@ -75,7 +75,7 @@ class InactivityMonitor:
         self._rhythms[:, places[later]] = heard[:, later]
 
     def _places(self, keys: Sequence[ProfileKey], at: int) -> Integers:
-        """Where some profiles are, those that were never heard as if it had been now."""
+        """Positions of some profiles; a new one counts as heard at ``at``."""
         return np.fromiter((self._place(key, at) for key in keys), np.int64, len(keys))
 
     def passed(self, now: int) -> None:
@@ -83,7 +83,7 @@ class InactivityMonitor:
         self._now = max(self._now, now)
 
     def forget(self, key: ProfileKey) -> None:
-        """Let go of a profile."""
+        """Remove a profile."""
         row = self._rows.pop(key, NOT_IN_MEMORY)
         if row != NOT_IN_MEMORY:
             self._keys[row] = None
@@ -93,7 +93,7 @@ class InactivityMonitor:
         """Look at a slice of the profiles.
 
         Args:
-            counts: whether a profile that is silent is one to be counted.
+            counts: whether a silent profile is to be counted.
         """
         part = slice(self._swept, self._swept + SLICE)
         last, gap, gaps = self._rhythms[:, part]

@@ -1,4 +1,4 @@
-"""What a restore leaves out of rings since they may hold less than before: told in one line."""
+"""Counts samples that a restore leaves out because rings are smaller now; logs one line."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ class Omitted:
                 kind=kind,
                 samples=samples,
                 profiles=self._profiles[kind],
-                detail=f"{setting} is smaller than it was: the oldest samples are not used; raised "
-                "again before they are overwritten, they are",
+                detail=f"{setting} is smaller than it was: the oldest samples are not used. If it "
+                "is raised again before they are overwritten, they are used again",
             )

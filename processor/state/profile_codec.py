@@ -1,19 +1,24 @@
 """Codec of the topic ``profiles``: what must outlive a process, beside models and samples.
 
-A record's key is ``<kind>:<profile_id>``, or ``EXECUTED``, once a partition.
+A record's key is ``<kind>:<profile_id>``, ``shift:<kind>:<profile_id>``, or ``EXECUTED``, once a
+partition.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import orjson
 
-from processor.state.profiles import PendingDeletion, Suppression
+from processor.state.profiles import PendingDeletion, Shift, Suppression
 
 FORMAT = 1
 EXECUTED = b"commands"
 """Key of the record that says how far the commands of a partition are executed."""
+
+
+SHIFT = b"shift:"
+"""Before the key of what is kept of a shift; no kind has that name."""
 
 
 class Executed(NamedTuple):
@@ -22,7 +27,50 @@ class Executed(NamedTuple):
     offset: int
 
 
-Note = Suppression | PendingDeletion | Executed
+class ShiftNote(NamedTuple):
+    """What the ring of a shift does not say itself.
+
+    Attributes:
+        generation: of the profile.
+        begins: number in the ring of the first record that belongs to the new normal.
+        ends: number of the first that does not; None while the profile is shifted.
+        since: verdict id of the first abnormal record, while the profile is shifted.
+        held_until: epoch milliseconds.
+        renamed: it is other names that are learnt.
+    """
+
+    generation: int
+    begins: int
+    ends: int | None
+    since: str | None
+    held_until: int | None
+    renamed: bool = False
+
+    @classmethod
+    def of(cls, shift: Shift) -> Self:
+        """What is to be kept of a shift."""
+        ends = None if shift.told else shift.watched
+        return cls(
+            shift.ring.generation,
+            shift.begins,
+            ends,
+            shift.since,
+            shift.held_until,
+            shift.renamed,
+        )
+
+
+Note = Suppression | PendingDeletion | Executed | ShiftNote
+
+
+def note_key(kind: str, profile_id: str) -> bytes:
+    """The key of a maintenance window, or of what is being forgotten."""
+    return f"{kind}:{profile_id}".encode()
+
+
+def shift_key(kind: str, profile_id: str) -> bytes:
+    """The key of what is kept of a shift."""
+    return SHIFT + note_key(kind, profile_id)
 
 
 def encode_note(note: Note) -> bytes:
@@ -34,6 +82,8 @@ def _fields(note: Note) -> dict[str, Any]:
     match note:
         case Executed(offset):
             return {"commands": offset}
+        case ShiftNote():
+            return {"shift": note._asdict()}
         case Suppression():
             return {"until": note.until, "reason": note.reason}
         case _:
@@ -58,6 +108,8 @@ def decode_note(key: bytes, value: bytes) -> Note:
         held = orjson.loads(value)
         if key == EXECUTED:
             return Executed(int(held["commands"]))
+        if key.startswith(SHIFT):
+            return _shift(held["shift"])
         if "forgetting" in held:
             return _deletion(held["forgetting"])
         until, reason = held["until"], held.get("reason")
@@ -66,6 +118,18 @@ def decode_note(key: bytes, value: bytes) -> Note:
     if type(until) is not int or not isinstance(reason, str | None):
         raise ValueError("expected until as an integer, and reason as text or null")
     return Suppression(until, reason)
+
+
+def _shift(held: dict[str, Any]) -> ShiftNote:
+    ends, since, until = held["ends"], held["since"], held["held_until"]
+    return ShiftNote(
+        int(held["generation"]),
+        int(held["begins"]),
+        None if ends is None else int(ends),
+        None if since is None else str(since),
+        None if until is None else int(until),
+        held.get("renamed") is True,
+    )
 
 
 def _deletion(held: dict[str, Any]) -> PendingDeletion:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar, cast
 
 from models.calibration.drift import NONE, Drift, drifting
+from models.learning.shifts.recent import NOT_WATCHED, Recent
 from processor.columnar.profile_table import NO_ROW, DriftUpdates, ProfileTable
 from processor.columnar.version_constants import VersionConstants, version_constants
 from processor.records import ProfileKey, RecordOrigin
-from processor.state.ring import Ring
+from processor.state.ring import Floats, Ring
 from schemas import ModelRecord
 
 T = TypeVar("T")
@@ -40,16 +41,19 @@ class ActiveProfile(NamedTuple):
         since_anomaly: records since the last anomaly; None when unknown.
         drift: of this version, since the partition was assigned.
         standing: what follows from the announcement, once it was asked for.
+        online: online state of a detector that judges points in their order; None before the
+            first point since its training, and of all others.
     """
 
     record: ModelRecord
     since_anomaly: int | None = None
     drift: Drift = NONE
     standing: VersionConstants | None = None
+    online: bytes | None = None
 
     def after_verdict(self, since_anomaly: int | None, drift: Drift) -> ActiveProfile:
         """The profile after one more verdict."""
-        return ActiveProfile(self.record, since_anomaly, drift, self.standing)
+        return ActiveProfile(self.record, since_anomaly, drift, self.standing, self.online)
 
     def with_constants(self) -> tuple[ActiveProfile, VersionConstants]:
         """The profile with its standing, and that."""
@@ -72,6 +76,55 @@ class Suppression:
 
     until: int
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """What abnormal records of an active profile say of a new normal, and whether it may learn it.
+
+    Attributes:
+        ring: abnormal samples that are stored, of the profile's generation.
+        pending: those of a watch that has just begun, (offset, samples) each; not stored.
+        recent: the last scored records; none where the profile is not watched.
+        begins: number in the ring of the first record that belongs to the new normal.
+        watched: number in the ring of the first record of this watch.
+        since: verdict id of the first abnormal record, once the shift is told.
+        renamed: it is other names that are learnt, from all records, not from abnormal ones.
+        retry_at: records in the ring from which on it is tried again, after that failed.
+        held_until: nothing is learnt from it before, epoch milliseconds; None where it may be.
+    """
+
+    ring: Ring
+    pending: tuple[tuple[int, Floats], ...] = ()
+    recent: Recent = NOT_WATCHED
+    begins: int = 0
+    watched: int = 0
+    since: str | None = None
+    held_until: int | None = None
+    renamed: bool = False
+    retry_at: int = 0
+
+    @property
+    def told(self) -> bool:
+        """Whether there is a new normal to adopt."""
+        return self.since is not None
+
+    @property
+    def shifted(self) -> bool:
+        """Whether the profile's records are abnormal in one and the same way."""
+        return self.since is not None and not self.renamed
+
+
+class NameWatch(NamedTuple):
+    """How the names of a profile's last records differ from those that it learnt.
+
+    Attributes:
+        recent: of each record the names that the profile does not have, and those that are missing.
+        records: how many were looked at.
+    """
+
+    recent: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
+    records: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +215,8 @@ class Delta:
         drift_updates: of profiles that have a row.
         suppressions: maintenance windows.
         forgettings: what is being forgotten.
+        shifts: what is known of a new normal.
+        names: of profiles whose names differed lately.
         touched_profiles: those that the scorer learnt from, or scored, but for ``drift_updates``.
     """
 
@@ -169,6 +224,8 @@ class Delta:
     drift_updates: DriftUpdates | None = None
     suppressions: dict[ProfileKey, Suppression | None] = field(default_factory=dict)
     forgettings: dict[ProfileKey, PendingDeletion | None] = field(default_factory=dict)
+    shifts: dict[ProfileKey, Shift | None] = field(default_factory=dict)
+    names: dict[ProfileKey, NameWatch | None] = field(default_factory=dict)
     touched_profiles: set[ProfileKey] = field(default_factory=set)
 
 
@@ -179,8 +236,10 @@ class State:
     profiles: Profiles = field(default_factory=Profiles)
     suppressions: dict[ProfileKey, Suppression] = field(default_factory=dict)
     forgettings: dict[ProfileKey, PendingDeletion] = field(default_factory=dict)
+    shifts: dict[ProfileKey, Shift] = field(default_factory=dict)
+    names: dict[ProfileKey, NameWatch] = field(default_factory=dict)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Profiles by (kind, ``learning`` or ``active``), and of the active ones the ``drifting``."""
+    """Profiles by (kind, ``learning``, ``active``, or of these ``drifting``, ``shifted``)."""
     learning: OrderedDict[ProfileKey, None] = field(default_factory=OrderedDict)
     """Those that learn, the one that learnt last at the end."""
 
@@ -190,6 +249,8 @@ class State:
         suppressions: Mapping[ProfileKey, Suppression | None],
         forgettings: Mapping[ProfileKey, PendingDeletion | None] | None = None,
         changes: DriftUpdates | None = None,
+        shifts: Mapping[ProfileKey, Shift | None] | None = None,
+        names: Mapping[ProfileKey, NameWatch | None] | None = None,
     ) -> None:
         """Take over the delta of a committed Step; None removes.
 
@@ -212,6 +273,12 @@ class State:
         _merge(self.profiles, profiles)
         _merge(self.suppressions, suppressions)
         _merge(self.forgettings, forgettings or {})
+        for key, shift in (shifts or {}).items():
+            known = self.shifts.get(key)
+            told = (shift is not None and shift.shifted) - (known is not None and known.shifted)
+            self.counts[key[1], "shifted"] += told
+        _merge(self.shifts, shifts or {})
+        _merge(self.names, names or {})
 
     def evict(self, keys: Iterable[ProfileKey]) -> None:
         """Let go of profiles that something else holds from here on."""

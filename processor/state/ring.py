@@ -5,7 +5,7 @@ A new record writes one slot, never the whole ring again; compaction keeps the n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -51,20 +51,30 @@ class Ring:
         """Samples that it holds."""
         return sum(slot.rows.shape[0] for slot in self.slots.values())
 
+    def times(self) -> Floats | None:
+        """Times of the samples held, oldest first, shape (n,); None unless each has one."""
+        held = [slot.times for slot in sorted(self.slots.values(), key=_number)]
+        known = [times for times in held if times is not None]
+        return np.concatenate(known) if known and len(known) == len(held) else None
+
     def samples(self) -> Floats:
         """The samples held, oldest first, shape (n, features); NaN for names that came later."""
-        width = len(self.names)
-        if not self.slots:
-            return np.empty((0, width))
-        rows = [slot.rows for slot in sorted(self.slots.values(), key=_number)]
-        if all(each.shape[1] == width for each in rows):
-            return np.concatenate(rows)
-        found = np.full((sum(map(len, rows)), width), np.nan)
-        begin = 0
-        for each in rows:
-            found[begin : begin + len(each), : each.shape[1]] = each
-            begin += len(each)
-        return found
+        return joined(sorted(self.slots.values(), key=_number), len(self.names))
+
+
+def joined(slots: Sequence[Slot], width: int) -> Floats:
+    """The samples of some slots, shape (n, width); NaN for names that came later."""
+    if not slots:
+        return np.empty((0, width))
+    rows = [slot.rows for slot in slots]
+    if all(each.shape[1] == width for each in rows):
+        return np.concatenate(rows)
+    found = np.full((sum(map(len, rows)), width), np.nan)
+    begin = 0
+    for each in rows:
+        found[begin : begin + len(each), : each.shape[1]] = each
+        begin += len(each)
+    return found
 
 
 def append_sample(
@@ -74,6 +84,7 @@ def append_sample(
     *,
     capacity: int,
     names: tuple[str, ...] | None = None,
+    times: Floats | None = None,
 ) -> tuple[Ring, int, Slot]:
     """The ring with the samples of one more record, the place that it takes, and its slot.
 
@@ -82,6 +93,7 @@ def append_sample(
         rows: shape (samples, features).
         capacity: records that the ring holds.
         names: of the features from now on, the ring's own first; None: as before.
+        times: of the samples, shape (samples,), if they have any.
     """
     grown_names = ring.names if names is None else names
     held, place = dict(ring.slots), ring.records % capacity
@@ -94,9 +106,8 @@ def append_sample(
         if place in held:
             place = next(free for free in range(capacity) if free not in held)
     told = place == 0 or not usual or len(grown_names) > len(ring.names)
-    slot = Slot(
-        ring.generation, ring.records, ring.seen, offset, rows, grown_names if told else None
-    )
+    told_names = grown_names if told else None
+    slot = Slot(ring.generation, ring.records, ring.seen, offset, rows, told_names, times)
     held.pop(place, None)
     held[place] = slot
     grown = replace(
@@ -126,18 +137,23 @@ def tombstones(topic: str, key: ProfileKey, ring: Ring) -> list[ProducerRecord]:
     ]
 
 
-def restored(found: Mapping[int, Slot], capacity: int) -> Ring | None:
+def restored(
+    found: Mapping[int, Slot], capacity: int, known: tuple[str, ...] | None = None
+) -> Ring | None:
     """The ring whose changelog holds these slots, or None where nothing is left to go on with.
 
     Only the newest generation counts; slots of an older one are cleared with it. Where the ring
     had another capacity before, those of its last ``capacity`` records count that are still there,
     wherever they lie.
+
+    Args:
+        known: the names, where they are known from elsewhere.
     """
     if not found:
         return None
     newest = max(slot.generation for slot in found.values())
     held = {place: slot for place, slot in found.items() if slot.generation == newest}
-    names = names_of(held.values())
+    names = known or names_of(held.values())
     if names is None:
         return None
     place = max(held, key=lambda at: held[at].number)

@@ -3,7 +3,8 @@
 
 A slot holds the samples of one telemetry record, so a record is never split. Its key is
 ``kind:profile_id:slot``; the ring writes slot ``number mod capacity``, compaction keeps the newest.
-The place ``HEAD`` is no slot: there a pool keeps its counters.
+The place ``HEAD`` is no slot: there a pool keeps its counters, and the scorer the online state of a
+profile whose detector judges points in their order.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT, TIMED = 1, 2
+"""Of a slot without times, and with them."""
+READ = (FORMAT, TIMED)
 HEAD = -1
 LONGEST_SLOT = 11
 """Characters of a slot's number in a key."""
@@ -24,6 +27,9 @@ _HEADER = struct.Struct("<BqqqqHI")  # format, generation, number, before, offse
 _VALUES = np.dtype("<f8")
 
 Floats = NDArray[np.float64]
+
+
+_ONLINE = struct.Struct("<Bq")  # format, generation
 
 
 class SlotError(ValueError):
@@ -42,6 +48,7 @@ class Slot(NamedTuple):
         offset: telemetry offset of the record.
         rows: float64, shape (samples, features).
         names: names of the features in their order; in slot 0, and where new ones came.
+        times: float64, shape (samples,), of kinds whose samples have times; else None.
     """
 
     generation: int
@@ -50,16 +57,19 @@ class Slot(NamedTuple):
     offset: int
     rows: Floats
     names: tuple[str, ...] | None = None
+    times: Floats | None = None
 
 
 def encode_slot(slot: Slot) -> bytes:
     """The value of a slot."""
     rows, columns = slot.rows.shape
-    head = _HEADER.pack(
-        FORMAT, slot.generation, slot.number, slot.before, slot.offset, columns, rows
-    )
+    form = FORMAT if slot.times is None else TIMED
+    head = _HEADER.pack(form, slot.generation, slot.number, slot.before, slot.offset, columns, rows)
+    numbers = np.ascontiguousarray(slot.rows, dtype="<f8").tobytes()
+    if slot.times is not None:
+        numbers += np.ascontiguousarray(slot.times, dtype="<f8").tobytes()
     names = b"" if slot.names is None else orjson.dumps(slot.names)
-    return head + np.ascontiguousarray(slot.rows, dtype="<f8").tobytes() + names
+    return head + numbers + names
 
 
 def decode_slot(value: bytes) -> Slot:
@@ -68,13 +78,18 @@ def decode_slot(value: bytes) -> Slot:
     Raises:
         SlotError: of another format, or damaged.
     """
-    if not value or value[0] != FORMAT:
-        raise SlotError(f"slot of format {value[:1].hex() or 'none'}, expected {FORMAT}")
+    if not value or value[0] not in READ:
+        expected = " or ".join(map(str, READ))
+        raise SlotError(f"slot of format {value[:1].hex() or 'none'}, expected {expected}")
     try:
         _, generation, number, before, offset, columns, rows = _HEADER.unpack_from(value)
         end = _HEADER.size + 8 * rows * columns
         # A view: copying each of a million slots would be felt at a restart.
         matrix = np.ndarray((rows, columns), _VALUES, value, _HEADER.size)
+        times = None
+        if value[0] == TIMED:
+            times = np.ndarray((rows,), _VALUES, value, end)
+            end += times.nbytes
         names = None if len(value) == end else orjson.loads(value[end:])
     except (struct.error, TypeError, ValueError) as error:
         raise SlotError(f"damaged slot: {error}") from None
@@ -82,7 +97,26 @@ def decode_slot(value: bytes) -> Slot:
         if not isinstance(names, list) or len(names) != columns:
             raise SlotError(f"damaged slot: its names are not {columns}")
         names = tuple(map(str, names))
-    return Slot(generation, number, before, offset, matrix, names)
+    return Slot(generation, number, before, offset, matrix, names, times)
+
+
+def encode_online(generation: int, state: bytes) -> bytes:
+    """The online state of an active profile, as the scorer keeps it at the place ``HEAD``."""
+    return _ONLINE.pack(FORMAT, generation) + state
+
+
+def decode_online(value: bytes) -> tuple[int, bytes]:
+    """Generation and online state.
+
+    Raises:
+        SlotError: of another format, or damaged.
+    """
+    if not value or value[0] != FORMAT:
+        raise SlotError(f"online state of format {value[:1].hex() or 'none'}, expected {FORMAT}")
+    if len(value) < _ONLINE.size:
+        raise SlotError("damaged online state: too short")
+    _, generation = _ONLINE.unpack_from(value)
+    return generation, value[_ONLINE.size :]
 
 
 def key(kind: str, profile_id: str, slot: int) -> bytes:

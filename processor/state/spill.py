@@ -62,7 +62,7 @@ class Spill:
         return int(pages) * PAGE_BYTES
 
     def put(self, profiles: Iterable[tuple[ProfileKey, LearningProfile, int]]) -> bool:
-        """Take profiles, each with the time it was last seen; False where the disk takes none."""
+        """Take profiles, each with the time it was last seen; False if the disk takes none."""
         if self._clock() < self._not_before:
             return False
         rows = [(_name(key), seen, encode_learning(learning)) for key, learning, seen in profiles]

@@ -15,7 +15,7 @@ from processor.kafka import topic_identity
 from processor.kafka.acls import permissions
 from processor.kafka.consuming import is_transient, latest_offsets
 from processor.kafka.topic_identity import Described
-from processor.offsets.partitions import Parts, parts
+from processor.offsets.partitions import Parts
 from processor.offsets.starting_offsets import LostOffsets, Start, topic_partitions
 from processor.records import Partition
 from processor.settings import Settings
@@ -32,7 +32,9 @@ class Assignment:
     callback, and taken with explicit offsets once the changelogs were read to their end.
 
     Attributes:
-        partitions: partition numbers held, the same of every input; None outside the group.
+        partitions: partition numbers held, the same of every input as a rule; None outside the
+            group. They are what is restored of the changelogs.
+        places: the partitions of the inputs that are read.
         unread: partitions that the group gave and nobody reads, as another topic lacks them.
         apart: why, and what to do; None if there are none.
         topics: what the topics of the role were when the partitions were taken.
@@ -46,12 +48,13 @@ class Assignment:
         waiting: why no telemetry is read now, or None.
         restore_seconds: how long the last restore took.
         restore_remaining: offsets of the changelogs that a restore under way has yet to pass.
-        epoch: goes up whenever the state is let go of.
+        epoch: goes up whenever the state is dropped.
         lost: whether partitions were lost, rather than revoked, since this was last set to False.
     """
 
     def __init__(self, consumer: Consumer, role: Role, settings: Settings, log: Any) -> None:
         self.partitions: tuple[int, ...] | None = None
+        self.places: tuple[Partition, ...] = ()
         self.group: object = None
         self.unread: tuple[Partition, ...] = ()
         self.apart: str | None = None
@@ -71,8 +74,8 @@ class Assignment:
         self._settings = settings
         self._log = log
         names = Topics(settings.topic_prefix)
-        needed = permissions(names, settings.application)[role.name]
-        self.names = sorted({p.name for p in needed if p.resource == "Topic"})
+        needed = permissions(names, settings.application, role.inputs)[role.name]
+        self._own = {p.name for p in needed if p.resource == "Topic" and p.name in names.configs()}
         self._topics = names
         self._given: dict[str, set[int]] = {}
         self._described = False
@@ -80,6 +83,11 @@ class Assignment:
         self._began = 0.0
         self._urgent: dict[Partition, int] = {}
         self._broken: BaseException | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The topics of the role: Telltale's own, and those that the group gave."""
+        return sorted(self._own.union(self._given))
 
     @property
     def restoring(self) -> bool:
@@ -96,7 +104,7 @@ class Assignment:
         )
 
     def check(self) -> None:
-        """Raise what went wrong inside a callback, where it cannot be raised."""
+        """Raise an error of a callback, which cannot raise it itself."""
         if self._broken is not None:
             raise self._broken
 
@@ -126,7 +134,7 @@ class Assignment:
         return bool(self.positions)
 
     def committable_end_offsets(self) -> dict[Partition, int]:
-        """Ends beyond the next offset to be answered, where all that was polled is answered.
+        """End offsets beyond the next offset to be answered, if all that was polled is answered.
 
         Between the two are control records, and records of transactions that were aborted.
         """
@@ -163,7 +171,7 @@ class Assignment:
         return moved
 
     def finish_priority_inputs(self) -> None:
-        """Once commands were read to the end that they had, fetch everything."""
+        """Fetch all inputs, once the priority inputs were read to the end that they had."""
         if not self._urgent:
             return
         for place, end in list(self._urgent.items()):
@@ -184,33 +192,33 @@ class Assignment:
         self._clear()
         self._refresh()
         self._consumer.assign([])
-        self._divide(parts(self._given, {}))
+        self._divide(self._role.divide(self._given, {}))
         self._began = monotonic()
         self.waiting = "restoring"
 
     def close(self) -> None:
-        """Let go of a restore under way."""
+        """Stop a restore under way."""
         if self._restoration is not None:
             self._restoration.close()
             self._restoration = None
         self.restore_remaining = 0
 
     def heard(self, topics: dict[str, Described]) -> None:
-        """Compare what the topics are with what they were; what can be answered is taken up anew.
+        """Compare the topics with what they were; takes partitions again that can be answered now.
 
         Raises:
             LostOffsets: an input or a changelog is another topic than the one that is read.
         """
-        for name in (*self._role.inputs, *self._role.changelogs):
+        for name in (*self._given, *self._role.changelogs):
             before, now = self.topics.get(name), topics.get(name)
             if before is not None and now is not None and topic_identity.anew(before.id, now.id):
                 raise LostOffsets(
-                    f"{name} was deleted and made anew while it was in use (its id was {before.id} "
+                    f"{name} was deleted and recreated while it was in use (its id was {before.id} "
                     f"and is {now.id}): start again, and the start says what is lost"
                 )
         if not self._described or self.partitions is None:
             return
-        divided = parts(self._given, self._counts(self.topics | topics))
+        divided = self._role.divide(self._given, self._counts(self.topics | topics))
         if divided.common != self.partitions:
             self._log.info("partitions_changed", partitions=divided.common)
             self.restore()
@@ -227,7 +235,9 @@ class Assignment:
         return call
 
     def _on_assign(self, places: list[Any]) -> None:
-        self._given = {t: {p.partition for p in places if p.topic == t} for t in self._role.inputs}
+        self._given = {t: set() for t in self._role.inputs if not t.startswith("^")}
+        for place in places:
+            self._given.setdefault(place.topic, set()).add(place.partition)
         self.group = self._consumer.consumer_group_metadata()
         self.restore()
         self._log.info("assigned", partitions=self.partitions)
@@ -244,7 +254,7 @@ class Assignment:
     def _unassign(self) -> None:
         self._clear()
         self.partitions = None
-        self.unread, self.apart = (), None
+        self.unread, self.apart, self.places = (), None, ()
         self._consumer.unassign()
         self.waiting = "rebalancing"
 
@@ -269,7 +279,7 @@ class Assignment:
 
     def _divide(self, divided: Parts) -> None:
         """Take note of what is read of what was given, and of what is not."""
-        self.partitions, self.unread, self.apart = divided
+        self.partitions, self.unread, self.apart, self.places = divided
 
     def _counts(self, topics: Mapping[str, Described]) -> dict[str, int]:
         return {name: topics[name].partitions if name in topics else 0 for name in self.names}
@@ -277,7 +287,7 @@ class Assignment:
     def _describe(self) -> None:
         """Ask which topics these are, and how many partitions all of them have."""
         self.topics = topic_identity.described(self._admin, self.names)
-        self._divide(parts(self._given, self._counts(self.topics)))
+        self._divide(self._role.divide(self._given, self._counts(self.topics)))
         self._described = True
         if self.apart is not None:
             self._log.error("partitions_apart", reason=self.apart, partitions=self.partitions)
@@ -295,6 +305,7 @@ class Assignment:
                 self._settings,
                 self.topics,
                 self.partitions,
+                self.places,
                 self._log,
             )
         start = self._restoration.advance(self._admin)

@@ -90,7 +90,8 @@ class Committer:
             self._recreate_producer()
             return False
         self._aborts = 0
-        self._count("committed")
+        if step.outputs or step.offsets:
+            self._count("committed")
         self._health.broker_seen = monotonic()
         if step.delta is not None:
             self._role.apply(step)

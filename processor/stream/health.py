@@ -57,7 +57,7 @@ def liveness_timeout(settings: Settings) -> float:
 
 
 class Membership:
-    """Ends a role that the group gives no place for long, though the broker answers.
+    """Ends a role without an assignment for too long, though the broker answers.
 
     librdkafka (2.16) may never join again where the coordinator moved away, or was fenced,
     between its request to join and the answer; polling goes on as if nothing were wrong.
@@ -66,7 +66,7 @@ class Membership:
     def __init__(self, patience: float) -> None:
         """
         Args:
-            patience: seconds that a role may be without a place.
+            patience: seconds that a role may be without an assignment.
         """
         self._patience = patience
         self._since = monotonic()
@@ -80,18 +80,19 @@ class Membership:
             held: whether the role has a place; one without partitions is a place, too.
 
         Raises:
-            Fatal: it was without a place for too long.
+            Fatal: it was without an assignment for too long.
         """
         answers = now - health.broker_seen <= BROKER_SECONDS
         self._since = without_assignment_since(self._since, now, held=held, answers=answers)
         if now - self._since > self._patience:
             raise Fatal(
-                f"the group gave no place for {self._patience:.0f} s; the broker answers{complaint}"
+                f"no assignment from the group for {self._patience:.0f} s; "
+                f"the broker answers{complaint}"
             )
 
 
 def without_assignment_since(since: float, now: float, *, held: bool, answers: bool) -> float:
-    """Since when a role is without a place in the group that the broker could have given.
+    """Since when a role is without an assignment though the broker answers; else ``now``.
 
     Args:
         since: what this gave before.

@@ -1,4 +1,4 @@
-"""Which inputs are fetched: idle ones are only looked at now and then while another is busy.
+"""Which inputs are fetched: idle ones only now and then while another is busy.
 
 librdkafka has no fetch sessions (KIP-227): each request names every partition that is fetched, and
 the broker looks each of them up. Of a scorer's inputs most are idle most of the time.
@@ -23,7 +23,7 @@ IDLE_SECONDS = 10.0
 """A topic is idle when none came for so long."""
 
 PROBE_INTERVAL = 0.2
-"""Between two looks at what is idle; so long its next record may wait to be fetched."""
+"""Seconds between two probes of idle partitions: the most latency that pausing adds."""
 
 
 class PauseResume(NamedTuple):
@@ -36,9 +36,9 @@ class PauseResume(NamedTuple):
 class IdlePartitions:
     """Which of some partitions are to be fetched; all of them at first.
 
-    A topic is paused as a whole, and only where each partition was read to its end. A look fetches
-    it again until each has told its end anew, or a record comes. Where nothing is busy, everything
-    is fetched.
+    A topic is paused as a whole, once each of its partitions was read to its end. A probe fetches
+    it again until every partition reports EOF again, or a record comes. If nothing is busy,
+    everything is fetched.
     """
 
     def __init__(self, places: Iterable[Partition]) -> None:
@@ -68,7 +68,7 @@ class IdlePartitions:
             self._open[place[0]].discard(place)
 
     def change(self, now: float) -> PauseResume:
-        """What is to be paused and resumed now, and counts as paused or resumed from here on."""
+        """The partitions to pause and to resume now; they count as such from here on."""
         if not any(now - heard < BUSY_SECONDS for heard in self._heard.values()):
             return PauseResume([], self._resumed())
         if self._paused and now - self._looked >= PROBE_INTERVAL:
@@ -83,7 +83,7 @@ class IdlePartitions:
         return PauseResume(self._of(idle), [])
 
     def _resumed(self) -> list[Partition]:
-        """Have what is paused fetched again, until it tells its end."""
+        """Fetch paused partitions again, until they report EOF."""
         places = self.paused
         for topic in self._paused:
             self._open[topic] = set(self._places[topic])
@@ -95,7 +95,7 @@ class IdlePartitions:
 
 
 class Fetching:
-    """What the consumer fetches of an assignment: not what is idle, nor what waits to be answered.
+    """What the consumer fetches of an assignment: no idle inputs, none with a backlog here.
 
     Attributes:
         ends: offset at which each input was last seen to end.
@@ -108,7 +108,7 @@ class Fetching:
         self._held: set[Partition] = set()
 
     def begin(self, places: Iterable[Partition]) -> None:
-        """Forget how far the assignment at hand was read: another is to be taken, or none."""
+        """Reset read positions, before another assignment is taken."""
         # librdkafka keeps a partition paused beyond its assignment.
         self._consumer.resume(topic_partitions({*self._idle.paused, *self._held}))
         self._held = set()
@@ -126,7 +126,7 @@ class Fetching:
         self._idle.ended(place)
 
     def pause_idle(self) -> None:
-        """Have idle inputs fetched only now and then while another is busy."""
+        """Fetch idle inputs only now and then while another is busy."""
         pause, resume = self._idle.change(monotonic())
         self._fetch_only(pause, set(resume) - self._held)
 

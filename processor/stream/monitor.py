@@ -61,7 +61,7 @@ class Watch:
             unanswered: partitions of which polled records wait for the next Step.
 
         Raises:
-            LostOffsets: an input or a changelog was deleted and made anew.
+            LostOffsets: an input or a changelog was deleted and recreated.
         """
         if monotonic() - self._observed < OBSERVE_SECONDS:
             return
@@ -137,8 +137,8 @@ class Watch:
             self._probed = monotonic()
             self._unread.ask(self._admin, self._assignment.unread)
             self._asked = time_ns() // 1_000_000
-            held = self._assignment.partitions or (0,)
-            places = [TopicPartition(topic, p) for topic in self._role.inputs for p in held]
+            held = self._assignment.places or [(self._assignment.names[0], 0)]
+            places = [TopicPartition(*place) for place in held]
             wanted = dict.fromkeys(places, OffsetSpec.latest())
             asked = self._admin.list_offsets(wanted, request_timeout=PROBE_SECONDS)
             self._probe = {(place.topic, place.partition): f for place, f in asked.items()}

@@ -93,10 +93,10 @@ class Poller:
             self._log.debug("consumer", error=error.str())
 
     def _messages(self, timeout: float) -> list[Message]:
-        """What is there, at once; where nothing is, what comes first within so many seconds.
+        """All records that are there; if there are none, the first that come within a time-out.
 
         So a batch is as large as what came during the transaction before it, and a single record
-        does not wait for others. Where that is a good part of the most, it waits to be filled: a
+        does not wait for others. A batch near the limit waits to be filled: a
         transaction costs the same whatever its size.
         """
         most = self._most

@@ -45,7 +45,7 @@ WHY_STUCK = (
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Have the collector of cycles leave alone what is made inside, now and later.
+    """Exclude objects made inside from garbage collection of cycles, now and later.
 
     State is in no cycle and lives long: walking it again and again, as it grows, would take most of
     a restore.
@@ -94,7 +94,7 @@ class Restore:
 
     @property
     def progress(self) -> str:
-        """How far it has come, told so that it changes ten times at most."""
+        """Progress in steps of a tenth at least, for logs."""
         passed = 1.0 if not self._offsets else 1 - self.remaining / self._offsets
         told = f"{int(passed * 10) * 10} % of {self._offsets} offsets read"
         if monotonic() - self._moved < STUCK_SECONDS:
@@ -152,6 +152,7 @@ class Restoration:
         settings: Settings,
         topics: Mapping[str, Described],
         partitions: Collection[int],
+        places: Collection[Partition],
         log: Any,
     ) -> None:
         self.remaining = self.read = 0
@@ -162,7 +163,7 @@ class Restoration:
         self._topics = topics
         self._partitions = partitions
         self._log = log
-        self._places = [(t, p) for t in role.inputs for p in partitions]
+        self._places = list(places)
         self._reading: Restore | None = None
         self._loaded = self._checked = False
         self._found: dict[Partition, Found] = {}
@@ -207,7 +208,7 @@ class Restoration:
         return start
 
     def close(self) -> None:
-        """Let go of the consumers."""
+        """Close the consumers."""
         if self._reading is not None:
             self._reading.close()
         if self._answered is not None:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from processor.artifacts.owner import Owner
+from processor.offsets.partitions import Parts
 from processor.records import ConsumerRecord, Partition
 from processor.stream.step import Step
 
 
 class Role(Protocol):
-    """What differs between the scorer and the retrainer."""
+    """What differs between the scorer, the retrainer and ingest."""
 
     @property
     def name(self) -> str:
-        """``scorer`` or ``retrainer``."""
+        """``scorer``, ``retrainer`` or ``ingest``."""
 
     @property
     def inputs(self) -> Sequence[str]:
-        """Topics of the consumer group."""
+        """Topics of the consumer group; one that begins with ``^`` is a regular expression."""
 
     @property
     def priority_inputs(self) -> Sequence[str]:
@@ -29,14 +30,23 @@ class Role(Protocol):
     def changelogs(self) -> Sequence[str]:
         """Compacted topics that hold the state."""
 
+    def divide(self, given: Mapping[str, Collection[int]], counts: Mapping[str, int]) -> Parts:
+        """What is read of the partitions that the group gave, and which numbers are restored.
+
+        Args:
+            given: partitions of each input.
+            counts: partition count of each topic of the role, 0 for one that is missing; empty
+                before they are known.
+        """
+
     def load(self, record: ConsumerRecord) -> None:
         """Take a record of a changelog."""
 
     def restored(self, partitions: Iterable[int]) -> None:
         """Turn what was loaded into state: all changelogs of these partitions were read."""
 
-    def admit(self, owner: Owner) -> str:
-        """See that the model store is no other installation's; where it is.
+    def admit(self, owner: Owner) -> str | None:
+        """See that the model store is no other installation's; where it is, None without one.
 
         Raises:
             UnfitStore: it is another's.
@@ -44,7 +54,7 @@ class Role(Protocol):
         """
 
     def check_models(self) -> None:
-        """See that the model store holds what the restored state announces.
+        """Check that the model store holds what the restored state announces.
 
         Raises:
             UnfitStore: it lacks most of it, and the policy is to stop.
@@ -74,13 +84,13 @@ class Role(Protocol):
         """The Step of work that no record brings, or None."""
 
     def set_watermark(self, until: int) -> None:
-        """Note that whatever was sent to the inputs before a time, epoch ms, is answered."""
+        """Set the time, epoch ms, before which all records of the inputs are answered."""
 
     def update_gauges(self) -> None:
         """Set the gauges of the role."""
 
     def close(self) -> None:
-        """Let go of what the role holds."""
+        """Release files and clients of the role."""
 
 
 class Following(Protocol):

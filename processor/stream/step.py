@@ -1,4 +1,4 @@
-"""Step: all that a batch leads to, as one plain value that is committed whole or dropped."""
+"""Step: all results of a batch as one plain value, which is committed whole or dropped."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from models.artifacts import Artifact, Model
 from models.errors import ArtifactError
 from models.naming import Stored
-from processor.artifacts.model_store import ModelStore
 from processor.artifacts.proof import Secret, no_secret
 from processor.records import ConsumerRecord, Count, Partition, ProducerRecord, ProfileKey
 from processor.settings import Limits, Settings
 from processor.topics import Topics
 
-OpenModels = Callable[[Iterable[Stored]], Mapping[str, Model | ArtifactError]]
+if TYPE_CHECKING:
+    # Ingest and its tools make Steps without models: they need not wait for scikit-learn.
+    from models.artifacts import Artifact, Model
+    from processor.artifacts.model_store import ModelStore
+
+OpenModels: TypeAlias = "Callable[[Iterable[Stored]], Mapping[str, Model | ArtifactError]]"
 Erase = Callable[[str, int], list[str]]
 """Deletes what a directory holds of a generation and those before it; names of what it held."""
 CatchUp = Callable[[int], None]
@@ -79,8 +82,18 @@ class Step(Generic[D]):
         offsets: next offset of each input partition.
         counts: what the counters grow by once the Step is committed.
         unprocessed: records of the batch left for the next Step.
+        waiting: why they cannot be answered now, if they wait for something; else None.
         timestamps: epoch milliseconds of the answered telemetry records.
         artifacts_to_delete: artefacts to delete once the Step is committed.
+
+    Example:
+        >>> record = ConsumerRecord("telemetry.features", 0, 41, b"p", b"{}", (), 0)
+        >>> step = Step(delta={"p": "active"})
+        >>> step.outputs.append(ProducerRecord("anomalies", b"{}", b"p", 0))
+        >>> step.consume(record)
+        >>> step.count("verdicts", "features")
+        >>> step.offsets, step.counts
+        ({('telemetry.features', 0): 42}, Counter({('verdicts', ('features',)): 1}))
     """
 
     delta: D
@@ -90,6 +103,7 @@ class Step(Generic[D]):
     offsets: dict[Partition, int] = field(default_factory=dict)
     counts: Counter[Count] = field(default_factory=Counter)
     unprocessed: Sequence[ConsumerRecord] = ()
+    waiting: str | None = None
     timestamps: list[int] = field(default_factory=list)
     artifacts_to_delete: list[str] = field(default_factory=list)
 
@@ -109,7 +123,7 @@ class Step(Generic[D]):
 def with_artifacts_written(
     store: ModelStore, make: Callable[[frozenset[ProfileKey]], Step[D]], log: Any
 ) -> Step[D]:
-    """A Step with its artefacts written, made anew without the trainings that cannot be.
+    """A Step with its artefacts written; computed again without the trainings that cannot be.
 
     Args:
         make: gives the Step, told the profiles whose artefact could not be written.

@@ -37,7 +37,7 @@ class Aborted(Exception):
 
 
 class OutcomeUnknown(Exception):
-    """How the transaction ended is unknown to this producer: it must be made anew."""
+    """This producer cannot tell whether the transaction was committed: make a new producer."""
 
 
 class Fatal(Exception):
@@ -45,7 +45,21 @@ class Fatal(Exception):
 
 
 class Transactions:
-    """Owns the one producer of a role and translates each of its errors."""
+    """Owns the one producer of a role and translates each of its errors.
+
+    Example:
+        >>> from confluent_kafka import Consumer
+        >>> from processor.kafka.mock_broker import EmbeddedBroker
+        >>> with EmbeddedBroker() as broker:
+        ...     to = {"bootstrap.servers": broker.bootstrap}
+        ...     config = to | {"transactional.id": "a", "transaction.timeout.ms": 10_000}
+        ...     transactions = Transactions(config, turned=lambda: None)
+        ...     transactions.start()
+        ...     group = Consumer(to | {"group.id": "a"}).consumer_group_metadata()
+        ...     verdict = ProducerRecord("anomalies", b"{}", b"p", 0)
+        ...     transactions.commit([verdict], offsets={}, group=group)
+        ...     transactions.discard()
+    """
 
     def __init__(self, config: Mapping[str, Any], turned: Callable[[], None]) -> None:
         self._config = dict(config)
@@ -58,7 +72,7 @@ class Transactions:
         self._offsets, self._ending = BackgroundCall(), BackgroundCall()
 
     def start(self) -> None:
-        """Have a producer that has ended what an earlier life with the same id left open.
+        """Make a producer; ends a transaction that an earlier process with the same id left open.
 
         Raises:
             OutcomeUnknown: the broker did not answer; to be tried again.
@@ -76,7 +90,7 @@ class Transactions:
         self._producer = producer
 
     def discard(self) -> None:
-        """Let go of the producer; the next ``start`` ends the transaction that it left open."""
+        """Drop the producer; the next ``start`` ends the transaction that it left open."""
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.purge(in_queue=True, in_flight=True)
@@ -186,10 +200,10 @@ class Transactions:
             raise OutcomeUnknown(f"the abort failed: {error}") from error
 
     def _bounded(self, function: Callable[[], object]) -> None:
-        """Call beside this thread; what does not come back is left alone.
+        """Call in another thread; a call that does not return is abandoned.
 
         Sending offsets ignores its time-out while the group's coordinator is away, and can hang for
-        ever once librdkafka has let go of that broker (librdkafka issues 5456 and 5511). The
+        ever once librdkafka has dropped that broker (librdkafka issues 5456 and 5511). The
         transaction is over by then on the broker's side.
         """
         self._offsets.call(function)
@@ -222,10 +236,7 @@ class Transactions:
 
 
 class BackgroundCall:
-    """A thread that calls what it is given, one after another; to start one each time takes longer.
-
-    One that does not come back does not keep the process from ending.
-    """
+    """A single-thread executor whose thread is kept, and does not keep the process from exiting."""
 
     def __init__(self) -> None:
         self._given: SimpleQueue[Callable[[], object]] = SimpleQueue()
@@ -233,17 +244,17 @@ class BackgroundCall:
         Thread(target=self._run, daemon=True).start()
 
     def call(self, function: Callable[[], object]) -> None:
-        """Have a function called; ``wait`` is to follow."""
+        """Start a call; call ``wait`` next."""
         self._given.put(function)
 
     def wait(self, timeout: float | None = None) -> None:
-        """Return once it has, and raise what it raised.
+        """Wait until the call returned, and raise what it raised.
 
         Args:
             timeout: in seconds.
 
         Raises:
-            Empty: not within this time.
+            Empty: it has not returned within this time.
         """
         error = self._ended.get(timeout=timeout)
         if error is not None:
@@ -272,7 +283,7 @@ def _text(error: KafkaException) -> str:
 
 
 def _translated(error: KafkaException) -> Exception:
-    """Which of the three outcomes an error means; none where an ACL is missing."""
+    """Which of the three outcomes an error means; the error itself if an ACL is missing."""
     reason = error.args[0]
     if denied(reason) and not reason.txn_requires_abort():
         denial: Exception = KafkaException(reason)

@@ -1,8 +1,8 @@
-"""The loop that both roles turn: poll → Step → transaction → apply.
+"""The loop that every role runs: poll → Step → transaction → apply.
 
 The consumer is never polled while a transaction is open, so rebalance callbacks never meet one.
 Under load the next Step is computed while the broker ends the transaction of the one before: its
-records are polled before that begins, and where it comes to nothing, both Steps are dropped.
+records are polled before that begins. If the transaction fails, both Steps are dropped.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ class Worker:
         ready.set_function(lambda: 0.0 if self.health.ready() else 1.0)
         self._log = log
         self._stopping = threading.Event()
-        self._needed = permissions(Topics(settings.topic_prefix), settings.application)[role.name]
+        self._needed = permissions(
+            Topics(settings.topic_prefix), settings.application, role.inputs
+        )[role.name]
         self._admin = Admin(settings)
         group, slot = f"{settings.application}-{role.name}", settings.slot or uuid4().hex
         self._consumer = Consumer(kafka.group_consumer(settings, group))
@@ -85,7 +87,7 @@ class Worker:
         self._admitted = False
 
     def stop(self) -> None:
-        """Have the loop end after the Step at hand."""
+        """Stop after the current Step."""
         self._stopping.set()
 
     def run(self) -> int:
@@ -134,8 +136,8 @@ class Worker:
                 continue
             # Before the producer: one of another installation's is not to be fenced by mistake.
             if self._may_use_store(found.owner) and self._has_producer():
-                for sentence in found.compressed:
-                    self._log.warning("compressed_input", reason=sentence)
+                for event, sentence in found.warnings:
+                    self._log.warning(event, reason=sentence)
                 break
         self._assignment.subscribe()
 
@@ -146,7 +148,7 @@ class Worker:
         except ArtifactUnavailable as error:
             self._wait(f"the model directory does not answer: {error}")
             return False
-        if not self._admitted:
+        if not self._admitted and directory is not None:
             self._log.info("model_directory", directory=directory)
             self._admitted = True
         return True
@@ -157,12 +159,15 @@ class Worker:
         if not self._has_producer():
             return
         epoch, busy = self._assignment.epoch, self._ready is not None or bool(self._rest)
+        # What waits for something else than room is not tried again without a pause.
+        busy = busy and self._unavailable is None
         polled = self._poller.poll(
             0.0 if self._assignment.restoring or busy else POLL_SECONDS,
             {} if self._ready is None else self._ready.step.offsets,
         )
-        records = RecordBatch.joined(self._rest if self._assignment.epoch == epoch else (), polled)
-        self._rest = ()
+        if self._assignment.epoch != epoch:
+            self._rest, self._unavailable = (), None
+        records, self._rest = RecordBatch.joined(self._rest, polled), ()
         self._assignment.check()
         if self._ready is not None and self._ready.epoch != self._assignment.epoch:
             self._ready = None
@@ -221,7 +226,7 @@ class Worker:
                 self._wait(self._unavailable)
                 continue
             if records:
-                self._unavailable = None
+                self._unavailable = one.step.waiting
             # Only under load: what is polled then would wait for two transactions.
             if len(records) >= self._settings.batch_records * FULL_BATCH_SHARE:
                 one.undo = self._role.apply_speculatively(one.step)
@@ -231,7 +236,7 @@ class Worker:
                 self._rest = one.step.unprocessed
 
     def _restated(self) -> bool:
-        """Commit where reading begins, before anything is answered; False if that failed."""
+        """Commit the first positions, before anything is answered; False if that failed."""
         offsets = dict(self._assignment.restated)
         if not offsets:
             return True
@@ -240,7 +245,7 @@ class Worker:
         )
 
     def _commit_end_offsets(self) -> None:
-        """Now and then commit the ends that were told, where all that was polled is answered.
+        """Now and then commit the end offsets, if all that was polled is answered.
 
         Behind the last record of a transaction are control records. Once retention has deleted
         them, an offset before them would count as one of records that were never read.
@@ -280,7 +285,7 @@ class Worker:
         return True
 
     def _wait(self, why: str) -> None:
-        """Say why nothing can be done now, and let a moment pass."""
+        """Log why nothing can be done now, and wait a moment."""
         self._set_waiting(why)
         self._heartbeat()
         self._stopping.wait(WAIT_SECONDS)

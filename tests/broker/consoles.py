@@ -10,6 +10,8 @@ import httpx
 from tests.broker.harness import PATIENCE, Telltale
 
 COLD_START = "5"
+SECRET = "a secret that is long enough for HS256"  # noqa: S105
+PASSWORD = "a long password"  # noqa: S105
 WAIT = {"Prefer": "wait=30"}
 
 
@@ -58,3 +60,21 @@ def start(telltale: Telltale, store_url: str, **variables: str) -> Running:
 
     telltale.wait_until(ready, "the console is ready")
     return Running(process, client)
+
+
+def add_admin(telltale: Telltale, store_url: str, email: str) -> None:
+    """An admin of a store that has its tables."""
+    subprocess.run(
+        [telltale.command, "console", "user", "add", email, "--role", "admin"],
+        input=f"{PASSWORD}\n",
+        env=telltale.variables(TELLTALE_DATABASE_URL=store_url),
+        stdout=subprocess.DEVNULL,
+        text=True,
+        check=True,
+    )
+
+
+def sign_in(console: Running, email: str) -> dict[str, str]:
+    """The header of a user who has logged in."""
+    told = console.http.post("/api/v1/auth/token", json={"email": email, "password": PASSWORD})
+    return {"Authorization": f"Bearer {told.json()['access_token']}"}

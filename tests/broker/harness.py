@@ -32,6 +32,7 @@ def environment_of(bootstrap: str, directory: Path, prefix: str | None = None) -
         "TELLTALE_TOPIC_PREFIX": prefix,
         "TELLTALE_APPLICATION": prefix.rstrip("."),
         "TELLTALE_MODEL_DIR": str(directory / "models"),
+        "TELLTALE_DATA_DIR": str(directory / "data"),
         "TELLTALE_HTTP_PORT": "0",
     }
 
@@ -94,7 +95,8 @@ class Telltale:
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
         """A role; its log goes to a file that a failing assertion can name."""
-        log = self._logs / f"{'-'.join(arguments)}-{len(self._running)}.log"
+        name = "-".join(arguments).replace("/", "_")[-100:]
+        log = self._logs / f"{name}-{len(self._running)}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
                 [COMMAND, *arguments],

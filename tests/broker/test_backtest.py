@@ -173,7 +173,7 @@ def test_versions_without_an_artefact_are_said_to_be_gone(judged: Judged, tmp_pa
     [
         (["telemetry.nothing"], "neither a file nor one of the topics"),
         (["--topic", "anomalies"], "expected one of"),
-        ([TOPIC, "--model-version", "1", "--detector", "forest"], "by which profiles learn anew"),
+        ([TOPIC, "--model-version", "1", "--detector", "forest"], "by which profiles learn again"),
         ([TOPIC, "--since", "yesterday"], "expected epoch milliseconds"),
         (["-", "--kind", "features", "--check"], "expected a topic, not a file"),
     ],

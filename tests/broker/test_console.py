@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,6 +146,12 @@ def test_a_series_is_fitted_and_fitted_afresh(telltale: Telltale, store_url: str
         "verdict_id": fitted.json()["verdict_id"],
     }
     assert (few.status_code, uneven.status_code) == (422, 422)
+    (version,) = console.json("/api/v1/profiles/series/cpu/versions")["items"]
+    kept = Path(telltale.variables()["TELLTALE_DATA_DIR"]) / version["data_path"]
+    assert json.loads(kept.read_bytes()) == later
+    assert [str(file.relative_to(kept.parents[2])) for file in kept.parent.iterdir()] == [
+        version["data_path"]
+    ]
     assert (fresh.json()["success"], fresh.json()["version"]) == (True, 1)
 
     def anew() -> bool:
@@ -165,7 +172,7 @@ def test_a_profile_is_forgotten_over_http_and_its_rows_go(telltale: Telltale, st
     told = console.http.delete("/api/v1/profiles/features/p", headers=WAIT)
 
     assert told.status_code == 200, told.text
-    assert {r["role"] for r in told.json()["receipts"]} == {"scorer", "retrainer"}
+    assert {r["role"] for r in told.json()["receipts"]} == {"scorer", "retrainer", "console"}
 
     def gone() -> bool:
         return console.http.get("/api/v1/profiles/features/p").status_code == 404
@@ -174,7 +181,7 @@ def test_a_profile_is_forgotten_over_http_and_its_rows_go(telltale: Telltale, st
 
     def receipts() -> bool:
         held = console.json(f"/api/v1/commands/{told.json()['command_id']}")
-        return len(held.get("receipts", [])) == 2
+        return len(held.get("receipts", [])) == 3
 
     telltale.wait_until(receipts, "the receipts are kept")
     assert console.json("/api/v1/profiles/features/p/versions")["status"] == 404

@@ -1,4 +1,4 @@
-"""Offsets that another hand moved, topics made anew: told, and no record is answered twice."""
+"""Offsets that another hand moved, recreated topics: told, and no record is answered twice."""
 
 import json
 from collections.abc import Callable
@@ -207,7 +207,7 @@ def test_telemetry_made_anew_is_refused_and_then_read_from_its_beginning(
 
     assert before.metadata is not None
     assert stopped.returncode == 1
-    assert "made anew" in stopped.stderr
+    assert "recreated" in stopped.stderr
     assert ids(telltale)[160:] == [f"{topic}-0-{number}" for number in range(len(rest) + 4)]
     assert telltale.stop(again) == 0
 
@@ -227,7 +227,7 @@ def test_an_offset_of_an_earlier_topic_is_told_by_its_note(
     stopped = telltale.run("score", "--slot", "0", **FEW)
 
     assert stopped.returncode == 1
-    assert "the topic was deleted and made anew: offset" in stopped.stderr
+    assert "the topic was deleted and recreated: offset" in stopped.stderr
     assert len(ids(telltale)) == 160
 
 
@@ -250,7 +250,7 @@ def test_a_changelog_made_anew_is_told_and_earliest_learns_anew_without_answerin
 
     assert foreign.returncode == stopped.returncode == 1
     assert "belongs to another installation" in foreign.stderr
-    assert f"{prefix}models was deleted and made anew" in stopped.stderr
+    assert f"{prefix}models was deleted and recreated" in stopped.stderr
     assert len({v["verdict_id"] for v in verdicts}) == len(verdicts)
     assert [v["status"] for v in verdicts].count("learning") == 4 * 30 + len(more)
     assert telltale.stop(again) == 0
@@ -267,4 +267,4 @@ def test_a_topic_made_anew_under_way_ends_the_role_with_a_sentence(
 
     assert scorer.wait(90) == 1
     reason = next(line["reason"] for line in telltale.log_lines() if line["event"] == "ended")
-    assert f"{prefix}cold-start was deleted and made anew while it was in use" in reason
+    assert f"{prefix}cold-start was deleted and recreated while it was in use" in reason

@@ -49,5 +49,5 @@ def test_a_group_that_never_lets_a_role_in_ends_it_with_1_and_the_brokers_reason
 
     assert code == 1
     assert left_out.health.fatal is not None
-    assert "the group gave no place for 11 s; the broker answers" in left_out.health.fatal
+    assert "no assignment from the group for 11 s; the broker answers" in left_out.health.fatal
     assert "protocol" in left_out.health.fatal.lower()

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 import yaml
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.broker.harness import PATIENCE, Telltale, environment_of
 from tests.kafka.broker import HOST, free_ports
@@ -109,16 +111,27 @@ def prometheus() -> str:
 
 @pytest.fixture(scope="module")
 def scraper(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraper]:
-    """Prometheus beside both roles that have had all sorts of records."""
+    """Prometheus beside all roles, which have had all sorts of records."""
     command, here = prometheus(), tmp_path_factory.mktemp("prometheus")
-    port, scorer, retrainer = free_ports(3)
+    port, scorer, retrainer, ingest = free_ports(4)
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(PROMETHEUS / name) for name in config["rule_files"]]
-    (job,) = config["scrape_configs"]
-    job["static_configs"] = [{"targets": [f"{HOST}:{scorer}", f"{HOST}:{retrainer}"]}]
+    job = next(each for each in config["scrape_configs"] if each["job_name"] == "telltale")
+    config["scrape_configs"] = [job]
+    targets = [f"{HOST}:{each}" for each in (scorer, retrainer, ingest)]
+    job["static_configs"] = [{"targets": targets}]
     (here / "prometheus.yml").write_text(yaml.safe_dump(config))
-    telltale = Telltale(environment_of(bootstrap, here) | FEW, here)
+    environment = environment_of(bootstrap, here)
+    telltale = Telltale(environment | FEW, here)
+    source = {
+        "name": "raw",
+        "topic": f"{environment['TELLTALE_TOPIC_PREFIX']}raw",
+        "kind": "features",
+        "profile_id": "{id}",
+        "values": {"x": "x"},
+    }
+    (here / "sources.yaml").write_text(yaml.safe_dump({"sources": [source]}))
     with (here / "prometheus.out").open("wb") as log:
         process = subprocess.Popen(
             [
@@ -135,6 +148,10 @@ def scraper(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         telltale.create_topics()
         telltale.start("score", TELLTALE_HTTP_PORT=str(scorer))
         telltale.start("retrain", TELLTALE_HTTP_PORT=str(retrainer))
+        admin = AdminClient({"bootstrap.servers": bootstrap})
+        admin.create_topics([NewTopic(source["topic"], 1, 1)])[source["topic"]].result(60)
+        file = str(here / "sources.yaml")
+        telltale.start("ingest", "run", file, TELLTALE_HTTP_PORT=str(ingest))
         telltale.wait_until(found.ready, "Prometheus is ready")
         # Scraped before anything happens: every alert has to see the first event of its sort.
         found.await_series("telltale_verdicts_total")
@@ -146,6 +163,11 @@ def scraper(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         telltale.produce("telemetry.features", [("p", b"{")] * BAD)
         telltale.wait_for(8 * 90)
         found.await_series('telltale_trainings_total{outcome="adopted"} > 0', 60)
+        producer = Producer({"bootstrap.servers": bootstrap})
+        for number in range(5):
+            producer.produce(source["topic"], b'{"id": "q", "x": %d}' % number)
+        assert producer.flush(60) == 0
+        found.await_series("telltale_ingest_observations_total > 0", 60)
         yield found
     finally:
         process.terminate()

@@ -20,7 +20,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
@@ -265,6 +265,32 @@ def test_the_documented_permissions_suffice_for_the_console(
     assert [receipt["event"] for receipt in resumed.json()["receipts"]] == ["command_rejected"]
     assert [telltale.stop(console.process), telltale.stop(scorer)] == [0, 0]
     assert PASSWORD not in telltale.log()
+
+
+def test_the_documented_permissions_suffice_for_ingest_beside_reading_its_source(
+    telltale: Telltale, secured: Secured
+) -> None:
+    secured.admin.create_topics([NewTopic("legacy", 2, 1)])["legacy"].result()
+    security.allow(secured.admin, [security.binding("ingest", "Read", "Topic", "legacy")])
+    file = secured.directory / "sources.yaml"
+    file.write_text(
+        'sources: [{name: a, topic: legacy, kind: features, profile_id: "{h}", values: {"*": v}, '
+        "rate: [n]}]"
+    )
+    properties = str(secured.properties("ingest"))
+    ingest = telltale.start(
+        "ingest", "run", str(file), "--slot", "0", TELLTALE_KAFKA_CONFIG=properties
+    )
+    before = len(telltale.read(TOPICS.telemetry("features")))
+
+    send_traced(secured, "legacy", "k", [b'{"h": "x", "v": {"a": 1, "n": 1}}', b"{"])
+
+    telltale.wait_for(before + 1, TOPICS.telemetry("features"))
+    (written,) = [
+        message for message in telltale.read(TOPICS.telemetry("features")) if message.key() == b"x"
+    ]
+    assert ("traceparent", TRACE) in headers_of(written)
+    assert telltale.stop(ingest) == 0
 
 
 @pytest.mark.parametrize(

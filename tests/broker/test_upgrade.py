@@ -74,7 +74,7 @@ def test_what_a_newer_release_wrote_is_read_or_told_and_no_record_is_lost(
     future.writes("commands", "p0", {"command_id": "c2", "command": "suppress", **command})
     future.writes("commands", "p0", {"command_id": "c3", "command": "resume", **command})
     future.writes("lifecycle", "p0", {"event": "archived", "at": 1, **same})
-    future.writes("cold-start", "features:stranger:0", b"\x02" + slot[1:])
+    future.writes("cold-start", "features:stranger:0", b"\x63" + slot[1:])
     future.writes("retrain-pool", "features:stranger:-1", {"format": 2})
     for key, head in heads.items():
         future.writes("retrain-pool", key, json.loads(head))

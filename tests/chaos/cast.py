@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -21,7 +21,7 @@ STOP_SECONDS = 10.0
 GRACE_SECONDS = 5.0
 
 Slot = tuple[str, str]
-"""Role (`score` or `retrain`) and slot."""
+"""Role (`score`, `retrain` or `ingest`) and slot."""
 
 
 @dataclass
@@ -50,11 +50,21 @@ class Life:
 class Cast:
     """The slots that should be filled, as a Deployment's replicas, and who fills them now."""
 
-    def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        logs: Path,
+        arguments: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """
+        Args:
+            arguments: what follows the command of a role.
+        """
         self.exits: Counter[str] = Counter()
         self.problems: list[str] = []
         self._environment = os.environ | dict(environment) | {"PYTHONFAULTHANDLER": "1"}
         self._logs = logs
+        self._arguments = arguments or {}
         self._lock = threading.RLock()
         self._live: dict[Slot, Life] = {}
         self._outgoing: list[Life] = []
@@ -151,7 +161,7 @@ class Cast:
         log = self._logs / f"{'-'.join(slot)}.{number}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                [COMMAND, slot[0], "--slot", slot[1]],
+                [COMMAND, slot[0], *self._arguments.get(slot[0], ()), "--slot", slot[1]],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=file,

@@ -244,4 +244,5 @@ def _one(stage: Stage, rng: Random) -> Slot:
 
 
 def _role(rng: Random) -> str:
-    return "score" if rng.random() < 0.65 else "retrain"
+    drawn = rng.random()
+    return "score" if drawn < 0.5 else "retrain" if drawn < 0.75 else "ingest"

@@ -1,4 +1,4 @@
-"""Continuous load over the four kinds, from many profiles that come, learn, and go."""
+"""Continuous load over the four kinds and a topic of others, from profiles that come and go."""
 
 from __future__ import annotations
 
@@ -17,7 +17,23 @@ from processor.topics import Topics
 RECORDS_OF_A_PROFILE = 120
 BAD = 0.03
 ANOMALOUS = 0.04
+STEPS_AT = 50
+"""Records after which a profile of `features` steps to a new normal."""
 FLUSH_SECONDS = 150.0
+SOURCE = "chaos-source"
+SOURCE_EVERY = 4
+"""One record in so many goes to the topic that ingest reads."""
+
+SOURCES = f"""\
+sources:
+  - name: chaos
+    topic: {SOURCE}
+    kind: features
+    profile_id: "{{host}}"
+    observed_at: {{path: at, unit: ms}}
+    values: {{a: v.a, b: v.b, n: v.n}}
+    rate: [n]
+"""
 
 
 class Profile:
@@ -41,7 +57,14 @@ class Profile:
         what = str(self._rng.choice(self._anomalies)) if draw > 1 - ANOMALOUS else None
         self.made += 1
         moment = Moment(self.made, time_ns() // 1_000_000, 0.0, what)
-        return json.dumps(self._make(moment)).encode()
+        value = self._make(moment)
+        if self.kind == "features" and self.made > STEPS_AT:
+            # For good, by far more than chance: adopted while it is still there.
+            value["values"] = {
+                name: None if held is None else 3.0 * held + 50.0
+                for name, held in value["values"].items()
+            }
+        return json.dumps(value).encode()
 
     def _bad(self) -> bytes | None:
         wrong: list[bytes | None] = [
@@ -82,6 +105,9 @@ class Load:
         self.sent = 0
         self.error: str | None = None
         self._topics = topics
+        self._partitions = partitions
+        self._rng = np.random.default_rng([seed, 77])
+        self._to_source = 0
         self._rate = rate
         self._profiles = profiles(partitions, seed)
         self._running = threading.Event()
@@ -138,7 +164,10 @@ class Load:
                 self._producer.poll(0.01)
                 continue
             due += 1
-            self._send(next(self._profiles))
+            if due % SOURCE_EVERY:
+                self._send(next(self._profiles))
+            else:
+                self._send_to_source()
 
     def _send(self, profile: Profile) -> None:
         self._producer.produce(
@@ -148,6 +177,21 @@ class Load:
             partition=profile.partition,
             on_delivery=self._delivered,
         )
+        self.sent += 1
+
+    def _send_to_source(self) -> None:
+        """A record of another format, keyless, on any partition; now and then a broken one."""
+        self._to_source += 1
+        partition = int(self._rng.integers(self._partitions))
+        a, b = self._rng.normal(10, 1, 2).tolist()
+        host = f"host-{partition}-{self._to_source // (3 * RECORDS_OF_A_PROFILE)}"
+        value = {
+            "host": host,
+            "at": time_ns() // 1_000_000,
+            "v": {"a": a, "b": b, "n": self._to_source},
+        }
+        raw = b"{" if self._rng.random() < BAD else json.dumps(value).encode()
+        self._producer.produce(SOURCE, value=raw, partition=partition, on_delivery=self._delivered)
         self.sent += 1
 
     def _delivered(self, error: KafkaError | None, _: Any) -> None:

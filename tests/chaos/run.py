@@ -16,19 +16,20 @@ from random import Random
 from time import monotonic
 
 from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from processor.runtime.warmup import warm_up
 from processor.topics import Topics
 from tests.chaos import cluster, faults
 from tests.chaos.cast import COMMAND, Cast
 from tests.chaos.faults import FAULTS, Stage
-from tests.chaos.load import Load
+from tests.chaos.load import SOURCE, SOURCES, Load
 from tests.chaos.reader import Reader
 from tests.chaos.report import Report
 from tests.chaos.verify import Finding, Ledger
 
 PARTITIONS = 4
-SLOTS = (("score", "0"), ("score", "1"), ("retrain", "0"), ("retrain", "1"))
+SLOTS = tuple((role, slot) for role in ("score", "retrain", "ingest") for slot in "01")
 RATE = 60.0
 WARM_SECONDS = 2.0
 # More than a rebalance may wait for a dead member, and a role then outside its group, together.
@@ -66,6 +67,7 @@ class Play:
             "TELLTALE_REPLICATION": str(count),
             "TELLTALE_COLD_START_SAMPLES": "20",
             "TELLTALE_RETRAIN_SAMPLES": "40",
+            "TELLTALE_SHIFT_SAMPLES": "45",
             "TELLTALE_SESSION_TIMEOUT_MS": str(int(SESSION_SECONDS * 1000)),
             "TELLTALE_TRANSACTION_TIMEOUT_MS": "6000",
             # How long a rebalance waits for members whose death a broker forgot to notice.
@@ -79,12 +81,16 @@ class Play:
             [COMMAND, "topics", "create"], env=os.environ | environment, check=True, timeout=240
         )
         topics = Topics()
-        self._ledger = Ledger(topics)
+        admin = AdminClient({"bootstrap.servers": bootstrap})
+        admin.create_topics([NewTopic(SOURCE, PARTITIONS, count)])[SOURCE].result()
+        sources = self.directory / "sources.yaml"
+        sources.write_text(SOURCES)
+        self._ledger = Ledger(topics, SOURCE)
         self._reader = Reader(bootstrap, self._ledger.topics, PARTITIONS)
         self._stack.callback(self._reader.close)
         self._load = Load(bootstrap, topics, PARTITIONS, seed, rate)
         self._stack.callback(self._load.close)
-        self._cast = Cast(environment, logs)
+        self._cast = Cast(environment, logs, {"ingest": ("run", str(sources))})
         self._stack.callback(self._cast.close)
         self._stage = Stage(
             self._cast, brokers, bootstrap, topics, PARTITIONS, SESSION_SECONDS, self.note

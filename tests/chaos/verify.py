@@ -58,7 +58,15 @@ class Ledger:
     gives the findings.
     """
 
-    def __init__(self, topics: Topics) -> None:
+    def __init__(self, topics: Topics, source: str | None = None) -> None:
+        """
+        Args:
+            source: the topic that ingest reads.
+        """
+        self._source = source
+        self._read: set[Place] = set()
+        self._mapped: set[Place] = set()
+        self._origins: dict[Place, str] = {}
         self.records = 0
         self.dead_letters = 0
         self._topics = topics
@@ -68,6 +76,7 @@ class Ledger:
         self._normal: set[Place] = set()
         self._accepted: set[Place] = set()
         self._admitted: dict[tuple[int, int], tuple[Key, int]] = {}
+        self._emptied: dict[Key, int] = {}
         self._pooled: set[tuple[int, int]] = set()
         self._counted: dict[Key, tuple[int, int]] = {}
         self._verdicts: list[tuple[Place, int, dict[str, Any]]] = []
@@ -76,6 +85,7 @@ class Ledger:
         self._models: dict[Key, tuple[int, int]] = {}
         self._versions: set[tuple[Key, int]] = set()
         self._events: set[tuple[Key, int]] = set()
+        self._shifts: set[tuple[str, Key, str]] = set()
         self._candidates: Counter[Key] = Counter()
         self._outcomes: Counter[Key] = Counter()
         self._found: list[Finding] = []
@@ -89,6 +99,8 @@ class Ledger:
             names.candidates: self._candidate,
             names.lifecycle: self._event,
         } | dict.fromkeys(self._kinds, self._input)
+        if source is not None:
+            self._books[source] = self._of_source
 
     @property
     def topics(self) -> list[str]:
@@ -99,6 +111,7 @@ class Ledger:
     def waiting(self) -> dict[str, int]:
         """What is still to come, by sort; empty once all is there."""
         counts = {
+            "source records": len(self._read - self._mapped),
             "answers": len(self._samples.keys() - self._answered),
             "accepted samples": len(self._normal - self._accepted),
             "counted samples": len(self._uncounted()),
@@ -114,6 +127,9 @@ class Ledger:
         """All findings so far; to be called when every topic was read to its end."""
         for place, partition, verdict in self._verdicts:
             if place in self._samples:
+                if verdict.get("source") != self._origins.get(place):
+                    told = f"source {verdict.get('source')}, expected {self._origins.get(place)}"
+                    self._find("source", _named(place), told)
                 key = (partition, verdict["kind"], verdict["profile_id"])
                 self._found += self._judge(place, key, verdict)
         self._verdicts.clear()
@@ -128,6 +144,10 @@ class Ledger:
         )
 
     def _missing(self) -> Iterator[Finding]:
+        for place in sorted(self._read - self._mapped):
+            yield Finding("lost", _named(place), "neither telemetry nor dead letter")
+        for place in sorted(self._mapped - self._read):
+            yield Finding("invented", _named(place), "mapped, but no committed record")
         for place in sorted(self._samples.keys() - self._answered):
             yield Finding("lost", _named(place), "neither verdict nor dead letter")
         for place in sorted(self._answered - self._samples.keys()):
@@ -140,8 +160,9 @@ class Ledger:
             where = _named((self._topics.accepted, partition, offset))
             yield Finding("lost", where, "accepted, but not counted by the retrainer")
         sums: Counter[Key] = Counter()
-        for key, samples in self._admitted.values():
-            sums[key] += samples
+        for (_, offset), (key, samples) in self._admitted.items():
+            if offset > self._emptied.get(key, -1):
+                sums[key] += samples
         for key, (_, counted) in self._counted.items():
             if counted != sums[key]:
                 sort = "doubled" if counted > sums[key] else "lost"
@@ -167,6 +188,19 @@ class Ledger:
         self.records += 1
         place = (record.topic, record.partition, record.offset)
         self._samples[place] = samples_of(self._kinds[record.topic], record.value)
+        origin = dict(record.headers).get("telltale.source")
+        if origin is not None:
+            self._origins[place] = origin.decode()
+            self._map(place_of(origin.decode()), record, "telemetry record")
+
+    def _of_source(self, record: ConsumerRecord) -> None:
+        self.records += 1
+        self._read.add((record.topic, record.partition, record.offset))
+
+    def _map(self, place: Place, by: ConsumerRecord, sort: str) -> None:
+        if place in self._mapped:
+            self._find("doubled", _named(place), f"a further {sort} at {_at(by)}")
+        self._mapped.add(place)
 
     def _answer(self, place: Place, by: ConsumerRecord, sort: str) -> bool:
         if place in self._answered:
@@ -196,7 +230,9 @@ class Ledger:
             int(headers["telltale.partition"]),
             int(headers["telltale.offset"]),
         )
-        if place[0] in self._kinds:
+        if place[0] == self._source:
+            self._map(place, record, f"dead letter ({headers['telltale.reason']})")
+        elif place[0] in self._kinds:
             self._answer(place, record, f"dead letter ({headers['telltale.reason']})")
         else:
             self._find("refused", _named(place), headers["telltale.detail"])
@@ -204,6 +240,10 @@ class Ledger:
     def _accept(self, record: ConsumerRecord) -> None:
         sample = orjson.loads(record.value or b"")
         if "mark" in sample:
+            if sample["mark"] == "rollback":
+                # An adoption of a new normal: the pool begins again.
+                key = (record.partition, sample["kind"], sample["profile_id"])
+                self._emptied[key] = record.offset
             return
         place = place_of(sample["verdict_id"])
         if place in self._accepted:
@@ -213,10 +253,13 @@ class Ledger:
         self._admitted[record.partition, record.offset] = (key, len(sample["vectors"]))
 
     def _pool(self, record: ConsumerRecord) -> None:
-        if record.value is None:
-            return
         kind, profile_id, at = ring_codec.parse_key(record.key or b"")
         key = (record.partition, kind, profile_id)
+        if record.value is None:
+            if at != ring_codec.HEAD:
+                # It is emptied, and begins again.
+                self._pools.pop(key, None)
+            return
         if at == ring_codec.HEAD:
             head = orjson.loads(record.value)
             self._counted[key] = (head["offset"], head["accepted"])
@@ -264,14 +307,24 @@ class Ledger:
         event = value["event"]
         if event == "refused" and value["role"] == "retrainer":
             return
-        if event in ("adopted", "refused"):
+        by_shift = event == "adopted" and "known" in (value.get("figures") or {})
+        if event in ("adopted", "refused") and not by_shift:
             self._outcomes[key] += 1
         if event in ("trained", "adopted"):
             if (key, value["version"]) in self._events:
                 self._find("doubled", _profile(key), f"{event} again: version {value['version']}")
             self._events.add((key, value["version"]))
+        elif event in ("shifted", "shift_ended"):
+            self._shift(key, event, value)
         elif event != "refused":
             self._find("event", _profile(key), f"{event}: {value['detail']}")
+
+    def _shift(self, key: Key, event: str, value: dict[str, Any]) -> None:
+        """A shift is told once, until it has ended."""
+        since = value["figures"]["since"]
+        if (event, key, since) in self._shifts:
+            self._find("doubled", _profile(key), f"{event} again, since {since}")
+        self._shifts.add((event, key, since))
 
     def _judge(self, place: Place, key: Key, verdict: dict[str, Any]) -> Iterator[Finding]:
         """What a verdict contradicts in the ones before it of its profile."""

@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 from pydantic import ValidationError
 
+from models.detectors.forecast.state import from_bytes
 from processor.dead_letter import TRUNCATED_BYTES
 from processor.records import ConsumerRecord, ProducerRecord
 from processor.state import ring_codec
@@ -177,9 +178,11 @@ def letter(record: ConsumerRecord, out: ProducerRecord) -> Answer:
 def internal(out: ProducerRecord) -> None:
     """A record that Telltale writes for itself must be readable when it starts again."""
     if out.topic == TOPICS.cold_start:
-        kind, profile_id, _ = ring_codec.parse_key(out.key or b"")
+        kind, profile_id, place = ring_codec.parse_key(out.key or b"")
         ensure(bool(kind and profile_id), f"slot under {out.key!r}")
-        if out.value is not None:
+        if out.value is not None and place == ring_codec.HEAD:
+            from_bytes(ring_codec.decode_online(out.value)[1])
+        elif out.value is not None:
             ensure(not np.isinf(ring_codec.decode_slot(out.value).rows).any(), "an infinite sample")
     elif out.topic in (TOPICS.models, TOPICS.lifecycle):
         model: Any = ModelRecord if out.topic == TOPICS.models else LifecycleEvent

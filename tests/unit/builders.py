@@ -225,6 +225,8 @@ class Scorer:
             step.delta.suppressions,
             step.delta.forgettings,
             step.delta.drift_updates,
+            step.delta.shifts,
+            step.delta.names,
         )
 
     def changed(self, step: Step[Delta]) -> dict[ProfileKey, Profile | None]:

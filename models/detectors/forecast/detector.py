@@ -25,7 +25,7 @@ class Points(NamedTuple):
         state: behind the last point.
         scores: ln p by the calibration alone: how far from what was learnt. At least −40.
         p_values: the same among the recent ones: a new regime soon is as normal as it is usual.
-        expected: the forecast value; NaN where nothing can be foretold, such as behind a gap.
+        expected: the forecast value; NaN if nothing can be foretold, such as behind a gap.
         deviation: the usual error of the forecast now, in units of the value.
         columns: all that the kernel gave, shape (n, COLUMNS).
     """
@@ -39,7 +39,7 @@ class Points(NamedTuple):
 
 
 class Update(NamedTuple):
-    """One point judged: the state behind it, and what is told of it.
+    """One point judged: the state behind it, and its verdict.
 
     Attributes:
         state: the state behind the point.
@@ -65,7 +65,7 @@ class Forecast(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     A point that is not later than the one before it (late, or repeated) is judged by its level
     only and leaves forecast and calibration as they are; after 20 of these in a row the clock is
-    taken to be set back. Behind a gap of more than 3.5 usual steps the forecast begins anew.
+    taken to be set back. Behind a gap of more than 3.5 usual steps the forecast restarts.
 
     Args:
         alert_budget: share of normal points that may be called anomalous, 0–1.
@@ -80,6 +80,15 @@ class Forecast(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         unit_: unit of the times, empty if it is not known.
         offset_: ln of ``alert_budget``.
         typical_: shape (2, 1), the 5 % and 95 % quantiles of the training values.
+
+    Example:
+        >>> wave = np.sin(np.arange(505) / 5.0)[:, None]
+        >>> model = Forecast().fit(wave[:500])
+        >>> model.predict(wave[500:]).tolist()
+        [1, 1, 1, 1, 1]
+        >>> update = model.update(model.first_state(), 500.0, 3.0)
+        >>> update.p < 0.01, update.reasons[0].text
+        (True, 'outside the band of the forecast')
     """
 
     def __init__(
@@ -145,7 +154,7 @@ class Forecast(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     def adopt(self, state: State) -> State:
         """The state that an earlier model of the profile left, for this one to go on with."""
-        return moved(state, self._head())
+        return moved(state, self.head)
 
     def judge(
         self, X: ArrayLike, *, times: ArrayLike | None = None, state: State | None = None
@@ -160,7 +169,7 @@ class Forecast(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "block_")
         values = self._column(X, reset=False)
         carried = self.first_state() if state is None else state.copy()
-        step = float(self._head()[layout.STEP])
+        step = float(self.head[layout.STEP])
         stamps = _stamps(times, values.size, float(carried["last_time"][0]) + step, step)
         out = np.empty((values.size, layout.COLUMNS))
         self._run(carried, stamps, values, out)
@@ -239,7 +248,9 @@ class Forecast(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """Scores mapped to 0–1, strictly decreasing: x / (1 + x) of −ln p."""
         return distance_to_unit(scores)
 
-    def _head(self) -> Floats:
+    @property
+    def head(self) -> Floats:
+        """The head of the packed model, as in ``kernels.forecast.layout``."""
         return self.block_[: layout.HEAD].view(np.float64)
 
     def _run(self, state: State, times: Floats, values: Floats, out: Floats) -> None:

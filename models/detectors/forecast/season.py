@@ -22,7 +22,7 @@ BOUND = 6.0
 class Season(NamedTuple):
     """A season: period and origin in units of time, table shape (buckets,), and ``others``.
 
-    ``others`` is the mean of the other cycles at each training point, shape (n,), NaN where there
+    ``others`` is the mean of the other cycles at each training point, shape (n,), NaN if there
     is none. Period 0 and an empty table: no season.
     """
 

@@ -167,7 +167,7 @@ def error_rate(task: Task, found: Followed) -> float:
     genuine = group_means(found.standing, task.genuine_groups)
     abnormal = []
     for model, first, end in zip(found.models, found.since, [*found.since[1:], count], strict=True):
-        judged = group_means(standing(model.detector, task.abnormal), task.abnormal_groups)
+        judged = group_means(standing(model.row_detector, task.abnormal), task.abnormal_groups)
         abnormal.append(np.repeat(judged, max(1, round(20 * (end - first) / count))))
     return equal_error_rate(genuine, np.concatenate(abnormal))
 
@@ -215,7 +215,7 @@ def _attack(
                 (
                     _mean(accepted[:JUDGED]),
                     _mean(accepted[-JUDGED:]),
-                    _mean(p_values_of(first.detector, other) >= budget),
+                    _mean(p_values_of(first.row_detector, other) >= budget),
                     _mean(p_values_of(found.models[-1].detector, other) >= budget),
                     found.tried,
                     found.refused,

@@ -12,7 +12,8 @@ from models.artifacts import Model
 from models.calibration import drift
 from models.detectors.base import Detector, Floats
 from models.learning.admission import ADMITTED, DEFAULT, admitted, draw
-from models.learning.retraining import Policy, p_values_of, retrain
+from models.learning.candidate import Policy
+from models.learning.retraining import p_values_of, retrain
 from models.learning.training import train
 
 Lay = Callable[[Detector, int], Floats]
@@ -97,19 +98,14 @@ def simulate(
     found = Followed([first], [0], np.full(count, np.nan), np.full(count, np.nan))
     pool: list[Floats] = []
     accepted, since, wealth = 0, None, drift.NONE
-    model, base, rows = first, 0, lay(first.detector, 0)
-    p_values, stands = p_values_of(model.detector, rows), standing(model.detector, rows)
+    model, base, rows = first, 0, lay(first.row_detector, 0)
+    p_values, stands = p_values_of(model.row_detector, rows), standing(model.row_detector, rows)
     for at in range(count):
         p_value = float(p_values[at - base])
         found.p_values[at], found.standing[at] = p_value, stands[at - base]
         anomaly = p_value < budget
-        since = 0 if anomaly else None if since is None else since + 1
-        wealth = drift.update_drift(
-            wealth,
-            p_value,
-            since_anomaly=since,
-            trained_on=int(model.provenance["samples"]),
-        )
+        mean = drift.least_mean(int(model.provenance["samples"]))
+        wealth, since = drift.follow(wealth, since, p_value, anomaly=anomaly, mean=mean)
         found.drifted |= drift.drifting(wealth)
         if anomaly:
             continue
@@ -137,8 +133,8 @@ def simulate(
             found.refused += 1
             continue
         model, base, wealth = candidate.model, at + 1, drift.NONE
-        rows = lay(model.detector, base)
-        p_values, stands = p_values_of(model.detector, rows), standing(model.detector, rows)
+        rows = lay(model.row_detector, base)
+        p_values, stands = p_values_of(model.row_detector, rows), standing(model.row_detector, rows)
         found.models.append(model)
         found.since.append(base)
     return found

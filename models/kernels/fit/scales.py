@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+# Scale of a constant feature, as a share of its value, and what counts as the value 0.
+CONSTANT_SHARE, NOTHING = 1e-3, 1e-100
 # A MAD times this estimates the standard deviation of normal samples.
 MAD_TO_DEVIATION = 1.482602218505602
 
@@ -135,7 +137,7 @@ def leave_one_out_deviations(columns, order, noise, cap, constant, left_out):
     Args:
         columns: (d, n), NaN where absent; ``order``: its argsort along the samples, NaN last.
         noise: what is smaller than this share of the median is rounding.
-        cap: bound of one feature's deviation; ``constant``: deviation from a constant feature.
+        cap: bound of one feature's deviation; ``constant``: that of a constant feature.
         left_out: (n,), filled; NaN for a sample without evidence.
     """
     width, samples = columns.shape
@@ -163,7 +165,9 @@ def leave_one_out_deviations(columns, order, noise, cap, constant, left_out):
             own = abs(ordered[k] - centre)
             rest = max(square - own * own, 0.0) / (size - 1)
             scale = _scale(_middle(deviations, size, rank[k]), rest, centre, noise)
-            z = constant if own > _floor(centre, noise) else 0.0
+            # As ``constant_scale`` of block.py.
+            unit = CONSTANT_SHARE * (abs(centre) if abs(centre) >= NOTHING else 1.0)
+            z = min(own / unit, constant)
             if scale > 0.0:
                 z = own / scale
             sample = order[feature, k]

@@ -59,7 +59,7 @@ def stack(every: Sequence[StringColumn], slack: int = 0) -> StringColumn:
 
 
 def factorize(values: Sequence[T]) -> tuple[list[T], Integers]:
-    """The distinct ones in the order of their first, and which of them each is."""
+    """Distinct values in order of first occurrence, and the code of each value."""
     found: dict[T, int] = {}
     which = [found.setdefault(value, len(found)) for value in values]
     return list(found), np.array(which, dtype=np.int64)

@@ -30,7 +30,7 @@ NULL = int.from_bytes(b"null", "little")
 
 @njit(nogil=True, cache=True)
 def _read(layout, size, pieces, holes, count, at, end, key, key_size, row, spans):
-    """The time that a record of a layout tells, -1 where none; and whether it is of that layout.
+    """The time in a record, -1 if it has none; and whether the record has this layout.
 
     Addresses alone, and no arrays: those who share one are counted at every call, which took two
     thirds of the time.

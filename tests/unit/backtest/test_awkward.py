@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import orjson
 import pytest
 from typer.testing import CliRunner
 
@@ -12,9 +13,23 @@ from processor.backtest.awkward import AwkwardRow, awkward_to_json, awkward_to_m
 from processor.cli.evaluate import app
 
 MENDED = (
+    "vectors, first 160 of 200 equal",
+    "series, first 180 of 200 equal",
+    "each 2 times",
+    "each 6 times",
+    "AR(1), 0.9",
+    "1.78e+12 ± 10000",
+    "series, 1e9 ± 0.5",
+    "3 after a constant 2",
+    "2% of what is learnt",
+    "5% of what is learnt",
+    "absurd, then plain",
+    "45 at -8 deviations, of every fourth record",
     "short first record",
     "3 of 7 names in turn",
     "a total that grows",
+    "step by 5 deviations",
+    "step by 8 deviations",
     "seconds",
     "Connect envelope",
     "JSON object",
@@ -80,7 +95,11 @@ def test_the_table_says_what_was_expected_beside_what_came():
 
     assert "| 3.00 (0.5–2) | 100.00 (≥ 95) |" in text
     assert "**no**" in text
-    assert awkward_to_json([row(alarms=30, normal=1000)])["awkward"][0]["false_alarms"] == 0.03
+    made = row(alarms=30, normal=1000)
+    made.events["trained"] += 1
+    (said,) = awkward_to_json([made])["awkward"]
+    assert said["false_alarms"] == 0.03
+    assert orjson.loads(orjson.dumps(said))["events"] == {"trained": 1}
 
 
 def test_the_command_plays_the_cases_that_are_asked_for():

@@ -243,3 +243,40 @@ def test_verdicts_of_a_profile_out_of_order_are_found() -> None:
     found = book([*records[:6], second, first, *records[6:]]).check()
 
     assert "order" in {finding.sort for finding in found}
+
+
+SOURCE = "others"
+
+
+def of_source(offset: int) -> ConsumerRecord:
+    return record(SOURCE, offset, {"x": 1})
+
+
+def mapped(offset: int, origin: int) -> ConsumerRecord:
+    return telemetry(offset)._replace(
+        headers=(("telltale.source", f"{SOURCE}-0-{origin}".encode()),)
+    )
+
+
+def sorts(*records: ConsumerRecord) -> list[str]:
+    ledger = Ledger(TOPICS, SOURCE)
+    for each in records:
+        ledger.take(each)
+    return sorted({finding.sort for finding in ledger.check()})
+
+
+def test_a_source_record_is_followed_to_its_verdict():
+    led_back = changed(verdict(0, "learning", 2), source=f"{SOURCE}-0-5")
+
+    assert sorts(of_source(5), mapped(0, 5), led_back) == []
+    assert sorts(of_source(5), mapped(0, 5), verdict(0, "learning", 2)) == ["source"]
+
+
+def test_a_source_record_that_is_lost_doubled_or_invented_is_found():
+    first, again = (
+        changed(verdict(n, "learning", 2 + 2 * n), source=f"{SOURCE}-0-5") for n in (0, 1)
+    )
+
+    assert sorts(of_source(5)) == ["lost"]
+    assert sorts(of_source(5), mapped(0, 5), mapped(1, 5), first, again) == ["doubled"]
+    assert sorts(mapped(0, 5), first) == ["invented"]

@@ -98,6 +98,24 @@ def test_a_model_that_is_lost(stages_that_lost_a_model: tuple[Stage, Stage], dra
     same(stages_that_lost_a_model, batch_of(drawn))
 
 
+def test_telemetry_that_ingest_wrote_leads_back_to_its_record(stages: tuple[Stage, Stage]):
+    headers = ((), (("telltale.source", b"in-3-7"),), (("telltale.source", b"not a place"),))
+    valid = [
+        one.record
+        for number in range(600)
+        if (one := payload(SEED, number, SOURCES)).kind == "features" and one.what == "untouched"
+    ]
+    batch = [one._replace(headers=headers[at % 3]) for at, one in enumerate(valid)]
+
+    for _ in range(2):
+        same(stages, batch)
+    written = stages[0].feed(batch)
+
+    verdicts = [orjson.loads(out.value or b"") for out in written if out.topic == TOPICS.anomalies]
+    assert {v["source"] for v in verdicts} == {None, "in-3-7"}
+    assert sum(v["source"] is not None for v in verdicts) == len(batch[1::3])
+
+
 def test_it_is_the_fast_path_that_is_compared(stages: tuple[Stage, Stage]):
     """Records of one profile that are valid are read in columns from the second batch on."""
     quick, plain = stages

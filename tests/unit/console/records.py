@@ -97,3 +97,20 @@ def batch(*records: ConsumerRecord, one_in: int = 10**9) -> Batch:
         begins.setdefault(item.place, item.offset)
         ends[item.place] = item.offset + 1
     return Batch(found, begins, ends)
+
+
+def label(
+    offset: int, verdict_id: str, name: str | None, profile: str = "p", **wanted: Any
+) -> ConsumerRecord:
+    """A record of ``labels``; without a name, what was said is taken back."""
+    key = f"features:{profile}:{verdict_id}".encode()
+    body = {"label": name, "by": "u", "at": NOON} | wanted
+    value = None if name is None else json.dumps(body).encode()
+    return ConsumerRecord(TOPICS.labels, 0, offset, key, value, (), NOON)
+
+
+def attributes(offset: int, values: dict[str, Any] | None, profile: str = "p") -> ConsumerRecord:
+    """A record of ``attributes``; without values, a tombstone."""
+    value = None if values is None else json.dumps(values).encode()
+    key = f"features:{profile}".encode()
+    return ConsumerRecord(TOPICS.attributes, 0, offset, key, value, (), NOON)

@@ -18,10 +18,11 @@ from console.settings import ConsoleSettings
 from console.store.database import Database
 from console.store.projection import project
 from processor.settings import Settings
-from tests.unit.console.records import NOON, anomaly, batch, event, model, verdict
+from tests.unit.console.records import NOON, anomaly, batch, event, label, model, verdict
 
 SECRET = "a secret of the tests that is long enough"
 PASSWORD = "a password of the tests"
+OWNERS = ((0, "mill-1"), (1, "MILL-1"), (2, "Mill-1"))
 KAFKA = Settings(_env_file=None, bootstrap_servers="127.0.0.1:1", log_level="error")
 
 
@@ -37,7 +38,7 @@ def client_of(console: Services, registry: CollectorRegistry | None = None) -> T
 
 
 def fill(console: Services, *records: Any, one_in: int = 10**9) -> None:
-    found = batch(*records)
+    found = batch(*records, one_in=one_in)
     show(console.state, list(found.items))
     counts, _ = project(console.database, found, console.state.profiles, one_in, NOON)
     console.state.totals.add(counts)
@@ -186,7 +187,9 @@ def test_a_viewer_may_read_and_nothing_else(sqlite: Database):
 
     refused = {at for at, answer in told.items() if answer.status_code == 403}
     writes = {at for at in told if at[0] != "get"}
-    assert refused == writes | {("get", "/api/v1/users"), ("get", "/api/v1/audit")}
+    reads = ("users", "users/{user_id}", "audit", "dead-letters", "labels", "audit-queue")
+    of_one = ("verdicts/{verdict_id}/label", "profiles/{kind}/{profile_id}/attributes")
+    assert refused == writes | {("get", f"/api/v1/{path}") for path in (*reads, *of_one)}
     assert "admin" in told["get", "/api/v1/users"].json()["detail"]
 
 
@@ -254,6 +257,30 @@ def test_nobody_sees_what_is_another_organisations(sqlite: Database):
     assert all("mill-1" in answer.text and "other" not in answer.text for answer in told)
     assert [answer.status_code for answer in hidden] == [404] * 3
     assert (statistics["total_events"], statistics["profiles"]["learning"]) == (1, 1)
+
+
+def test_the_prefix_of_an_organisation_is_taken_letter_by_letter(database: Database):
+    with signed_in(database, "admin") as (console, client, admin):
+        ids = {}
+        for prefix in ("mill-", "MILL-"):
+            body = {"name": prefix, "profile_prefix": prefix}
+            ids[prefix] = client.post("/api/v1/organizations", json=body, headers=admin).json()
+        of = ids["mill-"]["id"]
+        users.add(database, users.NewUser("eve@mill.org", PASSWORD, "operator", of))
+        fill(
+            console,
+            *(anomaly(0, "mill-1"), anomaly(1, "MILL-1"), anomaly(2, "Mill-1")),
+            *(model(0, "mill-1"), model(1, "MILL-1")),
+            *(label(n, f"telemetry.features-0-{n}", "anomaly", p) for n, p in OWNERS),
+        )
+        eve = bearer(client, "eve@mill.org")
+
+        paths = ("verdicts", "profiles", "models", "labels")
+        told = [client.get(f"/api/v1/{path}", headers=eve) for path in paths]
+
+    assert [answer.status_code for answer in told] == [200] * len(paths)
+    assert all("mill-1" in answer.text for answer in told)
+    assert not any("MILL-1" in answer.text or "Mill-1" in answer.text for answer in told)
 
 
 @pytest.mark.parametrize(
@@ -377,3 +404,40 @@ def test_a_client_that_does_not_keep_up_is_dropped_and_nobody_waits_for_it(sqlit
 
     assert asyncio.run(slow()) == (True, 1000)
     assert recent.followers == 0
+
+
+def test_kinds_are_told_with_their_features_and_the_status_with_the_roles_seen(sqlite: Database):
+    console = made(sqlite)
+    fill(console, anomaly(0), event(0, "adopted", role="retrainer", at=NOON - 1000))
+    client = client_of(console)
+
+    kinds = {item["kind"]: item for item in client.get("/api/v1/kinds").json()["items"]}
+    status = client.get("/api/v1/status").json()
+
+    assert kinds["features"]["features"] is None
+    assert {"name", "unit", "description"} == set(kinds["behavior"]["features"][0])
+    assert list(status["roles"]) == ["retrainer", "scorer"]
+
+
+def test_a_body_that_does_not_come_to_its_end_is_given_up(
+    sqlite: Database, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("console.requests.BODY_SECONDS", 0.05)
+    app = make_app(made(sqlite), CollectorRegistry())
+    sent: list[Any] = []
+    headers = [(b"host", b"testserver"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/telemetry", "query_string": b""}
+    scope |= {"headers": headers, "raw_path": b"/telemetry", "http_version": "1.1"}
+
+    async def receive() -> Any:
+        if sent == []:
+            sent.append({"type": "part"})
+            return {"type": "http.request", "body": b"{", "more_body": True}
+        return await asyncio.get_running_loop().create_future()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope | {"scheme": "http", "server": ("testserver", 80)}, receive, send))
+
+    assert sent[1]["status"] == 408

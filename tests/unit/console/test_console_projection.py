@@ -1,30 +1,38 @@
 """The projection: rows and offsets in one transaction, on both kinds of store."""
 
+import sqlite3
 import threading
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import func, select, text
+from sqlalchemy import func, insert, select, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+from structlog.testing import CapturingLogger
 
 from console.live.events import is_drawn
+from console.live.follow import Follow
 from console.live.profiles import Profiles
 from console.live.state import LiveState, counts_of, load, show
 from console.store import projection
 from console.store import tables as t
 from console.store.database import Database
-from console.store.projection import Batch, StoreBehind, project
+from console.store.projection import Batch, StoreBehind, organization_of, project
 from console.store.rows import Rows
+from processor.settings import Settings
 from tests.unit.console.records import (
     HOUR,
     NOON,
     anomaly,
+    attributes,
     batch,
     dead_letter,
     event,
     items,
+    label,
     model,
     verdict,
 )
@@ -57,6 +65,72 @@ def test_anomalies_become_rows_and_all_verdicts_are_counted(database: Database):
         ("scored", "high"): 1,
     }
     assert {key.hour for key in counts} == {NOON}
+
+
+def test_nul_in_what_records_say_is_replaced(database: Database):
+    state = load(database, 10)
+    verdict_id = "telemetry.\x00features-0-0"
+    said = {"detail": "a\x00b", "command_id": "c\x00", "figures": {"a\x00": "\x00"}}
+    told = (
+        anomaly(0, verdict_id=verdict_id, note="\x00"),
+        event(0, "suppressed", **said),
+        label(0, verdict_id, "anomaly", note="x\x00y"),
+        attributes(0, {"site\x00": "\x00"}),
+    )
+
+    take(database, state, batch(*told))
+
+    with database.read() as connection:
+        detail = connection.execute(select(t.lifecycle_events.c.detail)).scalar_one()
+        held = t.labels.c
+        row = connection.execute(
+            select(held.verdict_id, held.note).where(held.verdict_id == verdict_id)
+        ).one()
+    assert detail == "a\ufffdb"
+    assert tuple(row) == ("telemetry.\ufffdfeatures-0-0", "x\ufffdy")
+    assert rows(database, "verdicts") == 1
+
+
+def test_an_exception_tells_no_value_of_a_row(database: Database):
+    row = {"profile_hash": "secret", "at": None}
+    with pytest.raises(IntegrityError) as told, database.write() as connection:
+        connection.execute(insert(t.forgotten), row)
+
+    assert "[SQL parameters hidden" in str(told.value)
+
+
+def following(database: Database, ended: threading.Event) -> Follow:
+    kafka = Settings(_env_file=None, bootstrap_servers="127.0.0.1:1")
+    return Follow(
+        kafka, database, load(database, 10), receipts=None, writes=False, one_in=1,
+        retention_days=1.0, log=CapturingLogger(), failed=ended.set,
+    )  # fmt: skip
+
+
+def test_what_ends_the_projection_is_told_by_its_type_alone(
+    sqlite: Database, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(_: Any) -> None:
+        raise ValueError("the id of a profile")
+
+    ended = threading.Event()
+    monkeypatch.setattr(Follow, "_read", fail)
+    follow = following(sqlite, ended)
+    follow.start()
+
+    assert ended.wait(20)
+    assert follow.stop(20)
+    assert follow.says.fatal == "ValueError"
+
+
+def test_a_store_that_is_away_is_told_by_the_type_of_its_error_alone(sqlite: Database):
+    follow = following(sqlite, threading.Event())
+
+    def fail() -> None:
+        raise OperationalError("SELECT 1", {}, sqlite3.OperationalError("at store.example.org"))
+
+    assert not follow._try(fail)
+    assert follow.says.store == "OperationalError"
 
 
 def test_a_batch_that_comes_again_changes_nothing(database: Database):
@@ -328,3 +402,12 @@ def test_words_that_no_scorer_writes_are_not_counted():
         None,
         None,
     ]
+
+
+def test_an_organisation_with_topics_of_its_own_takes_no_counts_of_others(database: Database):
+    row = {"id": "o", "name": "Mill", "topic_prefix": "mill.", "profile_prefix": None}
+    with database.write() as connection:
+        connection.execute(insert(t.organizations).values(row | {"created_at": NOON}))
+        find = organization_of(connection)
+
+    assert find("mill.1") == ""

@@ -1,10 +1,15 @@
-"""The address that a console listens on."""
+"""The address that a console listens on, and what the command line says of its endpoints."""
 
+import json
 import socket
+import subprocess
+import sys
 
 import pytest
+from typer.testing import CliRunner
 
 from console.serve import _listen
+from processor.cli.main import app
 from processor.settings import SettingsError
 
 
@@ -23,3 +28,19 @@ def test_an_address_that_is_taken_is_named():
 
         with pytest.raises(SettingsError, match=rf"CONSOLE_PORT.*127\.0\.0\.1:{port}: Address"):
             _listen("127.0.0.1", port)
+
+
+def test_the_command_line_prints_the_openapi_document():
+    told = CliRunner().invoke(app, ["schema", "--openapi"])
+
+    document = json.loads(told.stdout)
+    assert told.exit_code == 0
+    assert document["openapi"].startswith("3.1")
+    assert "/api/v1/profiles/{kind}/{profile_id}/records" in document["paths"]
+
+
+def test_a_console_starts_without_what_only_training_needs():
+    code = "import sys, console.serve; print({'numba', 'sklearn', 'scipy'} & set(sys.modules))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert told.stdout == "set()\n"

@@ -1,5 +1,7 @@
 """docker-compose.yml and the Dockerfile agree with the repository; no Docker is needed to tell."""
 
+import importlib.util
+import random
 import re
 import shlex
 from pathlib import Path
@@ -8,10 +10,16 @@ from typing import Any
 import pytest
 import yaml
 
+from console.store.tables import metadata
+from processor.ingest.sources import load_sources
+from processor.settings import Settings
+from tests.unit.ingest.builders import came, record
+
 ROOT = Path(__file__).parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ROLES = ("scorer-0", "scorer-1", "retrainer")
+CONSOLE = "telltale-console"
 # Conditions of the Compose Specification, depends_on in its long form.
 CONDITIONS = {"service_started", "service_healthy", "service_completed_successfully"}
 
@@ -82,13 +90,18 @@ def test_all_processes_share_one_directory_of_models_where_the_image_expects_it(
 
 def test_one_service_builds_the_image_that_all_of_ours_run():
     ours = {name for name, service in SERVICES.items() if service["image"] == COMPOSE["name"]}
+    consoles = {name for name, service in SERVICES.items() if service["image"] == CONSOLE}
 
-    assert ours == {*ROLES, "topics", "simulator"}
+    assert ours == {*ROLES, "topics", "simulator", "telegraf", "ingest"}
     assert [name for name in ours if "build" in SERVICES[name]] == ["topics"]
+    assert consoles == {"console", "console-setup"}
+    assert SERVICES["console-setup"]["build"]["args"] == {"EXTRAS": "console"}
+    assert "build" not in SERVICES["console"]
 
 
 def test_simulated_telemetry_comes_only_with_the_demo_profile():
-    assert [name for name, service in SERVICES.items() if "profiles" in service] == ["simulator"]
+    optional = {name for name, service in SERVICES.items() if "profiles" in service}
+    assert optional == {"simulator", "telegraf", "ingest"}
     assert SERVICES["simulator"]["profiles"] == ["demo"]
     assert SERVICES["simulator"]["command"][0] == "simulate"
 
@@ -113,7 +126,9 @@ def test_grafana_shows_and_lets_nobody_in():
 def test_no_password_stands_in_the_compose_file():
     named = [name for service in SERVICES.values() for name in service.get("environment", {})]
 
-    assert [name for name in named if "PASSWORD" in name or "SECRET" in name] == []
+    # The name of a file that holds a secret is none.
+    told = [name for name in named if "PASSWORD" in name or "SECRET" in name]
+    assert [name for name in told if not name.endswith("_FILE")] == []
 
 
 def test_prometheus_scrapes_every_role_at_its_port():
@@ -121,19 +136,56 @@ def test_prometheus_scrapes_every_role_at_its_port():
     targets = {
         target
         for job in scrape["scrape_configs"]
-        for static in job["static_configs"]
+        for static in job.get("static_configs", [])
         for target in static["targets"]
     }
 
-    assert targets == {"scorer-0:9464", "scorer-1:9464", "retrainer:9465"}
+    assert targets == {"scorer-0:9464", "scorer-1:9464", "retrainer:9465", "console:9466"}
+    found = [each for job in scrape["scrape_configs"] for each in job.get("dns_sd_configs", [])]
+    assert [(each["names"], each["port"]) for each in found] == [(["ingest"], 9467)]
+
+
+def test_ingest_reads_what_the_producer_of_its_profile_writes():
+    spec = importlib.util.spec_from_file_location("telegraf", ROOT / "deploy/compose/telegraf.py")
+    assert spec is not None
+    assert spec.loader is not None
+    producer = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(producer)
+    file = load_sources(ROOT / "deploy/compose/sources.yaml", Settings(_env_file=None))
+
+    value = producer.cpu("web-1", 0, random.Random(0))
+    found = came([record(value, topic=producer.TOPIC)], *file.sources)
+
+    assert file.topics == [producer.TOPIC]
+    assert [key for key, _ in found.telemetry] == ["web-1"]
+    assert SERVICES["ingest"]["profiles"] == SERVICES["telegraf"]["profiles"] == ["ingest"]
+
+
+def test_the_console_starts_on_a_store_of_this_version_that_publishes_no_port():
+    waits = dependencies(SERVICES["console"])
+
+    assert waits["console-setup"]["condition"] == "service_completed_successfully"
+    assert waits["topics"]["condition"] == "service_completed_successfully"
+    assert dependencies(SERVICES["console-setup"])["db"]["condition"] == "service_healthy"
+    assert "ports" not in SERVICES["db"]
+
+
+def test_grafana_may_read_no_table_with_secrets():
+    granted = (ROOT / "deploy/postgres/rights.sql").read_text().partition("GRANT SELECT ON")[2]
+    tables = set(re.findall(r"\w+", granted.partition(" TO ")[0]))
+
+    assert tables <= set(metadata.tables)
+    assert not tables & {"users", "keys", "tickets", "idempotency", "audit_log", "labels"}
 
 
 def test_images_of_others_are_pinned_to_a_version():
-    others = [s["image"] for s in SERVICES.values() if s["image"] != COMPOSE["name"]]
+    own = (COMPOSE["name"], CONSOLE)
+    others = [s["image"] for s in SERVICES.values() if s["image"] not in own]
 
     assert others
     for image in others:
-        assert re.search(r":v?\d+\.\d+\.\d+$", image), image
+        # PostgreSQL's releases have two numbers.
+        assert re.search(r":v?\d+\.\d+(\.\d+)?$", image), image
 
 
 def test_the_broker_of_the_compose_file_is_that_of_the_tests():

@@ -20,6 +20,7 @@ DECLARED = [
 PINS = re.compile(r"^([A-Za-z0-9_.-]+)==([^ ;\\]+)", re.MULTILINE)
 FIRST_SAFE = {
     "confluent-kafka": "2.16.0",  # OpenSSL and libcurl of its wheels: CVE-2026-75803 and others
+    "cryptography": "46.0.5",  # CVE-2024-12797, CVE-2026-26007
     "joblib": "1.5.0",  # CVE-2024-34997, disputed; 1.4.2 is the last that it names
     "orjson": "3.11.6",  # CVE-2025-67221
     "pydantic": "2.4.0",  # CVE-2024-3772
@@ -66,7 +67,9 @@ def test_the_audit_is_asked_about_the_lowest_version_of_each():
         [sys.executable, ROOT / "deploy/lowest.py"], capture_output=True, text=True, check=True
     )
 
-    assert done.stdout.split() == [f"{found.name}=={lowest(found)}" for found in DECLARED]
+    # An extra may ask for more of a dependency that there is without it.
+    wanted = dict.fromkeys(f"{found.name}=={lowest(found)}" for found in DECLARED)
+    assert done.stdout.split() == list(wanted)
 
 
 def test_every_name_of_the_table_is_a_dependency():

@@ -22,6 +22,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from processor.cli.main import app
+from processor.ingest.sources import load_sources
 from processor.runtime import process
 from processor.runtime.http import serve
 from processor.settings import PREFIX, Settings
@@ -475,3 +476,42 @@ def test_scorers_are_not_more_than_the_partitions():
         assert found["replicas"] <= most <= partitions
         assert found["podManagementPolicy"] == "Parallel"
         assert found["updateStrategy"] == {"type": "RollingUpdate"}
+
+
+INGEST = KUBERNETES / "ingest"
+
+
+@pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
+@pytest.mark.parametrize("found", documents(INGEST / "ingest.yaml"), ids=checked)
+def test_every_object_of_ingest_is_valid(found: Object, version: str):
+    validate(found, version)
+
+
+def test_ingest_is_a_component_that_runs_the_files_that_it_brings():
+    said = kustomization(INGEST)
+    objects = documents(INGEST / "ingest.yaml")
+    pod = of_kind("StatefulSet", objects)["telltale-ingest"]["spec"]["template"]
+    container = main_container(pod)
+    (mount,) = (m for m in container["volumeMounts"] if m["name"] == "sources")
+    (generated,) = said["configMapGenerator"]
+
+    assert said["kind"] == "Component"
+    assert said["resources"] == ["ingest.yaml"]
+    assert container["args"] == ["ingest", "run", f"{mount['mountPath']}/sources.yaml"]
+    assert [port["containerPort"] for port in container["ports"]] == [process.PORTS["ingest"]]
+    assert generated == {"name": "telltale-sources", "files": ["sources.yaml"]}
+    assert load_sources(INGEST / "sources.yaml", Settings(_env_file=None)).sources
+
+
+def test_ingest_keeps_to_the_restricted_standard_and_has_a_user_of_its_own():
+    objects = documents(INGEST / "ingest.yaml")
+    scorer = of_kind("StatefulSet")["telltale-scorer"]["spec"]["template"]["spec"]
+    spec = of_kind("StatefulSet", objects)["telltale-ingest"]["spec"]["template"]["spec"]
+    secrets = [v["secret"]["secretName"] for v in spec["volumes"] if "secret" in v]
+
+    assert spec["securityContext"] == scorer["securityContext"]
+    assert [c["securityContext"] for c in spec["containers"]] == [
+        c["securityContext"] for c in scorer["containers"]
+    ]
+    assert secrets == ["telltale-ingest-kafka"]
+    assert set(of_kind("PodDisruptionBudget", objects)) == {"telltale-ingest"}

@@ -36,7 +36,7 @@ def declared() -> dict[str, set[str]]:
     """Every metric with its labels but ``role``, as Prometheus shows it."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    for role in ("scorer", "retrainer"):
+    for role in ("scorer", "retrainer", "ingest"):
         metrics.start(role, builders.settings(), "2.0.0")
     gauges = {
         collector._name: set(collector._labelnames)

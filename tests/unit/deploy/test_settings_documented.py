@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from console.settings import ConsoleSettings
 from processor.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[3]
-VARIABLES = {PREFIX + name.upper() for name in Settings.model_fields}
+SETTINGS = (Settings, ConsoleSettings)
+VARIABLES = {PREFIX + name.upper() for of in SETTINGS for name in of.model_fields}
 
 
 def example() -> dict[str, str]:
@@ -27,7 +29,8 @@ def test_the_example_shows_the_defaults(monkeypatch: pytest.MonkeyPatch, tmp_pat
     shown = tmp_path / "shown.env"
     shown.write_text("".join(f"{name}={value}\n" for name, value in example().items()))
 
-    assert Settings(_env_file=shown) == Settings(_env_file=None)
+    for of in SETTINGS:
+        assert of(_env_file=shown) == of(_env_file=None)
 
 
 def test_the_example_changes_nothing_before_it_is_edited():

@@ -21,11 +21,17 @@ NAMES = {
     "cold-start",
     "profiles",
     "retrain-pool",
+    "ingest-counters",
     "commands",
     "lifecycle",
     "dead-letter",
+    "labels",
+    "attributes",
 }
-COMPACTED = {"models", "cold-start", "profiles", "retrain-pool"}
+COMPACTED = {"models", "cold-start", "profiles", "retrain-pool", "ingest-counters"} | {
+    "labels",
+    "attributes",
+}
 
 
 def test_are_those_of_the_design():
@@ -37,7 +43,7 @@ def test_a_prefix_stands_before_each():
     assert Topics("eu.").kinds() == {f"eu.telemetry.{kind}": kind for kind in KINDS}
 
 
-def test_only_state_is_compacted():
+def test_only_state_and_what_people_say_is_compacted():
     configs = Topics().configs()
     policies = {name: config["cleanup.policy"] for name, config in configs.items()}
     assert {name for name, policy in policies.items() if policy == "compact"} == COMPACTED
@@ -76,8 +82,8 @@ def test_whatever_a_role_writes_has_a_limit_that_its_topic_takes():
     broker_default = str(1024 * 1024)
     for name, limit in limits.items():
         assert limit <= int(configs[name].get("max.message.bytes", broker_default))
-    telemetry_and_commands = {*Topics("eu.").kinds(), "eu.commands"}
-    assert limits.keys() == configs.keys() - telemetry_and_commands
+    of_others = {*Topics("eu.").kinds(), "eu.commands", "eu.labels", "eu.attributes"}
+    assert limits.keys() == configs.keys() - of_others
 
 
 def test_roles_read_and_restore_from_topics_that_are_created(make_role):

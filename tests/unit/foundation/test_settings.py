@@ -111,7 +111,7 @@ WRONG = [
     ("ALERT_BUDGET", "0", "greater than 0"),
     ("ALERT_BUDGET", "0.5", "less than 0.5"),
     ("ALERT_BUDGET", "nan", "less than 0.5"),
-    ("DETECTOR", "oracle", "'blend', 'forest', 'gaussian', 'deviation' or 'neighbors'"),
+    ("DETECTOR", "oracle", "'blend', 'forest', 'gaussian', 'deviation', 'neighbors' or 'forecast'"),
     ("DETECTOR__BEHAVIOR", "oracle", "'blend'"),
     ("RETRAIN_SAMPLES", "0", "greater than or equal to 1"),
     ("RETRAIN_DAYS", "0", "greater than 0"),

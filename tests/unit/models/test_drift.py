@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.calibration import drift
+from models.calibration.drift_batch import follow_all
 from models.learning.training import train
 
 p_values = st.floats(0.0, 1.0, exclude_min=True)
@@ -114,11 +115,10 @@ def test_wealth_stays_finite_however_long_drift_lasts():
 class TestFollowing:
     """What of a scorer's verdicts is counted."""
 
-    def followed(self, values, budget=0.01, **known):
+    def followed(self, values, budget=0.01, mean=drift.NULL_MEAN):
         state, since = drift.NONE, None
         for value in values:
-            since = 0 if value < budget else None if since is None else since + 1
-            state = drift.update_drift(state, value, since_anomaly=since, **known)
+            state, since = drift.follow(state, since, value, anomaly=value < budget, mean=mean)
             if drift.should_report(state):
                 break
         return state
@@ -137,7 +137,8 @@ class TestFollowing:
         profiles = np.random.default_rng(learnt).random((50, 5000)) ** power
 
         flagged = [
-            drift.should_report(self.followed(v, trained_on=learnt)) for v in profiles.tolist()
+            drift.should_report(self.followed(v, mean=drift.least_mean(learnt)))
+            for v in profiles.tolist()
         ]
 
         assert np.mean(flagged) <= 0.01
@@ -163,27 +164,31 @@ class TestFollowing:
         assert self.followed(values) == drift.NONE
 
     def test_a_record_behind_an_anomaly_counts_from_the_third_on(self):
-        states = [drift.update_drift(drift.NONE, 0.1, since_anomaly=since) for since in range(5)]
+        state, since = drift.follow(drift.NONE, None, 1e-6, anomaly=True)
+        counted = []
+        for _ in range(4):
+            state, since = drift.follow(state, since, 0.1, anomaly=False)
+            counted.append((state.records, since))
 
-        assert [state.records for state in states] == [0, 0, 0, 1, 1]
+        assert counted == [(0, 1), (0, 2), (1, 3), (2, 4)]
 
     def test_the_least_of_many_uniform_p_values_counts_as_one_uniform(self):
         values = np.random.default_rng(3).random((5000, 20)).min(axis=1)
 
         state = drift.NONE
         for value in values.tolist():
-            state = drift.update_drift(state, value, samples=20)
+            state, _ = drift.follow(state, None, value, anomaly=False, samples=20)
 
         assert state.records == 5000
         assert not drift.drifting(state)
 
     @given(p_values, st.integers(1, 10_000))
     def test_a_record_of_many_samples_is_never_more_suspicious_than_one_of_one(self, value, many):
-        one = drift.update_drift(drift.NONE, value)
+        one, _ = drift.follow(drift.NONE, None, value, anomaly=False)
 
-        assert drift.update_drift(drift.NONE, value, samples=many).gentle <= one.gentle * (
-            1 + 1e-12
-        )
+        several, _ = drift.follow(drift.NONE, None, value, anomaly=False, samples=many)
+
+        assert several.gentle <= one.gentle * (1 + 1e-12)
 
     def test_smaller_calibrations_are_given_more_slack_and_large_ones_the_least(self):
         means = [drift.least_mean(n) for n in (1, 5, 20, 50, 81, 200, 10_000)]
@@ -193,9 +198,9 @@ class TestFollowing:
 
     @given(st.lists(p_values, max_size=60), st.integers(1, 100))
     def test_wealth_is_never_negative_whatever_the_calibration(self, values, learnt):
-        state = drift.NONE
+        state, mean = drift.NONE, drift.least_mean(learnt)
         for value in values:
-            state = drift.update_drift(state, value, trained_on=learnt)
+            state, _ = drift.follow(state, None, value, anomaly=False, mean=mean)
             assert min(state.gentle, state.bold) > 0.0
 
     def test_told_drift_is_due_again_only_after_so_many_records(self):
@@ -205,7 +210,60 @@ class TestFollowing:
         state = drift.after_report(flagged)
         rest = 0
         while not drift.should_report(state):
-            state = drift.update_drift(state, 0.01)
+            state, _ = drift.follow(state, None, 0.01, anomaly=False)
             rest += 1
 
         assert rest == drift.QUIET
+
+
+RECORDS = st.lists(
+    st.tuples(
+        st.sampled_from([-1.0, 0.0, 1.0, math.nan]),
+        st.one_of(p_values, st.just(math.nan), st.floats(1e-300, 1e-3)),
+        st.integers(1, 30),
+    ),
+    max_size=30,
+).map(lambda runs: [record for *record, times in runs for _ in range(times)])
+PROFILES = st.lists(
+    st.tuples(
+        st.builds(
+            drift.Drift,
+            st.floats(0.01, 1e12),
+            st.floats(0.01, 1e12),
+            st.integers(0, 1000),
+            st.integers(0, 1000),
+        ),
+        st.one_of(st.none(), st.integers(0, 5)),
+        st.integers(1, 300),
+        RECORDS,
+    ),
+    max_size=5,
+)
+
+
+@given(PROFILES)
+def test_the_compiled_twin_gives_the_same_bits(profiles):
+    """A decision of NaN is no evidence: the scorer passes no such record to ``follow``."""
+    states = [state for state, *_ in profiles]
+    found = follow_all(
+        drift.Drifts(*np.array(states, dtype=np.float64).reshape(-1, 4).T.copy()),
+        np.array([drift.UNKNOWN if s is None else s for _, s, *_ in profiles], dtype=np.int64),
+        np.array([drift.least_mean(learnt) for _, _, learnt, _ in profiles], dtype=np.float64),
+        np.array([len(records) for *_, records in profiles], dtype=np.int64),
+        *np.array([r for *_, of in profiles for r in of], dtype=np.float64).reshape(-1, 2).T.copy(),
+    )
+
+    each = []
+    for number, (state, since, learnt, records) in enumerate(profiles):
+        quiet = True
+        for decision, p_value in records:
+            if decision == decision:
+                state, since = drift.follow(
+                    state, since, p_value, anomaly=decision < 0, mean=drift.least_mean(learnt)
+                )
+            each.append(drift.UNKNOWN if since is None else since)
+            quiet = quiet and not drift.should_report(state)
+        assert tuple(column[number] for column in found.drifts) == state
+        assert found.since_anomaly[number] == (drift.UNKNOWN if since is None else since)
+        assert found.plain[number] == quiet
+    assert found.each.tolist() == each

@@ -344,7 +344,7 @@ def test_a_new_model_goes_on_with_the_state_of_the_old_one() -> None:
 
     carried = new.adopt(behind)
 
-    centre, scale = (new._head()[at] for at in (layout.MEDIAN, layout.SCALE))
+    centre, scale = (new.head[at] for at in (layout.MEDIAN, layout.SCALE))
     place = int(carried["points"][0]) - 1
     ring = carried["ring"][0].astype(np.float64)
     lately = [ring[(place - back) % layout.RING] for back in range(20)]

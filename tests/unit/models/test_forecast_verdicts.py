@@ -164,7 +164,7 @@ def test_contributions_sum_to_one_for_all_that_anything_speaks_against(of_noise:
 
 def test_statistics_are_those_of_a_plain_reading_of_their_definition(of_days: Forecast) -> None:
     values, times = daily(672, 200, 11)
-    model, state = of_days._head(), of_days.first_state()[0]
+    model, state = of_days.head, of_days.first_state()[0]
     z = np.clip((values[:, 0] - model[layout.MEDIAN]) / model[layout.SCALE], -50, 50)
     judged = of_days.judge(values, times=times).columns
     level, mean, size, spread = (
@@ -192,7 +192,7 @@ def test_shapes_are_the_mean_distance_to_three_windows_near_the_nearest() -> Non
     random = np.random.default_rng(12)
     values = random.normal(size=(60, 1))
     model = Forecast(library=40, seasonal=False).fit(values)
-    head = model._head()
+    head = model.head
     assert (head[layout.LAG], head[layout.LIBRARY]) == (2.0, 40.0)
     # The 60 points are too few to be compared with themselves: switched on by hand.
     head[layout.SHAPES] = 1.0

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from models.learning.gate import Gate, departure, evaluate_candidate, leniency
+from models.learning.gate import FOLLOWING, Gate, departure, evaluate_candidate, leniency
 
 NOTHING = np.empty(0)
 p_values = arrays.arrays(
@@ -132,3 +132,16 @@ def test_any_p_values_give_finite_figures_that_are_json(held_back, original, lat
 
     assert json.loads(json.dumps(outcome.figures, allow_nan=False)) == outcome.figures
     assert outcome.passed == (outcome.why == "no worse")
+
+
+def test_a_drift_that_was_told_is_followed_but_not_into_alarms_or_leniency():
+    moving, stopped, let_through = np.linspace(0.06, 0.4, 40), np.full(40, 0.001), np.full(40, 0.5)
+    alarming = np.append(np.full(30, 0.5), np.full(10, 0.01))
+    moved = {"latest": moving, "ahead": (stopped, let_through)}
+
+    assert not verdict(**moved).passed
+    assert verdict(**moved, rules=FOLLOWING).passed
+    assert not verdict(alarming, **moved, rules=FOLLOWING).passed
+    assert not verdict(
+        before=spread(), after=np.minimum(spread() * 3, 1.0), **moved, rules=FOLLOWING
+    ).passed

@@ -9,15 +9,15 @@ import pytest
 from models import DETECTORS
 from models.evaluation.retraining.simulate import Learning, first_model, plain, simulate
 from models.learning.admission import Admission
+from models.learning.candidate import training_indices
+from models.learning.censoring import censored_counts, reweight_calibration
 from models.learning.impostors import extrapolated_samples, synthetic
 from models.learning.retraining import (
-    censored_counts,
     detector_name,
     retrain,
-    reweight_calibration,
-    training_indices,
+    without_unseen,
 )
-from models.learning.training import stored, train
+from models.learning.training import train
 
 
 def normal(generator, count, width):
@@ -131,7 +131,7 @@ def test_the_original_samples_stay_in_front_through_every_retraining(policy):
         candidate = retrained(model, normal(generator, 60, 3), policy=policy, cold_start=40)
         model = candidate.model
 
-        assert np.array_equal(model.samples[:40], stored(original))
+        assert np.array_equal(model.samples[:40], original.astype(np.float32))
 
 
 def test_provenance_says_where_the_samples_came_from():
@@ -155,7 +155,7 @@ def test_what_was_never_accepted_still_counts_for_the_threshold():
     model = version_1(normal(np.random.default_rng(0), 100, 3))
     before = model.detector.offset_
 
-    reweight_calibration(model.detector, 4)
+    reweight_calibration(model.detector, 100, 0, 4)
 
     assert model.detector.offset_ < before
     assert model.detector.calibration_.scores.size == 104
@@ -165,7 +165,7 @@ def test_what_was_not_drawn_counts_among_the_borderline_only():
     model = version_1(normal(np.random.default_rng(0), 100, 3))
     before = model.detector.calibration_.scores
 
-    reweight_calibration(model.detector, 0, 5)
+    reweight_calibration(model.detector, 100, 0, 0, 5)
 
     after = model.detector.calibration_.scores
     assert after.size == 105
@@ -197,6 +197,20 @@ def test_false_alarms_do_not_grow_over_many_retrainings():
 
     assert np.mean(last) <= 1.25 * max(0.05, np.mean(first))
     assert np.mean(last) >= 0.6 * 0.05
+
+
+def test_what_a_model_cannot_see_is_not_taught():
+    generator = np.random.default_rng(11)
+    original, pool = normal(generator, 50, 3), normal(generator, 30, 3)
+    original[:, 2] = np.nan
+    pool[:, 2] = 1e6
+
+    taught = without_unseen(original, pool)
+    later = retrained(version_1(original), pool).model
+
+    assert np.isnan(taught[:, 2]).all()
+    assert np.array_equal(taught[:, :2], pool[:, :2])
+    assert np.isnan(later.samples[:, 2]).all()
 
 
 def test_stand_in_impostors_are_the_same_for_the_same_originals_and_keep_what_is_absent():
@@ -283,7 +297,8 @@ def test_after_a_slide_and_a_rollback_the_next_retraining_still_learns_the_origi
     for base in (slid, first):
         again = retrained(base, pool, policy="grow", cold_start=40).model
 
-        assert np.array_equal(again.samples, stored(np.concatenate([original, pool])))
+        learnt = np.concatenate([original, pool]).astype(np.float32)
+        assert np.array_equal(again.samples, learnt)
         assert again.provenance["samples"] == 50
 
 
@@ -337,3 +352,20 @@ def test_false_alarms_stay_at_the_budget_over_a_run_with_many_retrainings(budget
         shares.append((found.p_values < budget).mean())
 
     assert np.mean(shares) == pytest.approx(budget, rel=0.25)
+
+
+def test_a_drift_of_a_deviation_that_was_told_is_followed_where_that_is_wanted():
+    passed = {True: 0, False: 0}
+    for seed in range(20):
+        generator = np.random.default_rng(seed)
+        first = version_1(normal(generator, 200, 4), budget=0.01)
+        moved = normal(generator, 300, 4)
+        moved[100:] += 1.0
+        pool = accepted(first, moved)
+        for follow in passed:
+            candidate = retrained(first, pool, policy="grow", follow_drift=follow)
+            passed[follow] += candidate.outcome.passed
+            assert candidate.model.provenance.get("followed_drift", False) is follow
+
+    assert passed[True] >= 16
+    assert passed[False] <= passed[True] - 5

@@ -92,14 +92,14 @@ class TestLoss:
 
     def test_of_a_topic_that_went_with_its_committed_offsets(self):
         why = told(NONE, 0, 10, 29) or ""
-        assert why.endswith("the partition ends at 10: the topic was deleted and made anew")
+        assert why.endswith("the partition ends at 10: the topic was deleted and recreated")
 
 
 class TestMadeAnew:
     """By the note that was committed with the offset."""
 
     def test_the_topic_itself_is_a_loss_that_names_both_ids(self):
-        with pytest.raises(LostOffsets, match="made anew: offset 3 was committed for the one with"):
+        with pytest.raises(LostOffsets, match="recreated: offset 3 was committed for the one with"):
             start(Found(3, ANOTHER_TOPIC, 0, 10), newest=2)
 
     @pytest.mark.parametrize(("policy", "begins"), [("earliest", 0), ("latest", 10)])
@@ -120,7 +120,7 @@ class TestMadeAnew:
             start(Found(20, note, 0, 40), newest=30)
 
     def test_a_changelog_is_a_loss_that_names_it(self):
-        with pytest.raises(LostOffsets, match="models was deleted and made anew since offset 30"):
+        with pytest.raises(LostOffsets, match="models was deleted and recreated since offset 30"):
             start(Found(30, OTHER_MODELS, 0, 50))
 
     @pytest.mark.parametrize(("policy", "begins"), [("earliest", 30), ("latest", 50)])

@@ -10,7 +10,8 @@ EVEN = {"in.a": 4, "in.b": 4, "out": 4}
 
 def test_topics_alike_are_read_whole():
     found = parts({"in.a": {0, 1}, "in.b": {0, 1}}, EVEN)
-    assert found == ((0, 1), (), None)
+    assert found.places == (("in.a", 0), ("in.a", 1), ("in.b", 0), ("in.b", 1))
+    assert found[:3] == ((0, 1), (), None)
 
 
 def test_partitions_added_to_one_input_are_named_with_the_remedy():
@@ -44,7 +45,7 @@ def test_what_the_group_did_not_give_of_every_input_is_not_read():
 
 
 def test_a_spare_process_lacks_nothing():
-    assert parts({"in.a": set(), "in.b": set()}, EVEN) == ((), (), None)
+    assert parts({"in.a": set(), "in.b": set()}, EVEN) == ((), (), None, ())
 
 
 def test_a_long_list_is_cut():

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from processor.cli import dead_letter as dead_letter_commands
-from processor.dead_letter import ADDED, dead_letter, letter, original
+from processor.dead_letter import ADDED, SOURCE_REASONS, dead_letter, letter, original
+from processor.kafka.reading import ToolError
 from processor.operations.dead_letter_list import DeadLetterFilter, by_reason
+from processor.operations.dead_letter_skip import role_group
 from processor.records import ConsumerRecord, DeadLetter, ProducerRecord
+from processor.settings import Settings
 from processor.text import headers
 from processor.text.escaping import dumped, printable
 from processor.topics import DEAD_LETTER_LIMIT, Topics
@@ -225,3 +228,36 @@ def test_the_list_counts_by_reason_and_shows_the_newest():
             "detail": "value: not JSON",
         },
     }
+
+
+@pytest.mark.parametrize("reason", SOURCE_REASONS)
+def test_what_ingest_could_not_map_goes_back_to_its_source(reason):
+    record = ConsumerRecord("legacy", 11, 17, None, b"{", (("own", b"x"),), 5)
+    lying = dead(record, reason)._replace(partition=1)
+
+    back = original(letter(lying), TOPICS, {"legacy": 12})
+    gone = original(letter(lying), TOPICS, {"legacy": 4})
+
+    assert isinstance(back, ProducerRecord)
+    assert (back.topic, back.partition, back.key, back.value) == ("legacy", 11, None, b"{")
+    assert back.headers == [("own", b"x"), ("telltale.replayed", b"1")]
+    assert gone == "not from a partition that legacy has"
+
+
+@pytest.mark.parametrize("topic", [TOPICS.anomalies, TOPICS.models, TOPICS.ingest_counters])
+def test_no_letter_goes_to_a_topic_of_telltales_own_that_is_not_read(topic):
+    record = ConsumerRecord(topic, 0, 17, b"k", b"{", (), 5)
+
+    assert original(letter(dead(record, "unmapped")), TOPICS, {topic: 4}) == (
+        f"not from a topic that is read here: {topic!r}"
+    )
+
+
+def test_the_group_that_stands_still_at_a_topic_is_that_of_its_role():
+    settings = Settings(_env_file=None, topic_prefix="p.", application="app")
+
+    assert role_group(settings, FEATURES) == "app-scorer"
+    assert role_group(settings, TOPICS.accepted) == "app-retrainer"
+    assert role_group(settings, "legacy") == "app-ingest"
+    with pytest.raises(ToolError, match="or a topic that ingest reads"):
+        role_group(settings, TOPICS.anomalies)

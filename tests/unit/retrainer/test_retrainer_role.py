@@ -1,6 +1,7 @@
 """The retrainer as the worker turns it, on a real model directory and without a broker."""
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,11 @@ from models.errors import Unavailable
 from models.naming import profile_directory
 from processor.kafka.consuming import Behind
 from processor.records import ConsumerRecord, ProducerRecord
+from processor.retrainer.pool import head
 from processor.retrainer.role import RetrainerRole
+from processor.state import ring_codec
+from processor.state.changelog import LoadedSlots
+from processor.state.ring_codec import HEAD, encode_slot
 from tests.unit.builders import (
     NOW,
     TOPICS,
@@ -206,6 +211,44 @@ def test_samples_that_are_counted_and_not_pooled_tell_how_far_they_were_read(fed
     again.restored([0])
     assert all(pool.accepted and not pool.ring.slots for pool in step.delta.values())
     assert again.restored_offsets() == {(TOPICS.accepted, 0): fed.samples[-1].offset}
+
+
+@pytest.mark.parametrize("limit", [2**13, 2**30], ids=["full file", "file"])
+def test_pools_restored_from_a_local_file_are_those_restored_from_memory(fed, make_role, limit):
+    fed.role = make_role(RetrainerRole, retrain_samples=100)
+    fed.announce()
+    written = fed.pool().outputs
+    # p0 keeps its counters alone, p1 its samples alone, and a kind of a later release has some too.
+    of_p0 = {out.key for out in of(written, TOPICS.pool)} & {
+        ring_codec.key("features", "p0", place) for place in range(1000)
+    }
+    written += [ProducerRecord(TOPICS.pool, None, key, 0) for key in sorted(of_p0)]
+    written += [ProducerRecord(TOPICS.pool, b"no head", ring_codec.key("features", "p1", HEAD), 0)]
+    written += [ProducerRecord(TOPICS.pool, b"{}", ring_codec.key("later", "p2", HEAD), 0)]
+    restored = []
+    for in_memory in (10**6, 1):
+        role = make_role(RetrainerRole, retrain_samples=100)
+        role._slots = LoadedSlots(limit, structlog.get_logger(), in_memory)
+        fed.role = role
+        with structlog.testing.capture_logs() as lines:
+            fed.restore(written)
+        events = Counter(line["event"] for line in lines)
+        assert events["pool_unreadable"] == 1
+        assert events["slot_unreadable"] == 0
+        pools = role._known.pools
+        restored.append(
+            {
+                key: (
+                    head(TOPICS.pool, key, pool),
+                    list(map(encode_slot, pool.ring.slots.values())),
+                )
+                for key, pool in pools.items()
+            }
+        )
+
+    assert set(restored[0]) == {(0, "features", name) for name in ("p0", "p1", "p2")}
+    assert [len(restored[0][0, "features", name][1]) for name in ("p0", "p1")] == [0, 12]
+    assert restored[0] == restored[1]
 
 
 @pytest.mark.parametrize("key", [b"\xff\xfe", b"features:\xc3", None])

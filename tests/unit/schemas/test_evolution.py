@@ -17,17 +17,19 @@ from pydantic import BaseModel
 
 import schemas
 from models.features import KINDS
+from processor.ingest import rates
 from processor.records import ConsumerRecord
 from processor.retrainer import pool as pools
 from processor.state import profile_codec, ring, ring_codec
-from processor.state.changelog import Table
+from processor.state.changelog import LoadedSlots
+from processor.state.profile_codec import ShiftNote
 from processor.state.profiles import PendingDeletion
 from processor.state.ring_codec import SlotError
 from processor.topics import Topics
 
 GOLDEN = Path(__file__).parent / "golden"
 TOPICS = Topics()
-OPEN = ("values", "provenance", "figures")
+OPEN = ("values", "provenance", "figures", "last")
 """Objects whose names are data: there is no unknown one."""
 
 
@@ -80,6 +82,17 @@ def test_every_topic_of_json_records_has_its_example():
     assert set(golden("slots")["topics"]) == {TOPICS.cold_start, TOPICS.pool}
 
 
+def test_counters_of_the_first_release_are_read():
+    found = golden("ingest_counters")
+
+    key, counters = rates.decode_counters(
+        json.dumps(found["key"]).encode(), json.dumps(from_the_future(found["oldest"])).encode()
+    )
+
+    assert key == ("hosts", "telegraf", 3, "web-1")
+    assert counters == rates.Counters(99, {"bytes_in": (1795255202316, 812377)})
+
+
 def test_every_model_of_a_record_has_its_example():
     records = {found["model"] for found in RECORDS.values()}
     parts = {"HistoryEntry", "Reason", "SampleVerdict", "Telemetry"}
@@ -107,7 +120,8 @@ def test_the_example_of_today_has_every_field(name: str):
 def test_a_record_of_any_release_so_far_is_read_and_nothing_of_it_is_lost(model: str, value: Any):
     read = model_of(model).model_validate_json(json.dumps(value))
 
-    kept, given = same_names(json.loads(read.model_dump_json())), same_names(value)
+    kept = same_names(json.loads(read.model_dump_json(exclude_unset=True)))
+    given = same_names(value)
     assert {name: kept[name] for name in given} == given
 
 
@@ -172,21 +186,22 @@ class TestSlots:
     def test_of_any_other_format_are_refused_by_their_first_byte(self):
         first = bytes.fromhex(golden("slots")["slots"][0]["hex"])
 
-        for version in (0, *range(2, 256)):
-            with pytest.raises(SlotError, match=f"format {version:02x}, expected 1"):
+        for version in (0, *range(3, 256)):
+            with pytest.raises(SlotError, match=f"format {version:02x}, expected 1 or 2"):
                 ring_codec.decode_slot(bytes([version]) + first[1:])
 
     def test_of_an_unknown_format_are_told_and_their_ring_goes_on_with_the_others(self):
         known, unknown = (bytes.fromhex(slot["hex"]) for slot in golden("slots")["slots"])
-        table = Table()
-        stored = {b"features:p:0": known, b"features:p:1": b"\x02" + unknown[1:]}
+        loaded = LoadedSlots(2**20, structlog.get_logger())
+        stored = {b"features:p:0": known, b"features:p:1": b"\x03" + unknown[1:]}
         for offset, (key, value) in enumerate(stored.items()):
-            table.load(ConsumerRecord(TOPICS.cold_start, 0, offset, key, value, (), 0))
+            loaded.load(ConsumerRecord(TOPICS.cold_start, 0, offset, key, value, (), 0))
 
         with structlog.testing.capture_logs() as told:
-            rings = table.rings(TOPICS.cold_start, 0, structlog.get_logger())
+            (stored_ring,) = loaded.rings(0)
 
-        held = ring.restored(rings["features", "p"], 200)
+        assert stored_ring.identity == ("features", "p")
+        held = ring.restored(stored_ring.slots, 200)
         assert held is not None
         assert (held.generation, held.names, held.seen) == (14, ("a", "b"), 1)
         assert [(line["event"], line["log_level"]) for line in told] == [
@@ -202,6 +217,7 @@ class TestPoolHeads:
         assert pools.read_head(json.dumps(found).encode()) == {
             **{name: value for name, value in found.items() if name != "format"},
             "obeyed": tuple(found["obeyed"]),
+            "vouched": tuple(found["vouched"]),
         }
 
     def test_of_the_oldest_release_lack_what_came_later(self):
@@ -210,6 +226,7 @@ class TestPoolHeads:
         assert counters["accepted"] == 30
         assert (counters["asked"], counters["tried"], counters["refused"]) == (None, 0, 0)
         assert (counters["rolled_back"], counters["obeyed"]) == (0, ())
+        assert counters["vouched"] == ()
 
     def test_of_a_release_to_come_are_read_as_if_they_were_of_today(self):
         found = golden("pool_head")["today"]
@@ -239,6 +256,17 @@ def test_a_note_of_forgetting_is_read_with_and_without_unknown_fields():
     assert read == profile_codec.decode_note(b"features:p", json.dumps(later).encode())
     assert isinstance(read, PendingDeletion)
     assert (read.command_id, read.command_offset, read.generation, read.version) == ("c1", 3, 14, 2)
+
+
+def test_a_note_of_a_shift_is_read_with_and_without_unknown_fields():
+    note = golden("profiles")["shift"]["today"]
+    later = {"shift": note["shift"] | {"of_a_later_release": 1}} | {"format": 1, "x": 2}
+
+    read = profile_codec.decode_note(b"shift:features:p", json.dumps(note).encode())
+
+    assert read == profile_codec.decode_note(b"shift:features:p", json.dumps(later).encode())
+    assert read == ShiftNote(14, 3, None, "telemetry.features-3-7998", 1795255302316, False)
+    assert json.loads(profile_codec.encode_note(read)) == note
 
 
 def test_kinds_of_telemetry_have_examples():

@@ -136,7 +136,7 @@ class TestSeries:
         return {"timestamps": list(range(len(values))), "values": list(values)}
 
     def taught(self, **wanted: object) -> Scorer:
-        scorer = Scorer(detector=None, cold_start_samples=50, **wanted)
+        scorer = Scorer(detector__series="gaussian", cold_start_samples=50, **wanted)
         drawn = np.random.default_rng(1).normal(20.0, 2.0, 50)
         scorer.feed(stream([self.points(*drawn.tolist())], kind="series"))
         return scorer

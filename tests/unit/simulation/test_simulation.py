@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from models.calibration import drift
+from models.learning.shifts import recent
 from processor.artifacts.proof import HEADER
-from processor.state.profiles import ActiveProfile
+from processor.scorer.regime import watch
+from processor.state.profiles import ActiveProfile, Shift
 from processor.stream.step import Step
 from tests.unit.simulation.world import (
     BAD,
@@ -33,7 +35,12 @@ WHO = st.integers(0, 3)
 ENDS = st.sampled_from(["commit", "commit", "commit", "abort", "die before", "die after"])
 VALUES = st.lists(st.floats(-3, 3), max_size=6)
 # So that a few records of a tiny model bring what takes hundreds otherwise.
-QUICK_DRIFT = {"ALARM_CAPITAL": 1.05, "MIN_NULL_MEAN": drift.NULL_MEAN, "GUARD": 0, "QUIET": 3}
+QUICK = {
+    drift: {"ALARM_CAPITAL": 1.05, "MIN_NULL_MEAN": drift.NULL_MEAN, "GUARD": 0, "QUIET": 3},
+    # A new normal is told after four anomalies, and adopted after five.
+    recent: {"WINDOW": 6, "ABNORMAL": 4, "ENDED": 2, "QUIET": 3, "_MASK": 63},
+    watch: {"WINDOW": 6, "ABNORMAL": 4, "ENDED": 2, "STORED_FROM": 2, "TRY_EVERY": 1},
+}
 WORK = st.tuples(PARTITION, PROFILES, VALUES, st.integers(1, 8), ENDS)
 
 
@@ -42,8 +49,12 @@ class Delivery(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.usual_drift = {name: getattr(drift, name) for name in QUICK_DRIFT}
-        vars(drift).update(QUICK_DRIFT)
+        self.usual = [
+            (module, {name: getattr(module, name) for name in wanted})
+            for module, wanted in QUICK.items()
+        ]
+        for module, wanted in QUICK.items():
+            vars(module).update(wanted)
         self.kafka = Kafka()
         self.disk = Disk()
         self.now = self.kafka.now
@@ -103,6 +114,13 @@ class Delivery(RuleBasedStateMachine):
         if ready is not None:
             self.end(process, ready, "commit")
 
+    @rule(partition=PARTITION, profile=PROFILES, level=st.sampled_from([0.0, 40.0, -90.0]))
+    def a_profile_steps_for_good(self, partition: int, profile: str, level: float) -> None:
+        """Or back to what it was."""
+        for place in range(6):
+            value = orjson.dumps({"values": {"x": level + place / 10.0}})
+            self.kafka.append(TOPICS.telemetry("features"), partition, profile.encode(), value)
+
     @rule(partition=PARTITION, profile=PROFILES)
     def bad_telemetry_arrives(self, partition: int, profile: str) -> None:
         self.kafka.append(TOPICS.telemetry("features"), partition, profile.encode(), BAD)
@@ -144,7 +162,10 @@ class Delivery(RuleBasedStateMachine):
         place = TOPICS.accepted, partition
         self.kafka.append(*place, profile.encode(), orjson.dumps(value), proof)
 
-    @rule(profile=PROFILES, command=st.sampled_from(["rollback", "retrain", "forget"]))
+    @rule(
+        profile=PROFILES,
+        command=st.sampled_from(["rollback", "retrain", "forget", "adopt", "hold", "train"]),
+    )
     def a_command_arrives(self, profile: str, command: str) -> None:
         self.commands += 1
         value = {
@@ -236,7 +257,8 @@ class Delivery(RuleBasedStateMachine):
         try:
             self.everything_is_answered()
         finally:
-            vars(drift).update(self.usual_drift)
+            for module, usual in self.usual:
+                vars(module).update(usual)
 
     def everything_is_answered(self) -> None:
         """And at last everything is forgotten."""
@@ -281,7 +303,13 @@ def seen(process: Process) -> dict[object, object]:
         else (profile.ring.seen, profile.retry_at)
         for key, profile in state.profiles.items()
     }
+    profiles |= {("shift", key): shift_facts(shift) for key, shift in state.shifts.items()}
     return profiles | {place: count for place, count in state.counts.items() if count}
+
+
+def shift_facts(shift: Shift) -> tuple[object, ...]:
+    """What is known of a new normal, the numbers of its samples in place of these."""
+    return shift.recent, shift.since, shift.held_until, [*shift.ring.slots], shift.ring.records
 
 
 Delivery.TestCase.settings = settings(

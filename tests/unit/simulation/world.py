@@ -25,7 +25,8 @@ from processor.records import ConsumerRecord, Headers, Partition, Position, Prod
 from processor.retrainer.role import RetrainerRole
 from processor.scorer.role import ScorerRole
 from processor.settings import Settings
-from processor.state.ring_codec import HEAD
+from processor.state.profile_codec import SHIFT
+from processor.state.ring_codec import HEAD, decode_slot, parse_key
 from processor.stream.step import Step
 from processor.topics import Topics
 
@@ -39,6 +40,7 @@ SETTINGS = Settings(
     detector="gaussian",
     retrain_samples=5,
     pool_samples=12,
+    shift_samples=5,
     trainings_per_step=2,
     max_learning_profiles=1,
     profile_ttl_days=40 / (24 * 60),
@@ -262,6 +264,7 @@ def check(kafka: Kafka) -> None:
             record.value == BAD for record in kafka.logs[telemetry, partition][:answered]
         )
         _check_learning(verdicts)
+        _check_samples(kafka, partition)
         _check_versions(kafka, partition)
         normal = Counter(
             v["verdict_id"] for v in verdicts if v["status"] == "scored" and not v["anomaly"]
@@ -291,6 +294,18 @@ def _check_learning(verdicts: Iterable[dict[str, Any]]) -> None:
             assert verdict["samples_seen"] == seen[place], "learning counts 1, 2, 3, …"
 
 
+def _check_samples(kafka: Kafka, partition: int) -> None:
+    """No record is among the samples of a profile twice, those of a new normal included."""
+    held: set[tuple[str, str, int, int]] = set()
+    for record in kafka.compacted(TOPICS.cold_start, partition):
+        if record.value is not None:
+            kind, profile_id, _ = parse_key(record.key or b"")
+            slot = decode_slot(record.value)
+            sample = (kind, profile_id, slot.generation, slot.offset)
+            assert sample not in held, "a record is kept once"
+            held.add(sample)
+
+
 def _check_versions(kafka: Kafka, partition: int) -> None:
     newest: dict[tuple[bytes | None, int], int] = defaultdict(int)
     for record in kafka.logs[TOPICS.models, partition]:
@@ -299,6 +314,17 @@ def _check_versions(kafka: Kafka, partition: int) -> None:
             place = (record.key, announced["generation"])
             newest[place] += 1
             assert announced["version"] == newest[place], "versions go up by one"
+    shifts = Counter(
+        (record.key, (said := orjson.loads(record.value))["generation"], said["version"])
+        for record in kafka.logs[TOPICS.models, partition]
+        if record.value is not None and b'"trigger":"shift"' in record.value
+    )
+    told = Counter(
+        (f"features:{event['profile_id']}".encode(), event["generation"], event["version"])
+        for event in kafka.values(TOPICS.lifecycle, partition)
+        if event["event"] == "adopted" and "known" in (event["figures"] or {})
+    )
+    assert shifts == told, "a new normal is adopted once, and told"
 
 
 def check_retrainer(kafka: Kafka) -> None:
@@ -363,7 +389,8 @@ def check_forgotten(kafka: Kafka, disk: Disk, profile: str) -> None:
     for partition in range(PARTITIONS):
         for topic in (TOPICS.models, TOPICS.cold_start, TOPICS.profiles, TOPICS.pool):
             for record in kafka.compacted(topic, partition):
-                owner = (record.key or b"").decode().partition(":")[2].partition(":")[0]
+                name = (record.key or b"").removeprefix(SHIFT).decode()
+                owner = name.partition(":")[2].partition(":")[0]
                 assert owner != profile or record.value is None, f"{topic}: {record.key!r}"
         directory = profile_directory("features", profile, partition)
         left = [path for path in disk.payloads if path.startswith(f"{directory}/")]

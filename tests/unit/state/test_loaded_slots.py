@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from processor.records import ConsumerRecord
 from processor.state import ring_codec
 from processor.state.changelog import LoadedSlots
-from processor.state.ring_codec import Slot
+from processor.state.ring_codec import HEAD, Slot
 from tests.unit.builders import NOW, TOPICS
 
 LOG = structlog.get_logger()
@@ -38,7 +38,7 @@ def read(loaded: LoadedSlots, partition: int) -> dict[str, tuple[dict[int, int],
     """Profile → number of the slot in each place, and when the newest was stored."""
     return {
         profile: ({place: found.number for place, found in held.items()}, stored - NOW)
-        for (_, profile), held, stored in loaded.rings(partition)
+        for (_, profile), held, stored, _ in loaded.rings(partition)
     }
 
 
@@ -85,3 +85,36 @@ def test_what_is_no_slot_is_told_and_left_out() -> None:
 
     assert found == {"p": ({1: 2}, 2)}
     assert [line["event"] for line in logged] == ["slot_unreadable", "slot_unreadable"]
+
+
+HEADS = st.lists(
+    st.tuples(st.sampled_from(["a", "b", "c"]), st.sampled_from([HEAD, 0, 1]), st.booleans()),
+    max_size=40,
+)
+
+
+@given(HEADS, st.sampled_from([1, 3, 10**6]), st.sampled_from([2**13, 2**30]))
+def test_the_newest_head_comes_with_its_ring_undecoded(writes, in_memory, limit) -> None:
+    loaded = LoadedSlots(limit, LOG, in_memory)
+    heads: dict[str, bytes] = {}
+    slots: dict[str, dict[int, int]] = {}
+    for number, (profile, place, kept) in enumerate(writes):
+        stored = written(0, profile, place, number, kept=kept)
+        if place == HEAD:
+            value = b"head %d" % number if kept else None
+            stored = stored._replace(value=value)
+            heads.pop(profile, None)
+            heads.update({profile: value} if value is not None else {})
+        else:
+            slots.setdefault(profile, {}).pop(place, None)
+            slots[profile].update({place: number} if kept else {})
+        loaded.load(stored)
+
+    found = {stored.identity[1]: stored for stored in loaded.rings(0)}
+
+    assert {name: stored.head for name, stored in found.items() if stored.head} == heads
+    held = {name: {at: slot.number for at, slot in of.slots.items()} for name, of in found.items()}
+    assert {name: ring for name, ring in held.items() if ring} == {
+        name: ring for name, ring in slots.items() if ring
+    }
+    loaded.clear()

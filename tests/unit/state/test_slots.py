@@ -24,7 +24,8 @@ def any_slot(draw):
     names = draw(
         st.none() | st.lists(st.text(), min_size=rows.shape[1], max_size=rows.shape[1]).map(tuple)
     )
-    return Slot(draw(OFFSETS), draw(OFFSETS), draw(OFFSETS), draw(OFFSETS), rows, names)
+    times = draw(st.none() | arrays.arrays(np.float64, rows.shape[0], elements=st.floats(width=64)))
+    return Slot(draw(OFFSETS), draw(OFFSETS), draw(OFFSETS), draw(OFFSETS), rows, names, times)
 
 
 @given(any_slot())
@@ -33,6 +34,9 @@ def test_what_was_encoded_is_decoded_bit_for_bit(slot):
     assert read.rows.shape == slot.rows.shape
     assert np.array_equal(read.rows, slot.rows, equal_nan=True)
     assert read.names == slot.names
+    assert (read.times is None) == (slot.times is None)
+    if slot.times is not None:
+        assert np.array_equal(read.times, slot.times, equal_nan=True)
     told = (read.generation, read.number, read.before, read.offset)
     assert told == (slot.generation, slot.number, slot.before, slot.offset)
 
@@ -65,10 +69,10 @@ def test_names_other_than_one_for_each_column_are_damage(names):
         ring_codec.decode_slot(plain + names)
 
 
-@pytest.mark.parametrize("version", [0, 2, 255])
+@pytest.mark.parametrize("version", [0, 3, 255])
 def test_another_format_is_told_by_its_number(version):
     value = ring_codec.encode_slot(Slot(1, 0, 0, 1, np.zeros((1, 1))))
-    with pytest.raises(SlotError, match=f"format {version:02x}, expected 1"):
+    with pytest.raises(SlotError, match=f"format {version:02x}, expected 1 or 2"):
         ring_codec.decode_slot(bytes([version]) + value[1:])
 
 

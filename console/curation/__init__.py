@@ -1,0 +1,1 @@
+"""What people say and mend: labels, attributes, dead letters sent back."""

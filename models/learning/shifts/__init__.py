@@ -1,0 +1,1 @@
+"""A new normal: when records count as one, and what is learnt of it."""

@@ -1,0 +1,1 @@
+"""A new normal: noticed, told, kept, and adopted."""

@@ -1,0 +1,1 @@
+"""Points of metrics judged in their order, with an online state that the Step carries."""
