@@ -17,8 +17,8 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from processor.kafka.reading import ToolError
+from processor.kafka.sending import FLUSH_SECONDS
 
-FLUSH_SECONDS: Final = 30.0
 GZIP_MAGIC: Final = b"\x1f\x8b"
 
 # Numbers are only passed over: as floats, the longest integer costs nothing and raises nothing.

@@ -6,10 +6,8 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from confluent_kafka import KafkaError, Producer
 from numpy.typing import NDArray
 
 from models.artifacts import Model
@@ -18,12 +16,12 @@ from models.errors import ArtifactError
 from models.features import KINDS, Mismatch, align
 from models.learning.preview import spared
 from processor.artifacts.storage import storage
-from processor.kafka import config as kafka
 from processor.kafka.reading import ToolError, record_at, records_at
-from processor.operations import profile_state, tail
-from processor.operations.produce import FLUSH_SECONDS
-from processor.records import ConsumerRecord, DeadLetter, Partition, ProfileKey
+from processor.kafka.sending import send_records
+from processor.operations import profile_state
+from processor.records import ConsumerRecord, DeadLetter, Partition, ProducerRecord, ProfileKey
 from processor.scorer.decode import Decoded, decode
+from processor.scorer.verdicts import verdict_id
 from processor.settings import Limits, Settings
 from processor.topics import Topics
 from processor.trace_context import traceparent
@@ -51,7 +49,7 @@ class Acceptance:
     spared: int = 0
 
 
-def accept(settings: Settings, verdict_id: str) -> Acceptance:
+def accept(settings: Settings, name: str) -> Acceptance:
     """Write the telemetry of a verdict to the accepted samples, as an analyst's.
 
     Raises:
@@ -59,7 +57,7 @@ def accept(settings: Settings, verdict_id: str) -> Acceptance:
         KafkaException: the broker did not answer.
     """
     topics = Topics(settings.topic_prefix)
-    place, offset = parse_verdict_id(verdict_id, topics)
+    place, offset = parse_verdict_id(name, topics)
     return accept_records(settings, topics, [record_at(settings, place, offset)])
 
 
@@ -83,21 +81,24 @@ def accept_range(
         found = ", ".join(f"{of} in partition {number}" for number, of, _ in keys) or "none"
         raise ToolError(f"{profile_id!r}: expected one profile with a model, found {found}")
     (key,) = keys
-    place = (topics.telemetry(key[1]), key[0])
-    offsets = [
-        int(verdict["verdict_id"].rpartition("-")[2])
-        for verdict in alarms_of(settings, topics, key)
-        if since <= verdict["observed_at"] <= until
-    ]
+    alarms = profile_state.last_alarms(settings, topics, key)
+    offsets = [alarm.offset for alarm in alarms if since <= alarm.observed_at <= until]
     if not offsets:
         raise ToolError(f"{profile_id!r}: no alarm of kind {key[1]} was observed in that time")
-    return accept_records(settings, topics, records_at(settings, place, offsets))
+    place = (topics.telemetry(key[1]), key[0])
+    return accept_records(settings, topics, records_at(settings, place, offsets), alarms)
 
 
 def accept_records(
-    settings: Settings, topics: Topics, records: Sequence[ConsumerRecord]
+    settings: Settings,
+    topics: Topics,
+    records: Sequence[ConsumerRecord],
+    alarms: Sequence[profile_state.Alarm] | None = None,
 ) -> Acceptance:
     """Write telemetry records of one profile to the accepted samples.
+
+    Args:
+        alarms: of the profile, where they were read already.
 
     Raises:
         ToolError: no model yet, or a record does not fit the profile.
@@ -112,8 +113,9 @@ def accept_records(
     for record in records:
         decoded = decode(record, kind, limits)
         if isinstance(decoded, DeadLetter):
-            place = f"{record.topic}-{record.partition}-{record.offset}"
-            raise ToolError(f"{place}: a dead letter, {decoded.reason}: {decoded.detail}")
+            raise ToolError(
+                f"{verdict_id(record)}: a dead letter, {decoded.reason}: {decoded.detail}"
+            )
         if model is None:
             model = announced_model(settings, topics, (record.partition, kind, decoded.profile_id))
             opened = open_artifact(settings, model)
@@ -125,7 +127,10 @@ def accept_records(
         # What a forecast says depends on the points before, which are not here.
         return Acceptance(samples)
     try:
-        shown = last_alarms(settings, topics, model, records[0].partition, limits)
+        if alarms is None:
+            key = (records[0].partition, kind, model.profile_id)
+            alarms = profile_state.last_alarms(settings, topics, key)
+        shown = rows_of_alarms(settings, records[0], alarms[-SPARED_OF:], model, limits)
     except ToolError:
         # Who accepts need not be allowed to read verdicts.
         return Acceptance(samples)
@@ -154,13 +159,13 @@ def vouched_sample(
     Raises:
         ToolError: the record does not fit the profile.
     """
-    verdict_id = f"{record.topic}-{record.partition}-{record.offset}"
+    name = verdict_id(record)
     if record.offset < model.generation:
         raise ToolError(
-            f"{verdict_id}: older than what {decoded.profile_id!r} learns from, which begins "
+            f"{name}: older than what {decoded.profile_id!r} learns from, which begins "
             f"at offset {model.generation}"
         )
-    rows, times = rows_of(decoded, model, verdict_id)
+    rows, times = rows_of(decoded, model, name)
     sample = AcceptedSample(
         profile_id=decoded.profile_id,
         kind=decoded.kind,
@@ -172,7 +177,7 @@ def vouched_sample(
         since_anomaly=None,
         observed_at=decoded.observed_at,
         source="analyst",
-        verdict_id=verdict_id,
+        verdict_id=name,
         times=[] if times is None else times.tolist(),
     )
     return sample, rows
@@ -199,50 +204,38 @@ def open_artifact(settings: Settings, model: ModelRecord) -> Model | None:
         return None
 
 
-def alarms_of(settings: Settings, topics: Topics, key: ProfileKey) -> list[dict[str, Any]]:
-    """The anomalies of a profile near the end of its partition, the oldest first."""
-    partition, kind, profile_id = key
-    recent = profile_state.last_verdicts(settings, topics, {partition}, profile_id)
-    told = [said for record in recent if (said := tail.parsed(record)) is not None]
-    return [
-        said
-        for said in told
-        if said.get("kind") == kind and said.get("anomaly") and not said.get("suppressed")
-    ]
-
-
-def last_alarms(
-    settings: Settings, topics: Topics, model: ModelRecord, partition: int, limits: Limits
+def rows_of_alarms(
+    settings: Settings,
+    near: ConsumerRecord,
+    alarms: Sequence[profile_state.Alarm],
+    model: ModelRecord,
+    limits: Limits,
 ) -> list[Floats]:
-    """The samples of a profile's last alarms, those that are still there and fit its model."""
-    kind = model.kind
-    alarms = alarms_of(settings, topics, (partition, kind, model.profile_id))[-SPARED_OF:]
-    offsets = [int(said["verdict_id"].rpartition("-")[2]) for said in alarms]
+    """The samples of alarms whose records are still in a record's partition and fit the model."""
     found = []
-    for record in records_at(settings, (topics.telemetry(kind), partition), offsets):
-        decoded = decode(record, kind, limits)
+    offsets = [alarm.offset for alarm in alarms]
+    for record in records_at(settings, (near.topic, near.partition), offsets):
+        decoded = decode(record, model.kind, limits)
         if not isinstance(decoded, DeadLetter):
             with suppress(ToolError):
                 found.append(rows_of(decoded, model, "")[0])
     return found
 
 
-def parse_verdict_id(verdict_id: str, topics: Topics) -> tuple[Partition, int]:
+def parse_verdict_id(name: str, topics: Topics) -> tuple[Partition, int]:
     """Topic, partition and offset of ``<topic>-<partition>-<offset>``.
 
     Raises:
         ToolError: of another form, or the topic is not one of telemetry.
     """
-    match = re.fullmatch(r"(.+)-(\d{1,9})-(\d{1,18})", verdict_id)
+    match = re.fullmatch(r"(.+)-(\d{1,9})-(\d{1,18})", name)
     if match is None or match[1] not in topics.kinds():
         known = ", ".join(topics.kinds())
-        raise ToolError(
-            f"{verdict_id!r}: expected <topic>-<partition>-<offset> with a topic of {known}"
-        )
+        raise ToolError(f"{name!r}: expected <topic>-<partition>-<offset> with a topic of {known}")
     return (match[1], int(match[2])), int(match[3])
 
 
-def rows_of(decoded: Decoded, model: ModelRecord, verdict_id: str) -> tuple[Floats, Floats | None]:
+def rows_of(decoded: Decoded, model: ModelRecord, name: str) -> tuple[Floats, Floats | None]:
     """Samples with evidence in the columns of the profile, shape (n, features), and their times.
 
     Raises:
@@ -252,11 +245,11 @@ def rows_of(decoded: Decoded, model: ModelRecord, verdict_id: str) -> tuple[Floa
     if KINDS[decoded.kind].features is None:
         fitted = align(decoded.extracted, tuple(model.features))
         if isinstance(fitted, Mismatch):
-            raise ToolError(f"{verdict_id}: {fitted.detail}")
+            raise ToolError(f"{name}: {fitted.detail}")
         rows = fitted.rows
     evident = ~np.isnan(rows).all(axis=1)
     if not evident.any():
-        raise ToolError(f"{verdict_id}: the record holds no evidence to learn from")
+        raise ToolError(f"{name}: the record holds no evidence to learn from")
     times = decoded.extracted.times
     return rows[evident], None if times is None else times[evident]
 
@@ -281,22 +274,18 @@ def write_accepted(
     Raises:
         ToolError: the broker did not take them all.
     """
-    failed: list[str] = []
-
-    def on_delivery(error: KafkaError | None, _: object) -> None:
-        if error is not None:
-            failed.append(error.str())
-
-    producer = Producer(kafka.plain_producer(settings))
-    for record, sample in accepted:
-        producer.produce(
-            topic,
-            value=sample.model_dump_json().encode(),
-            key=record.key,
-            partition=record.partition,
-            headers=list(traceparent(record.headers)),
-            on_delivery=on_delivery,
-        )
-        producer.poll(0)
-    if producer.flush(FLUSH_SECONDS) or failed:
-        raise ToolError(f"{topic}: not written: {failed[0] if failed else 'no answer'}")
+    why = send_records(
+        settings,
+        (
+            ProducerRecord(
+                topic,
+                sample.model_dump_json().encode(),
+                record.key,
+                record.partition,
+                headers=list(traceparent(record.headers)),
+            )
+            for record, sample in accepted
+        ),
+    )
+    if why:
+        raise ToolError(f"{topic}: not written: {why}")

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from time import monotonic, time_ns
 from uuid import uuid4
 
-from confluent_kafka import KafkaError, Producer
 from pydantic import ValidationError
 
-from processor.kafka import config as kafka
 from processor.kafka.consuming import latest_offsets
 from processor.kafka.reading import ToolError, admin_client, places_of, poll, reader
-from processor.operations.produce import FLUSH_SECONDS
+from processor.kafka.sending import send_records
+from processor.records import ProducerRecord
 from processor.settings import Settings
 from processor.topics import Topics
 from schemas import Command, InvalidJson, LifecycleEvent, parse_object
@@ -113,23 +112,8 @@ def send_command(settings: Settings, topic: str, partitions: int, command: Comma
     Raises:
         ToolError: the broker did not take all of them.
     """
-    failed: list[str] = []
-
-    def on_delivery(error: KafkaError | None, _: object) -> None:
-        if error is not None:
-            failed.append(error.str())
-
-    producer = Producer(kafka.plain_producer(settings))
-    value = command.model_dump_json().encode()
-    for partition in range(partitions):
-        producer.produce(
-            topic,
-            value=value,
-            key=command.profile_id.encode(),
-            partition=partition,
-            on_delivery=on_delivery,
-        )
-    left = producer.flush(FLUSH_SECONDS)
-    if failed or left:
-        why = failed[0] if failed else f"no answer within {FLUSH_SECONDS:.0f} s"
+    value, key = command.model_dump_json().encode(), command.profile_id.encode()
+    everywhere = (ProducerRecord(topic, value, key, partition) for partition in range(partitions))
+    why = send_records(settings, everywhere)
+    if why:
         raise ToolError(f"{topic}: the command was not sent to every partition: {why}")

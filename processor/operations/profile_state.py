@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from pydantic import ValidationError
@@ -84,6 +84,13 @@ class ProfileStatus:
             "held_until": None if self.shift is None else self.shift.held_until,
             "verdicts": list(self.verdicts),
         }
+
+
+class Alarm(NamedTuple):
+    """Offset of the telemetry of an anomaly, and when it was observed (epoch ms)."""
+
+    offset: int
+    observed_at: int
 
 
 @dataclass(frozen=True)
@@ -224,6 +231,18 @@ def last_verdicts(
     key = profile_id.encode()
     return [
         record for record in read(settings, admin, places, last=VERDICTS_READ) if record.key == key
+    ]
+
+
+def last_alarms(settings: Settings, topics: Topics, key: ProfileKey) -> list[Alarm]:
+    """The anomalies of a profile near the end of its partition, the oldest first."""
+    partition, kind, profile_id = key
+    recent = last_verdicts(settings, topics, {partition}, profile_id)
+    told = [said for record in recent if (said := tail.parsed(record)) is not None]
+    return [
+        Alarm(int(said["verdict_id"].rpartition("-")[2]), said["observed_at"])
+        for said in told
+        if said.get("kind") == kind and said.get("anomaly") and not said.get("suppressed")
     ]
 
 

@@ -8,16 +8,14 @@ from time import monotonic
 from uuid import uuid4
 
 import orjson
-from confluent_kafka import KafkaError, Producer
 from pydantic import ValidationError
 
 from models.features import KINDS
-from processor.kafka import config as kafka
 from processor.kafka.consuming import latest_offsets
 from processor.kafka.reading import ToolError, admin_client, places_of, poll, read, reader
-from processor.operations.produce import FLUSH_SECONDS
+from processor.kafka.sending import send_records
 from processor.operations.profile_command import Request, command_of
-from processor.records import ConsumerRecord, ProfileKey
+from processor.records import ConsumerRecord, ProducerRecord, ProfileKey
 from processor.settings import Settings
 from processor.topics import Topics
 from schemas import LifecycleEvent
@@ -126,23 +124,11 @@ def send_all(
     Raises:
         ToolError: the broker did not take all of them.
     """
-    failed: list[str] = []
-
-    def on_delivery(error: KafkaError | None, _: object) -> None:
-        if error is not None:
-            failed.append(error.str())
-
-    producer = Producer(kafka.plain_producer(settings))
+    records = []
     for command_id, (partition, kind, profile_id) in wanted.items():
         command = command_of(Request("retrain", profile_id, kind, reason=reason), command_id)
-        producer.produce(
-            topic,
-            value=command.model_dump_json().encode(),
-            key=profile_id.encode(),
-            partition=partition,
-            on_delivery=on_delivery,
-        )
-    left = producer.flush(FLUSH_SECONDS)
-    if failed or left:
-        why = failed[0] if failed else f"no answer within {FLUSH_SECONDS:.0f} s"
+        value = command.model_dump_json().encode()
+        records.append(ProducerRecord(topic, value, profile_id.encode(), partition))
+    why = send_records(settings, records)
+    if why:
         raise ToolError(f"{topic}: not all commands were sent: {why}")

@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 from confluent_kafka import KafkaError, Producer
 
-from processor.operations.produce import FLUSH_SECONDS, ProduceReport, RateLimiter, deliver
+from processor.kafka.sending import FLUSH_SECONDS
+from processor.operations.produce import ProduceReport, RateLimiter, deliver
 from processor.simulation.simulator import Simulated
 from processor.topics import Topics
 

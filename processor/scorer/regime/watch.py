@@ -20,7 +20,7 @@ from models.learning.shifts.recent import ABNORMAL, ENDED, NEAR, NOT_WATCHED, WI
 from models.learning.training import seed_of
 from processor.records import ConsumerRecord, ProducerRecord, ProfileKey
 from processor.scorer.step_builder import AwaitingScore, Floats, StepBuilder
-from processor.scorer.verdicts import Judgement
+from processor.scorer.verdicts import Judgement, verdict_id
 from processor.state import ring
 from processor.state.profile_codec import ShiftNote, shift_key
 from processor.state.profiles import ActiveProfile, Shift
@@ -192,7 +192,7 @@ def end_shift(record: ConsumerRecord, shift: Shift) -> ShiftChange:
     """Tell that a profile is as it was; its samples are kept for the next time."""
     figures = {
         "since": shift.since,
-        "until": f"{record.topic}-{record.partition}-{record.offset}",
+        "until": verdict_id(record),
         "anomalies": shift.recent.abnormal,
         "records": shift.recent.seen,
         "samples": len(samples_of(shift)),
