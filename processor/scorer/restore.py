@@ -20,14 +20,13 @@ from processor.state.profile_codec import SHIFT, Executed, ShiftNote
 from processor.state.profiles import (
     ActiveProfile,
     LearningProfile,
-    NameWatch,
     PendingDeletion,
-    Shift,
     State,
     Suppression,
 )
 from processor.state.ring import Ring
 from processor.state.ring_codec import HEAD, Slot, decode_online
+from processor.state.shifts import NameWatch, Shift
 from processor.text.escaping import key_digest
 from processor.topics import Topics
 
@@ -157,7 +156,7 @@ class Restored:
         """Take what is kept of an active profile's shift, whose samples may follow."""
         active = state.profiles.get(key)
         if isinstance(active, ActiveProfile) and active.record.generation == note.generation:
-            empty = Ring(note.generation, tuple(active.record.features))
+            empty = Shift.empty(active.record).ring
             # Whether its names have come back is looked at from here on.
             watch = {key: NameWatch()} if note.renamed else {}
             state.apply({}, {}, shifts={key: restored_shift(empty, note)}, names=watch)

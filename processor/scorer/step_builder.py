@@ -29,10 +29,10 @@ from processor.state.profiles import (
     LearningProfile,
     PendingDeletion,
     Profile,
-    Shift,
     State,
     Suppression,
 )
+from processor.state.shifts import Shift
 from processor.stream.step import Context, Step
 from schemas import LifecycleEvent, Mark, MarkName, ModelRecord
 

@@ -18,8 +18,7 @@ from processor.records import (
 )
 from processor.scorer.step_builder import StepBuilder
 from processor.state.profile_codec import ShiftNote, shift_key
-from processor.state.profiles import ActiveProfile, Shift
-from processor.state.ring import Ring
+from processor.state.profiles import ActiveProfile
 from processor.topics import OUTPUT_LIMIT
 from schemas import HistoryEntry, InvalidJson, ModelRecord, explain, parse_object
 from schemas.base import id_fault
@@ -163,8 +162,8 @@ def go_back(builder: StepBuilder, key: ProfileKey, before: ModelRecord, old: Mod
     if shift is None or before.features == old.features:
         return
     builder.emit(*builder.drop_shift(key, shift))
-    if shift.held_until is not None:
-        held = Shift(Ring(old.generation, tuple(old.features)), held_until=shift.held_until)
+    held = shift.only_held(old)
+    if held is not None:
         builder.emit_note(key, ShiftNote.of(held), shift_key)
         builder.delta.shifts[key] = held
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, Self
 
 import orjson
 
-from processor.state.profiles import PendingDeletion, Shift, Suppression
+from processor.state.profiles import PendingDeletion, Suppression
+from processor.state.shifts import Shift
 
 FORMAT = 1
 EXECUTED = b"commands"

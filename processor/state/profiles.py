@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar, cast
 
 from models.calibration.drift import NONE, Drift, drifting
-from models.learning.shifts.recent import NOT_WATCHED, Recent
 from processor.columnar.profile_table import NO_ROW, DriftUpdates, ProfileTable
 from processor.columnar.version_constants import VersionConstants, version_constants
 from processor.records import ProfileKey, RecordOrigin
-from processor.state.ring import Floats, Ring
+from processor.state.ring import Ring
+from processor.state.shifts import NameWatch, Shift
 from schemas import ModelRecord
 
 T = TypeVar("T")
@@ -76,55 +76,6 @@ class Suppression:
 
     until: int
     reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Shift:
-    """What abnormal records of an active profile say of a new normal, and whether it may learn it.
-
-    Attributes:
-        ring: abnormal samples that are stored, of the profile's generation.
-        pending: those of a watch that has just begun, (offset, samples) each; not stored.
-        recent: the last scored records; none where the profile is not watched.
-        begins: number in the ring of the first record that belongs to the new normal.
-        watched: number in the ring of the first record of this watch.
-        since: verdict id of the first abnormal record, once the shift is told.
-        renamed: it is other names that are learnt, from all records, not from abnormal ones.
-        retry_at: records in the ring from which on it is tried again, after that failed.
-        held_until: nothing is learnt from it before, epoch milliseconds; None where it may be.
-    """
-
-    ring: Ring
-    pending: tuple[tuple[int, Floats], ...] = ()
-    recent: Recent = NOT_WATCHED
-    begins: int = 0
-    watched: int = 0
-    since: str | None = None
-    held_until: int | None = None
-    renamed: bool = False
-    retry_at: int = 0
-
-    @property
-    def told(self) -> bool:
-        """Whether there is a new normal to adopt."""
-        return self.since is not None
-
-    @property
-    def shifted(self) -> bool:
-        """Whether the profile's records are abnormal in one and the same way."""
-        return self.since is not None and not self.renamed
-
-
-class NameWatch(NamedTuple):
-    """How the names of a profile's last records differ from those that it learnt.
-
-    Attributes:
-        recent: of each record the names that the profile does not have, and those that are missing.
-        records: how many were looked at.
-    """
-
-    recent: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
-    records: int = 0
 
 
 @dataclass(frozen=True, slots=True)

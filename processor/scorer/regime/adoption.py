@@ -19,8 +19,8 @@ from processor.scorer.regime.watch import held, policy, samples_of
 from processor.scorer.step_builder import StepBuilder
 from processor.scorer.versions import HISTORY, history_entry, model_in_force
 from processor.state.profile_codec import ShiftNote, shift_key
-from processor.state.profiles import ActiveProfile, Shift
-from processor.state.ring import Ring
+from processor.state.profiles import ActiveProfile
+from processor.state.shifts import Shift
 from processor.topics import OUTPUT_LIMIT
 
 
@@ -151,8 +151,6 @@ def hold_shift(builder: StepBuilder, key: ProfileKey, until: int) -> None:
     profile, shift = builder.profile(key), builder.shift(key)
     if not isinstance(profile, ActiveProfile):
         return
-    announced = profile.record
-    before = shift or Shift(Ring(announced.generation, tuple(announced.features)))
-    kept = replace(before, held_until=until)
+    kept = replace(shift or Shift.empty(profile.record), held_until=until)
     builder.emit_note(key, ShiftNote.of(kept), shift_key)
     builder.delta.shifts[key] = kept

@@ -22,9 +22,11 @@ from processor.scorer.step_builder import AwaitingScore, StepBuilder
 from processor.scorer.verdicts import verdict_id
 from processor.scorer.versions import model_in_force
 from processor.state import ring
-from processor.state.profiles import ActiveProfile, NameWatch, Shift
+from processor.state.profiles import ActiveProfile
 from processor.state.ring import Ring
+from processor.state.shifts import NameWatch, Shift
 from processor.topics import OUTPUT_LIMIT
+from schemas import ModelRecord
 
 WINDOW = 50
 """Records of a profile whose names are held against those that it learnt."""
@@ -99,7 +101,7 @@ def follow_record(builder: StepBuilder, item: AwaitingScore, watch: NameWatch) -
     shift = builder.shift(key)
     if shift is not None and shift.renamed:
         if len(watch.recent) == WINDOW and not any(map(any, watch.recent)):
-            take_back(builder, key, shift)
+            take_back(builder, key, profile.record, shift)
         else:
             learn_names(builder, item, shift)
     elif len(watch.recent) == WINDOW and watch.records % LOOK_EVERY == 0:
@@ -180,12 +182,9 @@ def learn_names(builder: StepBuilder, item: AwaitingScore, shift: Shift) -> None
         builder.delta.shifts[key] = replace(shift, ring=grown)
 
 
-def take_back(builder: StepBuilder, key: ProfileKey, shift: Shift) -> None:
+def take_back(builder: StepBuilder, key: ProfileKey, announced: ModelRecord, shift: Shift) -> None:
     """Say that a profile has its own names again."""
     cleared = builder.drop_shift(key, shift)
-    left = None
-    if shift.held_until is not None:
-        left = Shift(Ring(shift.ring.generation, ()), held_until=shift.held_until)
     detail = f"the names of the last {WINDOW} records are those learnt"
     told = ("shift_ended", detail, {"since": shift.since})
-    take_over(builder, key, ShiftChange(left, cleared, told))
+    take_over(builder, key, ShiftChange(shift.only_held(announced), cleared, told))

@@ -23,10 +23,12 @@ from processor.scorer.step_builder import AwaitingScore, Floats, StepBuilder
 from processor.scorer.verdicts import Judgement, verdict_id
 from processor.state import ring
 from processor.state.profile_codec import ShiftNote, shift_key
-from processor.state.profiles import ActiveProfile, Shift
+from processor.state.profiles import ActiveProfile
 from processor.state.ring import Ring
 from processor.state.ring_codec import Slot
+from processor.state.shifts import Shift
 from processor.topics import OUTPUT_LIMIT
+from schemas import ModelRecord
 
 STORED_FROM = 10
 """Anomalies among the last records of a watch from which on their samples are stored."""
@@ -72,7 +74,7 @@ def follow_shift(
     recent = shift.recent.after(judgement.anomaly)
     shift = replace(shift, recent=recent)
     if not shift.told and recent.quiet:
-        return give_up(builder, key, shift)
+        return give_up(builder, key, item.active.record, shift)
     if shift.told and recent.abnormal < ENDED:
         return end_shift(record, shift)
     if not judgement.anomaly:
@@ -87,8 +89,7 @@ def follow_shift(
 
 def begin_watch(active: ActiveProfile, known: Shift | None) -> Shift:
     """A watch with nothing in it yet; what was kept of an earlier shift stays."""
-    announced = active.record
-    before = known or Shift(Ring(announced.generation, tuple(announced.features)))
+    before = known or Shift.empty(active.record)
     return replace(before, watched=before.ring.records, pending=(), recent=NOT_WATCHED)
 
 
@@ -205,17 +206,15 @@ def end_shift(record: ConsumerRecord, shift: Shift) -> ShiftChange:
     return ShiftChange(ended, [], ("shift_ended", detail, figures))
 
 
-def give_up(builder: StepBuilder, key: ProfileKey, shift: Shift) -> ShiftChange:
+def give_up(
+    builder: StepBuilder, key: ProfileKey, announced: ModelRecord, shift: Shift
+) -> ShiftChange:
     """Drop a watch that came to nothing, with its samples."""
     before, topic = shift.ring, builder.context.topics.cold_start
     gone = {place for place, slot in before.slots.items() if slot.number >= shift.watched}
     kept = {place: slot for place, slot in before.slots.items() if place not in gone}
     if not kept:
-        cleared = ring.tombstones(topic, key, before)
-        if shift.held_until is None:
-            return ShiftChange(None, cleared)
-        empty = Ring(before.generation, before.names)
-        return ShiftChange(Shift(empty, held_until=shift.held_until), cleared)
+        return ShiftChange(shift.only_held(announced), ring.tombstones(topic, key, before))
     dropped = replace(before, used=frozenset(gone))
     last = max(kept.values(), key=lambda slot: slot.number)
     left = replace(

@@ -227,3 +227,17 @@ def test_names_that_come_back_after_a_restart_end_it() -> None:
 
     assert named(back) == ["shift_ended"]
     assert second.state.shifts == {}
+
+
+def test_a_hold_outlives_names_that_come_back_and_a_shift_is_told_behind_it() -> None:
+    scorer = taught(shift_samples=200)
+    scorer.feed([command("hold")])
+    shown(scorer, records("abcd", 70, first=1000))
+    shown(scorer, records("abc", 60, first=2000))
+    assert scorer.state.shifts[KEY].ring.names == ("a", "b", "c")
+
+    far = np.random.default_rng(4).normal(60.0, 1.0, (250, 3)).tolist()
+    values = [{"values": dict(zip("abc", row, strict=True))} for row in far]
+    written = shown(scorer, stream(values, first=3000))
+
+    assert named(written) == ["shifted"]

@@ -12,7 +12,8 @@ from models.calibration import drift
 from models.learning.shifts import recent
 from processor.artifacts.proof import HEADER
 from processor.scorer.regime import watch
-from processor.state.profiles import ActiveProfile, Shift
+from processor.state.profiles import ActiveProfile
+from processor.state.shifts import Shift
 from processor.stream.step import Step
 from tests.unit.simulation.world import (
     BAD,
