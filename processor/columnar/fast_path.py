@@ -219,7 +219,7 @@ def lasting(runs: ColumnarRecords, decisions: Floats, since: Integers) -> NDArra
     """
     rows = np.flatnonzero(decisions < 0)
     profile = runs.profile[rows]
-    first = rows == (np.cumsum(runs.counts) - runs.counts)[profile]
+    first = rows == runs.firsts[profile]
     before = np.where(first, column(runs.table, "since_anomaly")[profile], since[rows - 1])
     found = np.zeros(len(runs.counts), dtype=np.bool_)
     found[profile[(before != UNKNOWN) & (before <= NEAR)]] = True

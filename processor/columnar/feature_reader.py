@@ -68,6 +68,19 @@ class ColumnarRecords(NamedTuple):
         """Which of the profiles each record is of."""
         return np.repeat(np.arange(len(self.rows)), self.counts)
 
+    @property
+    def firsts(self) -> Integers:
+        """Which record is the first of each profile."""
+        firsts: Integers = np.cumsum(self.counts) - self.counts
+        return firsts
+
+    @property
+    def begins(self) -> Integers:
+        """Where the sample of each record begins in ``values``."""
+        widths = self.widths[self.profile]
+        begins: Integers = np.cumsum(widths) - widths
+        return begins
+
     def filter(self, wanted: NDArray[np.bool_]) -> ColumnarRecords:
         """Some of the records."""
         profile = self.profile

@@ -108,11 +108,35 @@ def answer_profile(
     Args:
         judged: of the group's rows, the first of which has the number ``begin``.
     """
-    key, known = group.key, group.active
+    numbers = RowNumbers(*(of_all.tolist() for of_all in judged))
+
+    def judge(item: AwaitingScore, part: slice) -> Judgement | None:
+        return judgement_of(item, numbers, part, builder, group.model)
+
+    after = answer_in_turn(builder, group, numbers, numbers.p_values, judge, writer, begin)
+    if after != group.active:
+        builder.delta.profiles[group.key] = after
+
+
+def answer_in_turn(
+    builder: StepBuilder,
+    group: ProfileRecords,
+    numbers: RowNumbers,
+    drift_p_values: Sequence[float],
+    judge: Callable[[AwaitingScore, slice], Judgement | None],
+    writer: NormalVerdictWriter | None,
+    begin: int,
+) -> ActiveProfile:
+    """Answer the records of one profile; the profile behind them, with the online state of before.
+
+    Args:
+        numbers: of the group's rows, the first of which has the number ``begin``.
+        drift_p_values: by which drift is followed, of each row.
+        judge: what the rows of a record in ``part`` come to; None where all is no evidence.
+    """
+    key, known, mean = group.key, group.active, group.standing.mean
     suppressed = builder.suppressed(key)
     together = writer is not None and can_defer(builder, key, group.standing)
-    numbers = RowNumbers(*(of_all.tolist() for of_all in judged))
-    mean = group.standing.mean
     since, wealth = known.since_anomaly, known.drift
     end = 0
     taken: list[DeferredRecord] = []
@@ -120,13 +144,13 @@ def answer_profile(
         start, end = end, end + group.sizes[at]
         outputs: list[ProducerRecord] = []
         if together and not group.ruled[at] and end - start == 1 and numbers.decisions[start] >= 0:
-            p_value = numbers.p_values[start]
+            p_value = drift_p_values[start]
             wealth, since = drift.follow(wealth, since, p_value, anomaly=False, mean=mean)
             count = UNKNOWN if since is None else since
             taken.append((position, count, group.observed[at], begin + start))
         else:
             item = group.pending(at)
-            judgement = judgement_of(item, numbers, slice(start, end), builder, group.model)
+            judgement = judge(item, slice(start, end))
             before = known.after_verdict(since, wealth)
             outputs, after = build_verdict(builder, item, before, judgement, group.model)
             since, wealth = after.since_anomaly, after.drift
@@ -138,15 +162,17 @@ def answer_profile(
             outputs.append(asked)
             wealth = told.drift
     if taken and writer is not None:
-        standing = group.standing
-        ends = np.frombuffer(standing.ends, np.int64)[np.newaxis]
-        columns = np.array(taken, dtype=np.int64).T
-        names = [standing.names], np.zeros(1, np.int64)
-        part = NormalRecords(*names, [standing.text], ends, np.array([len(taken)]), *columns)
-        defer_to_writer(builder, writer, key[1], part)
+        defer_to_writer(builder, writer, key[1], normal_records(group.standing, taken))
         builder.delta.touched_profiles.add(key)
-    if taken or (since, wealth) != (known.since_anomaly, known.drift):
-        builder.delta.profiles[key] = known.after_verdict(since, wealth)
+    return known.after_verdict(since, wealth)
+
+
+def normal_records(standing: VersionConstants, taken: Sequence[DeferredRecord]) -> NormalRecords:
+    """Normal records of one profile for the writer."""
+    ends = np.frombuffer(standing.ends, np.int64)[np.newaxis]
+    columns = np.array(taken, dtype=np.int64).T
+    names = [standing.names], np.zeros(1, np.int64)
+    return NormalRecords(*names, [standing.text], ends, np.array([len(taken)]), *columns)
 
 
 class RowNumbers(NamedTuple):

@@ -87,11 +87,9 @@ def score_columns_of(
     found = builder.context.fast_path.score(
         runs, budget, lambda at: model_of(builder, runs, at), fit
     )
-    judged, ends = found.judged, np.cumsum(runs.counts)
-    profile, widths = runs.profile, runs.widths[runs.profile]
-    begins = np.cumsum(widths) - widths
+    judged, firsts, begins, profile = found.judged, runs.firsts, runs.begins, runs.profile
     for at in found.one_by_one:
-        part = slice(int(ends[at] - runs.counts[at]), int(ends[at]))
+        part = slice(int(firsts[at]), int(firsts[at] + runs.counts[at]))
         of_profile = BatchScores(*(numbers[part] for numbers in judged))
         answer_profile(
             builder,

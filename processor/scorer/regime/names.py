@@ -78,11 +78,10 @@ def read_in_columns(
     """Those of them that the fast path has read, which had the very names of their profile."""
     if runs is None:
         return
-    ends = np.cumsum(runs.counts)
-    begins = np.cumsum(runs.widths[runs.profile]) - runs.widths[runs.profile]
+    firsts, begins = runs.firsts, runs.begins
     for at in range(len(runs.rows)):
         if runs.key(at) in keys:
-            for row in range(int(ends[at] - runs.counts[at]), int(ends[at])):
+            for row in range(int(firsts[at]), int(firsts[at] + runs.counts[at])):
                 yield int(runs.positions[row]), pending(builder, runs, at, row, int(begins[row]))
 
 

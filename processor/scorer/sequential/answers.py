@@ -9,25 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from models.batch_scoring import BatchScores
-from models.calibration import drift
 from models.calibration.conformal import sample_budget
-from models.calibration.drift import UNKNOWN
 from models.calibration.severity import severity
 from models.detectors.base import Floats
 from models.detectors.forecast.batch import MetricPoints, explain_last
 from models.detectors.forecast.detector import Forecast
 from models.kernels.forecast import layout
-from processor.columnar.verdict_writer import NormalRecords, NormalVerdictWriter
-from processor.columnar.version_constants import VersionConstants
+from processor.columnar.verdict_writer import NormalVerdictWriter
 from processor.records import ProducerRecord, ProfileKey
-from processor.scorer.judgement import (
-    DeferredRecord,
-    RowNumbers,
-    build_verdict,
-    can_defer,
-    defer_to_writer,
-    report_drift,
-)
+from processor.scorer.judgement import RowNumbers, answer_in_turn
+from processor.scorer.scoring import group_records
 from processor.scorer.step_builder import AwaitingScore, StepBuilder, Waiting
 from processor.scorer.verdicts import Judgement
 from processor.state import ring_codec
@@ -91,47 +82,14 @@ def answer_points(
     Returns:
         The profile behind the records, with the online state of before.
     """
-    key, (active, standing) = items[0][1].key, items[0][1].active.with_constants()
-    model, suppressed = builder.models[active.record.sha256], builder.suppressed(key)
-    together = writer is not None and can_defer(builder, key, standing)
     numbers = RowNumbers(*(of_all.tolist() for of_all in judged.scores))
     static = judged.static.tolist()
-    since, wealth, mean = active.since_anomaly, active.drift, standing.mean
-    taken: list[DeferredRecord] = []
-    end = 0
-    for position, item in items:
-        start, end = end, end + len(item.rows)
-        if together and end - start == 1 and numbers.decisions[start] >= 0.0:
-            outputs: list[ProducerRecord] = []
-            wealth, since = drift.follow(wealth, since, static[start], anomaly=False, mean=mean)
-            count = UNKNOWN if since is None else since
-            taken.append((position, count, item.decoded.observed_at, begin + start))
-        else:
-            part = slice(start, end)
-            judgement = judgement_of_points(builder, item, group, numbers, static, part)
-            before = active.after_verdict(since, wealth)
-            outputs, after = build_verdict(builder, item, before, judgement, model)
-            since, wealth = after.since_anomaly, after.drift
-            together = writer is not None and can_defer(builder, key, standing)
-        builder.answers[position] = outputs
-        if drift.should_report(wealth) and not suppressed:
-            before = active.after_verdict(since, wealth)
-            asked, told = report_drift(builder, key, before, item.record.offset)
-            outputs.append(asked)
-            wealth = told.drift
-    if taken and writer is not None:
-        part_of = normal_records(standing, taken)
-        defer_to_writer(builder, writer, key[1], part_of)
-        builder.delta.touched_profiles.add(key)
-    return active.after_verdict(since, wealth)
 
+    def judge(item: AwaitingScore, part: slice) -> Judgement:
+        return judgement_of_points(builder, item, group, numbers, static, part)
 
-def normal_records(standing: VersionConstants, taken: Sequence[DeferredRecord]) -> NormalRecords:
-    """Normal records of one profile for the writer."""
-    ends = np.frombuffer(standing.ends, np.int64)[np.newaxis]
-    columns = np.array(taken, dtype=np.int64).T
-    names = [standing.names], np.zeros(1, np.int64)
-    return NormalRecords(*names, [standing.text], ends, np.array([len(taken)]), *columns)
+    records = group_records(builder, items)
+    return answer_in_turn(builder, records, numbers, static, judge, writer, begin)
 
 
 def judgement_of_points(
