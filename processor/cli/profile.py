@@ -147,76 +147,47 @@ def rollback_profile(
     ask(settings, request, timeout)
 
 
-@app.command("train")
-@with_settings(*CLIENT)
-def train_profile(
-    settings: Settings,
-    profile_id: Id,
-    kind: OfKind = None,
-    reason: Reason = None,
-    timeout: Timeout = 30,
-) -> None:
-    """End a profile's learning now: train on the samples that are there."""
-    ask(settings, Request("train", profile_id, kind, reason=reason), timeout)
+def plain_command(name: str, does: str) -> None:
+    """Add a command that needs nothing but the profile."""
+
+    @app.command(name, help=does)
+    @with_settings(*CLIENT)
+    def command(
+        settings: Settings,
+        profile_id: Id,
+        kind: OfKind = None,
+        reason: Reason = None,
+        timeout: Timeout = 30,
+    ) -> None:
+        ask(settings, Request(name, profile_id, kind, reason=reason), timeout)
 
 
-@app.command("adopt")
-@with_settings(*CLIENT)
-def adopt_profile(
-    settings: Settings,
-    profile_id: Id,
-    kind: OfKind = None,
-    reason: Reason = None,
-    timeout: Timeout = 30,
-) -> None:
-    """Learn a shifted profile's new normal now, on the samples that are there."""
-    ask(settings, Request("adopt", profile_id, kind, reason=reason), timeout)
+def timed_command(name: str, does: str) -> None:
+    """Add a command that holds until a time, or without end."""
+
+    @app.command(name, help=does)
+    @with_settings(*CLIENT)
+    def command(
+        settings: Settings,
+        profile_id: Id,
+        kind: OfKind = None,
+        until: Until = None,
+        reason: Reason = None,
+        timeout: Timeout = 30,
+    ) -> None:
+        now = time_ns() // 1_000_000
+        end = None if until is None else moment_of(until, "--until", now, ahead=True)
+        ask(settings, Request(name, profile_id, kind, until=end, reason=reason), timeout)
 
 
-@app.command("hold")
-@with_settings(*CLIENT)
-def hold_profile(
-    settings: Settings,
-    profile_id: Id,
-    kind: OfKind = None,
-    until: Until = None,
-    reason: Reason = None,
-    timeout: Timeout = 30,
-) -> None:
-    """Keep a profile from learning a new normal; it is still told."""
-    now = time_ns() // 1_000_000
-    end = None if until is None else moment_of(until, "--until", now, ahead=True)
-    ask(settings, Request("hold", profile_id, kind, until=end, reason=reason), timeout)
-
-
-@app.command("suppress")
-@with_settings(*CLIENT)
-def suppress_profile(
-    settings: Settings,
-    profile_id: Id,
-    kind: OfKind = None,
-    until: Until = None,
-    reason: Reason = None,
-    timeout: Timeout = 30,
-) -> None:
-    """Begin a maintenance window: verdicts go on, alerting skips them, nothing is learnt."""
-    now = time_ns() // 1_000_000
-    end = None if until is None else moment_of(until, "--until", now, ahead=True)
-    request = Request("suppress", profile_id, kind, until=end, reason=reason)
-    ask(settings, request, timeout)
-
-
-@app.command("resume")
-@with_settings(*CLIENT)
-def resume_profile(
-    settings: Settings,
-    profile_id: Id,
-    kind: OfKind = None,
-    reason: Reason = None,
-    timeout: Timeout = 30,
-) -> None:
-    """End a maintenance window."""
-    ask(settings, Request("resume", profile_id, kind, reason=reason), timeout)
+plain_command("train", "End a profile's learning now: train on the samples that are there.")
+plain_command("adopt", "Learn a shifted profile's new normal now, on the samples that are there.")
+timed_command("hold", "Keep a profile from learning a new normal; it is still told.")
+timed_command(
+    "suppress",
+    "Begin a maintenance window: verdicts go on, alerting skips them, nothing is learnt.",
+)
+plain_command("resume", "End a maintenance window.")
 
 
 @app.command("accept")
