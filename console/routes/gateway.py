@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -36,6 +37,28 @@ WAIT_SECONDS, MOST_SECONDS = 5.0, 30.0
 _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
 
 
+@dataclass(frozen=True)
+class Call:
+    """A request that sends telemetry, and how its sender wants to be answered."""
+
+    request: Request
+    console: Services
+    who: Caller
+    prefer: str | None
+    key: str | None
+
+
+def call_of(
+    request: Request, console: Console, who: Writer, prefer: Prefer = None, key: Key = None
+) -> Call:
+    """What all paths of the gateway take."""
+    return Call(request, console, who, prefer, key)
+
+
+Sent = Annotated[Call, Depends(call_of)]
+ProfileQuery = Annotated[Word | None, Query()]
+
+
 def seconds_of(prefer: str | None) -> float:
     """How long a client wants to wait for a verdict."""
     if prefer is None:
@@ -48,105 +71,67 @@ def seconds_of(prefer: str | None) -> float:
 
 @router.post("/api/v1/profiles/{kind}/{profile_id}/records", **RECORD_BODY)
 async def post_record(
-    request: Request,
-    console: Console,
-    who: Writer,
+    call: Sent,
     kind: KindName,
     profile_id: PathId,
     expect: Expect = None,
     partition: PartitionNumber = None,
-    prefer: Prefer = None,
-    key: Key = None,
 ) -> Response:
     """Send one telemetry record; the answer is the verdict of the scorer."""
-    value = await json_body(request)
-    return await _one(
-        request, console, who, Submission(kind, profile_id, value, expect, partition), prefer, key
-    )
+    value = await json_body(call.request)
+    return await _one(call, Submission(kind, profile_id, value, expect, partition))
 
 
 @router.post("/train/{profile_id}", **RECORD_BODY)
-async def train(
-    request: Request,
-    console: Console,
-    who: Writer,
-    profile_id: PathId,
-    prefer: Prefer = None,
-    key: Key = None,
-) -> Response:
+async def train(call: Sent, profile_id: PathId) -> Response:
     """Send a window of behaviour that a profile learns from; 409 once it has a model."""
-    value = await json_body(request)
-    submission = Submission("behavior", profile_id, value, "learning")
-    return await _one(request, console, who, submission, prefer, key)
+    value = await json_body(call.request)
+    return await _one(call, Submission("behavior", profile_id, value, "learning"))
 
 
 @router.post("/score/{profile_id}", **RECORD_BODY)
-async def score(
-    request: Request,
-    console: Console,
-    who: Writer,
-    profile_id: PathId,
-    prefer: Prefer = None,
-    key: Key = None,
-) -> Response:
+async def score(call: Sent, profile_id: PathId) -> Response:
     """Have a window of behaviour judged; 404 as long as the profile has no model."""
-    value = await json_body(request)
-    submission = Submission("behavior", profile_id, value, "active")
-    return await _one(request, console, who, submission, prefer, key)
+    value = await json_body(call.request)
+    return await _one(call, Submission("behavior", profile_id, value, "active"))
 
 
 @router.post("/telemetry", **RECORD_BODY)
-async def telemetry(
-    request: Request,
-    console: Console,
-    who: Writer,
-    profile_id: Annotated[Word | None, Query()] = None,
-    prefer: Prefer = None,
-    key: Key = None,
-) -> Response:
+async def telemetry(call: Sent, profile_id: ProfileQuery = None) -> Response:
     """Send one observation of the eyes, `{ear_value, is_drowsy, duration_ms}`, or another kind."""
-    value = await json_body(request)
-    default = _default_profile(request, who, profile_id)
-    return await _one(request, console, who, one_of(value, default), prefer, key)
+    value = await json_body(call.request)
+    return await _one(call, one_of(value, _default_profile(call, profile_id)))
 
 
 @router.post("/api/v1/records", **BATCH_BODY)
-async def post_records(
-    request: Request, console: Console, who: Writer, prefer: Prefer = None, key: Key = None
-) -> Response:
+async def post_records(call: Sent) -> Response:
     """Send records of many profiles; a verdict, or an error and its status, for each."""
-    lines = _media_type(request) in ("application/x-ndjson", "application/jsonl")
-    value = await request.body() if lines else await json_body(request)
+    lines = _media_type(call.request) in ("application/x-ndjson", "application/jsonl")
+    value = await call.request.body() if lines else await json_body(call.request)
 
     async def run() -> Kept:
-        return await _many(request, console, who, records_of(value, lines=lines), prefer)
+        return await _many(call, records_of(value, lines=lines))
 
-    return await _once(request, console, who, key, value, run)
+    return await _once(call, value, run)
 
 
 @router.post("/telemetry/batch", **BATCH_BODY)
-async def telemetry_batch(
-    request: Request,
-    console: Console,
-    who: Writer,
-    profile_id: Annotated[Word | None, Query()] = None,
-    prefer: Prefer = None,
-    key: Key = None,
-) -> Response:
+async def telemetry_batch(call: Sent, profile_id: ProfileQuery = None) -> Response:
     """Send observations of the eyes: one record, and so one verdict, for each profile in them."""
-    value = await json_body(request)
-    default = _default_profile(request, who, profile_id)
+    value = await json_body(call.request)
+    default = _default_profile(call, profile_id)
 
     async def run() -> Kept:
-        return await _many(request, console, who, by_profile(value, default), prefer)
+        return await _many(call, by_profile(value, default))
 
-    return await _once(request, console, who, key, value, run)
+    return await _once(call, value, run)
 
 
-def _default_profile(request: Request, who: Caller, given: str | None) -> str:
+def _default_profile(call: Call, given: str | None) -> str:
     """Whose telemetry it is where the body does not say."""
-    found = given or request.headers.get("x-profile-id")
+    found = given or call.request.headers.get("x-profile-id")
     if found is None:
+        who = call.who
         return f"{who.profile_prefix}{'default' if who.subject == 'local' else who.subject}"
     fault = id_fault(found)
     if fault is not None:
@@ -173,21 +158,18 @@ async def json_body(request: Request) -> bytes:
     return await request.body()
 
 
-async def _one(
-    request: Request,
-    console: Services,
-    who: Caller,
-    submission: Submission,
-    prefer: str | None,
-    key: str | None,
-) -> Response:
+async def _one(call: Call, submission: Submission) -> Response:
     async def run() -> Kept:
-        (found,) = await console.gateway.submit(who, [submission], seconds_of(prefer))
+        (found,) = await _submit(call, [submission])
         if isinstance(found, Problem):
             raise found
         return _kept(found)
 
-    return await _once(request, console, who, key, submission.value, run)
+    return await _once(call, submission.value, run)
+
+
+async def _submit(call: Call, given: list[Submission]) -> list[Answer | Problem]:
+    return await call.console.gateway.submit(call.who, given, seconds_of(call.prefer))
 
 
 def _kept(found: Answer) -> Kept:
@@ -195,32 +177,25 @@ def _kept(found: Answer) -> Kept:
     return Kept(found.status, found.body, headers)
 
 
-async def _many(
-    request: Request,
-    console: Services,
-    who: Caller,
-    records: list[Submission | Problem],
-    prefer: str | None,
-) -> Kept:
+async def _many(call: Call, records: list[Submission | Problem]) -> Kept:
     given = [record for record in records if isinstance(record, Submission)]
-    answers = iter(await console.gateway.submit(who, given, seconds_of(prefer)) if given else [])
+    answers = iter(await _submit(call, given) if given else [])
     body: list[Any] = []
     for record in records:
         found = record if isinstance(record, Problem) else next(answers)
         if isinstance(found, Problem):
-            problem = found.body(request_id_of(request))
+            problem = found.body(request_id_of(call.request))
             body.append({"error": problem, "status": found.status})
         else:
             body.append(found.body)
     return Kept(200, body, {})
 
 
-async def _once(
-    request: Request, console: Services, who: Caller, key: str | None, value: bytes, run: Any
-) -> Response:
-    if key is None:
+async def _once(call: Call, value: bytes, run: Any) -> Response:
+    if call.key is None:
         kept = await run()
     else:
-        same = fingerprint(request.method, request.url.path, str(request.query_params), value)
-        kept = await console.idempotency.once(who.subject, key, same, run)
+        url = call.request.url
+        same = fingerprint(call.request.method, url.path, str(call.request.query_params), value)
+        kept = await call.console.idempotency.once(call.who.subject, call.key, same, run)
     return json_answer(kept.body, kept.status, kept.headers)
