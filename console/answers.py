@@ -12,8 +12,10 @@ import orjson
 from fastapi import Path, Query, Request
 from fastapi.responses import Response
 from pydantic import AfterValidator, Field
+from sqlalchemy import Select, tuple_
 
 from console.problems import Problem
+from console.store.database import Database
 
 
 def _storable(text: str) -> str:
@@ -93,6 +95,27 @@ def page(
 def cursor(values: list[Any]) -> str:
     """A place in a list as text."""
     return base64.urlsafe_b64encode(orjson.dumps(values)).decode().rstrip("=")
+
+
+def rows_by_profile(
+    database: Database, query: Select[Any], held: Any, limit: int, after: str | None
+) -> list[dict[str, Any]]:
+    """Rows of a page and one more, in the order of kind, profile and partition.
+
+    Args:
+        held: the columns of the table.
+        after: the cursor behind which the page begins.
+
+    Raises:
+        Problem: 422, it is no cursor of this list.
+    """
+    order = (held.kind, held.profile_id, held.partition)
+    at = place(after, str, str, int)
+    if at is not None:
+        query = query.where(tuple_(*order) > tuple_(*at))
+    with database.read() as connection:
+        rows = connection.execute(query.order_by(*order).limit(limit + 1)).mappings().all()
+    return [plain(row) for row in rows]
 
 
 def place(after: str | None, *types: type) -> list[Any] | None:

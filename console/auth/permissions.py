@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
 
 TELEMETRY_WRITE: Final = "telemetry:write"
 MODEL_READ: Final = "model:read"
@@ -59,6 +62,10 @@ class Caller:
     def sees(self, profile_id: str) -> bool:
         """Whether a profile is of the caller's organisation."""
         return profile_id.startswith(self.profile_prefix)
+
+    def own(self, profile_id: ColumnElement[str]) -> ColumnElement[bool]:
+        """The same as a condition on a column, for every query that lists profiles."""
+        return profile_id.startswith(self.profile_prefix, autoescape=True)
 
 
 ANYONE: Final = Caller("local", "anyone@localhost", "admin")

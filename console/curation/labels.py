@@ -117,7 +117,7 @@ def list_labels(
 ) -> Response:
     """Labels, the newest first; `Accept: text/csv` gives all of them as one table."""
     held = t.labels.c
-    query = select(t.labels).where(held.profile_id.startswith(who.profile_prefix, autoescape=True))
+    query = select(t.labels).where(who.own(held.profile_id))
     for column, value in ((held.kind, kind), (held.profile_id, profile_id), (held.label, label)):
         if value is not None:
             query = query.where(column == value)
@@ -164,7 +164,7 @@ def audit_queue(
             kept.weight > 0,
             kept.scored_at >= begin,
             t.labels.c.verdict_id.is_(None),
-            kept.profile_id.startswith(who.profile_prefix, autoescape=True),
+            who.own(kept.profile_id),
         )
         .order_by(kept.scored_at, kept.verdict_id)
         .limit(MOST_SCANNED)

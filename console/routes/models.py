@@ -6,9 +6,18 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, select
 
-from console.answers import After, Limit, Word, json_answer, page, place, plain, rfc3339
+from console.answers import (
+    After,
+    Limit,
+    Word,
+    json_answer,
+    page,
+    plain,
+    rfc3339,
+    rows_by_profile,
+)
 from console.auth.callers import Console, PathId, needs
 from console.auth.permissions import MODEL_READ, Caller
 from console.problems import not_found
@@ -43,23 +52,16 @@ def list_models(
 ) -> Response:
     """Models in force, in the order of kind, profile and partition."""
     held = t.model_versions.c
-    query = select(t.model_versions).where(
-        held.in_force, held.profile_id.startswith(who.profile_prefix, autoescape=True)
-    )
+    query = select(t.model_versions).where(held.in_force, who.own(held.profile_id))
     if family not in (None, "detector"):
         return json_answer({"items": []})
     if kind is not None:
         query = query.where(held.kind == kind)
     if profile_id is not None:
         query = query.where(held.profile_id == profile_id)
-    order = (held.kind, held.profile_id, held.partition)
-    at = place(after, str, str, int)
-    if at is not None:
-        query = query.where(tuple_(*order) > tuple_(*at))
-    with console.database.read() as connection:
-        rows = connection.execute(query.order_by(*order).limit(limit + 1)).mappings().all()
+    rows = rows_by_profile(console.database, query, held, limit, after)
     cursors = [[row["kind"], row["profile_id"], row["partition"]] for row in rows]
-    return page(request, [shown(plain(row)) for row in rows], limit, cursors)
+    return page(request, [shown(row) for row in rows], limit, cursors)
 
 
 @router.get("/api/v1/models/{model_id}")
@@ -105,7 +107,7 @@ def _fleet(console: Services, who: Caller, kind: str) -> dict[str, Any]:
         .where(
             held.kind == kind,
             held.in_force,
-            held.profile_id.startswith(who.profile_prefix, autoescape=True),
+            who.own(held.profile_id),
         )
         .group_by(held.detector)
         .order_by(held.detector)

@@ -19,6 +19,7 @@ from console.answers import (
     place,
     plain,
     rfc3339,
+    rows_by_profile,
 )
 from console.auth.callers import Console, KindName, PathId, needs
 from console.auth.permissions import MODEL_READ, Caller
@@ -66,23 +67,16 @@ def list_profiles(
 ) -> Response:
     """Profiles in the order of kind, id and partition."""
     held = t.profiles.c
-    query = select(t.profiles).where(
-        held.profile_id.startswith(who.profile_prefix, autoescape=True)
-    )
+    query = select(t.profiles).where(who.own(held.profile_id))
     if kind is not None:
         query = query.where(held.kind == kind)
     if state is not None:
         query = query.where(held.state == state)
     if prefix is not None:
         query = query.where(held.profile_id.startswith(prefix, autoescape=True))
-    order = (held.kind, held.profile_id, held.partition)
-    at = place(after, str, str, int)
-    if at is not None:
-        query = query.where(tuple_(*order) > tuple_(*at))
-    with console.database.read() as connection:
-        rows = connection.execute(query.order_by(*order).limit(limit + 1)).mappings().all()
+    rows = rows_by_profile(console.database, query, held, limit, after)
     cursors = [[row["kind"], row["profile_id"], row["partition"]] for row in rows]
-    return page(request, [shown(plain(row)) for row in rows], limit, cursors)
+    return page(request, [shown(row) for row in rows], limit, cursors)
 
 
 @router.get("/{kind}/{profile_id}")

@@ -124,7 +124,7 @@ def _top(console: Services, who: Caller) -> list[dict[str, Any]]:
         .where(
             table.anomaly,
             table.scored_at >= now_ms() - DAY_MS,
-            table.profile_id.startswith(who.profile_prefix, autoescape=True),
+            who.own(table.profile_id),
         )
         .group_by(table.kind, table.profile_id)
         .order_by(func.count().desc(), table.profile_id)

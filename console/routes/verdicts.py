@@ -67,7 +67,7 @@ def list_verdicts(
     """Anomalies, and normal verdicts that were drawn, the newest first."""
     kept = t.verdicts.c
     query = select(kept.verdict_id, kept.scored_at, kept.weight, kept.body).where(
-        kept.profile_id.startswith(who.profile_prefix, autoescape=True)
+        who.own(kept.profile_id)
     )
     for column, value in (
         (kept.kind, kind),
