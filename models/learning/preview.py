@@ -16,7 +16,7 @@ from models.learning.training import train
 def spared(
     current: Model, accepted: Floats, alarms: Sequence[Floats], *, alert_budget: float
 ) -> list[bool]:
-    """Which alarms are none for a model that has learnt accepted samples, too.
+    """Which alarms a model that has also learnt the accepted samples would not raise.
 
     Args:
         accepted: what an analyst accepted, shape (n, d).

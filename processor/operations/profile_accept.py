@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 
 
 SPARED_OF = 100
-"""Alarms of a profile, the last ones, that are judged again as if the accepted ones were learnt."""
+"""Latest alarms of a profile that are scored again with the accepted samples learnt."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Acceptance:
 
     Attributes:
         samples: what was written.
-        alarms: so many of the profile's last alarms were judged again; 0 where that cannot be done.
-        spared: so many of them are none for a model that has learnt the samples, too.
+        alarms: how many of the profile's last alarms were scored again; 0 if that cannot be done.
+        spared: how many of them a model that has also learnt the samples would not raise.
     """
 
     samples: Sequence[AcceptedSample]
@@ -154,7 +154,7 @@ def accept_for(
 def vouched_sample(
     record: ConsumerRecord, decoded: Decoded, model: ModelRecord, opened: Model | None
 ) -> tuple[AcceptedSample, Floats]:
-    """The sample that an analyst's word makes of a record, and its rows.
+    """The accepted sample of a record, with source ``analyst``, and its rows.
 
     Raises:
         ToolError: the record does not fit the profile.

@@ -135,7 +135,7 @@ def changed_names(
 def tell_change(
     builder: StepBuilder, item: AwaitingScore, known: Shift | None, new: list[str], gone: list[str]
 ) -> None:
-    """Say that a profile's names have changed, and begin to learn the new ones."""
+    """Report that a profile's feature names have changed, and begin to learn the new ones."""
     key, announced = item.key, item.active.record
     begun = Shift(
         Ring(announced.generation, (*announced.features, *new)),
@@ -182,7 +182,7 @@ def learn_names(builder: StepBuilder, item: AwaitingScore, shift: Shift) -> None
 
 
 def take_back(builder: StepBuilder, key: ProfileKey, announced: ModelRecord, shift: Shift) -> None:
-    """Say that a profile has its own names again."""
+    """Report that a profile has its learnt feature names again, and stop learning others."""
     cleared = builder.drop_shift(key, shift)
     detail = f"the names of the last {WINDOW} records are those learnt"
     told = ("shift_ended", detail, {"since": shift.since})

@@ -125,7 +125,7 @@ def declare(
     stored: list[ProducerRecord],
     model: Model,
 ) -> ShiftChange:
-    """Tell that a profile is shifted, if its abnormal records agree with one another."""
+    """Report the profile as shifted if its abnormal records agree with one another."""
     key, settings = item.key, builder.context.settings
     slots = slots_from(shift.ring, shift.watched)[-shift.recent.abnormal :]
     samples = np.concatenate([slot.rows for slot in slots])
@@ -169,7 +169,7 @@ def declare(
 
 
 def outlook(builder: StepBuilder, key: ProfileKey, shift: Shift) -> str:
-    """What becomes of a new normal."""
+    """Whether and when a new normal is learnt, for the event's text."""
     profile = builder.profile(key)
     if isinstance(profile, ActiveProfile) and profile.record.detector in SEQUENTIAL:
         return "the detector follows a new level by itself"
@@ -190,7 +190,7 @@ def held(builder: StepBuilder, shift: Shift) -> bool:
 
 
 def end_shift(record: ConsumerRecord, shift: Shift) -> ShiftChange:
-    """Tell that a profile is as it was; its samples are kept for the next time."""
+    """Report that the shift has ended; its samples are kept in case it comes back."""
     figures = {
         "since": shift.since,
         "until": verdict_id(record),
@@ -209,7 +209,7 @@ def end_shift(record: ConsumerRecord, shift: Shift) -> ShiftChange:
 def give_up(
     builder: StepBuilder, key: ProfileKey, announced: ModelRecord, shift: Shift
 ) -> ShiftChange:
-    """Drop a watch that came to nothing, with its samples."""
+    """End a watch that found no shift, and delete its samples."""
     before, topic = shift.ring, builder.context.topics.cold_start
     gone = {place for place, slot in before.slots.items() if slot.number >= shift.watched}
     kept = {place: slot for place, slot in before.slots.items() if place not in gone}
@@ -244,7 +244,7 @@ def samples_of(shift: Shift) -> Floats:
 
 
 def take_over(builder: StepBuilder, key: ProfileKey, followed: ShiftChange) -> None:
-    """Have a followed shift hold from here on, and tell what there is to tell."""
+    """Put the change of a profile's shift into the Step: records, state, and its event."""
     builder.emit(*followed.outputs)
     if followed.shift is None and followed.outputs:
         builder.emit_note(key, None, shift_key)
