@@ -85,7 +85,7 @@ lock: ## renew the lock files from the ranges of pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra console --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --quiet -c requirements.lock \
 	  -o requirements-console.lock
-	uv pip compile pyproject.toml --group dev --extra console --extra ingest --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --group dev --extra console --extra governance --extra mlflow --extra ingest --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --quiet -c requirements.lock -o requirements-dev.lock
 
 clean: ## remove what was built and the demo's files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -48,6 +48,13 @@ def test_only_modules_that_say_why_are_long() -> None:
     }
 
     assert long <= LONG
+
+
+def test_a_module_of_tests_has_its_name_for_itself() -> None:
+    """pytest imports tests by their file's name alone: two of one name cannot be collected."""
+    named = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+
+    assert [name for name, times in named.items() if times > 1] == []
 
 
 def test_a_public_function_or_class_has_its_name_for_itself() -> None:
