@@ -82,11 +82,12 @@ fuzz: $(STAMP) ## payloads of every sort through decode, extract and score: N=20
 lock: ## renew the lock files from the ranges of pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --quiet --upgrade -o requirements.lock
-	uv pip compile pyproject.toml --extra console --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-header --quiet -c requirements.lock \
+	uv pip compile pyproject.toml --group dev --extra console --extra governance --extra mlflow \
+	  --extra ingest --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --quiet -c requirements.lock -o requirements-dev.lock
+	uv pip compile pyproject.toml --extra console --extra mlflow --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --quiet -c requirements-dev.lock \
 	  -o requirements-console.lock
-	uv pip compile pyproject.toml --group dev --extra console --extra governance --extra mlflow --extra ingest --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-header --quiet -c requirements.lock -o requirements-dev.lock
 
 clean: ## remove what was built and the demo's files
 	rm -rf $(VENV) build dist var .mypy_cache .ruff_cache .pytest_cache .hypothesis

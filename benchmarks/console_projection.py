@@ -5,20 +5,22 @@ Reads records as Kafka gives them, folds them into memory and writes them, all i
 
 from __future__ import annotations
 
-import json
 import sys
 from time import perf_counter
 
-from console.live.events import read
-from console.live.state import load, now_ms, show
+import orjson
+
+from console.live.reading import take, warm_up
+from console.live.state import load, now_ms
 from console.serve import collect_seldom
 from console.settings import ConsoleSettings
 from console.store.database import Database
 from console.store.projection import Batch, project
+from processor.record_batch import RecordBatch
 from processor.records import ConsumerRecord
 from processor.topics import Topics
 
-RECORDS, SIZE, PROFILES, ONE_IN = 200_000, 20_000, 10_000, 1000
+RECORDS, SIZE, POLLED, PROFILES, ONE_IN = 400_000, 20_000, 2500, 10_000, 1000
 
 
 def main(url: str) -> None:
@@ -30,16 +32,20 @@ def main(url: str) -> None:
     now = now_ms()
     collect_seldom()
     reading = writing = 0.0
+    warm_up()
     begin = max(state.offsets.values(), default=0)
+    offsets = {(topics.anomalies, 0): begin}
     for start in range(begin, begin + RECORDS, SIZE):
         records = [_record(topics, number, now) for number in range(start, start + SIZE)]
+        batches = [RecordBatch.of(records[n : n + POLLED]) for n in range(0, SIZE, POLLED)]
         at = perf_counter()
-        items = [read(record, topics, ONE_IN) for record in records]
-        show(state, items)
+        taken = [take(batch, offsets, state, topics, ONE_IN) for batch in batches]
         reading += perf_counter() - at
         at = perf_counter()
-        place = (topics.anomalies, 0)
-        batch = Batch(items, {place: start}, {place: start + SIZE})
+        batch = Batch((), {}, {})
+        for each in taken:
+            if each is not None:
+                batch = batch.joined(Batch(each.items, each.begins, each.ends, each.normals))
         counts, _ = project(database, batch, state.profiles, ONE_IN, now)
         state.totals.add(counts)
         writing += perf_counter() - at
@@ -71,11 +77,14 @@ def _record(topics: Topics, number: int, now: int) -> ConsumerRecord:
         "reasons": [reason] * 10 if anomaly else [],
         "rule_severity": None,
         "suppressed": False,
+        "regime": "usual",
+        "late": False,
+        "source": None,
         "observed_at": now,
         "scored_at": now,
     }
-    value = json.dumps(body).encode()
-    return ConsumerRecord(topics.anomalies, 0, number, b"p", value, (), now)
+    key = body["profile_id"].encode()
+    return ConsumerRecord(topics.anomalies, 0, number, key, orjson.dumps(body), (), now)
 
 
 if __name__ == "__main__":

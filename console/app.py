@@ -19,11 +19,34 @@ from console import problems
 from console.auth.issuer import Issuer
 from console.auth.limits import Concurrent, RateLimit
 from console.auth.tokens import Tokens
-from console.curation import attributes, dead_letters, labels
+from console.curation import attributes, dead_letters, labels, model_metrics
 from console.gateway.idempotency import Idempotency
 from console.gateway.producing import Producing
 from console.gateway.submit import Gateway
+from console.governance import monitor_routes
+from console.governance import routes as governance_routes
+from console.governance.metrics import Reported
+from console.governance.worker import Worker
+from console.jobs import endpoints as jobs
+from console.jobs import stream as job_stream
+from console.jobs.workers import Workers, variables
+from console.lab import experiments, rooms, uploads
+from console.lab.charts import endpoints as charts
+from console.lab.data import endpoints as datasets
+from console.lab.registry import endpoints as registry
+from console.lanes import routes as lanes
 from console.live.state import load
+from console.pages import rendering, static_files
+from console.pages.pulse import Pulse
+from console.pages.views import anomalies, login, overview, pwa
+from console.pages.views import data as data_page
+from console.pages.views import dead_letters as dead_letters_page
+from console.pages.views import explorer as explorer_page
+from console.pages.views import governance as governance_page
+from console.pages.views import jobs as jobs_page
+from console.pages.views import models as models_page
+from console.pages.views import profile as profile_page
+from console.pages.views import settings as settings_page
 from console.requests import RequestMetrics, Requests
 from console.routes import (
     admin,
@@ -100,8 +123,15 @@ def routers(parts: Collection[str]) -> list[APIRouter]:
     if "gateway" in parts:
         modules += [gateway, fit]
     if "live" in parts:
-        modules += [statistics, stream, profiles, samples, models, commands]
-        modules += [labels, attributes, dead_letters]
+        modules += [statistics, stream, profiles, samples, registry, models, commands, rooms]
+        modules += [labels, attributes, dead_letters, lanes, model_metrics]
+        modules += [monitor_routes, governance_routes]
+    if "jobs" in parts:
+        modules += [jobs, job_stream, datasets, charts, experiments]
+    if "ui" in parts:
+        modules += [static_files, login, pwa, overview]
+        modules += [anomalies, dead_letters_page, models_page, settings_page]
+        modules += [explorer_page, profile_page, governance_page, jobs_page, data_page]
     return [module.router for module in modules]
 
 
@@ -124,17 +154,30 @@ def make_app(console: Services, registry: CollectorRegistry) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         spaces = Spaces(console, logs.logger("console"))
+        makes = "live" in console.settings.parts
+        worker = Worker(console, logs.logger("console")) if makes else None
+        count = console.settings.job_workers if "jobs" in console.settings.parts else 0
+        given = variables(console.settings, console.kafka)
+        workers = Workers(count, given, logs.logger("console"))
         console.producing.start()
         console.follow.start()
         spaces.start()
+        workers.start()
+        if worker is not None:
+            worker.start()
         try:
             yield
         finally:
+            await run_in_threadpool(workers.ask)
+            if worker is not None:
+                await run_in_threadpool(worker.stop, STOP_SECONDS)
             await run_in_threadpool(console.follow.stop, STOP_SECONDS)
             await run_in_threadpool(spaces.stop, STOP_SECONDS)
             await run_in_threadpool(console.producing.stop)
+            await run_in_threadpool(workers.stop, STOP_SECONDS)
             console.database.close()
 
+    pages = "ui" in console.settings.parts
     documented = console.settings.console_environment == "development"
     app = described(
         console.settings.parts,
@@ -143,7 +186,8 @@ def make_app(console: Services, registry: CollectorRegistry) -> FastAPI:
         redoc_url="/redoc" if documented else None,
     )
     app.state.services = console
-    problems.register(app)
+    app.state.pulse = Pulse()
+    problems.register(app, rendering.answer if pages else problems.answer)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=console.settings.origins,
@@ -158,7 +202,10 @@ def make_app(console: Services, registry: CollectorRegistry) -> FastAPI:
         metrics=RequestMetrics(registry),
         log=logs.logger("console"),
         most_bytes=BATCH_BYTES,
-        failed=problems.failed,
+        failed=rendering.failed if pages else problems.failed,
+        uploads=dict.fromkeys(
+            uploads.PATHS, console.settings.max_upload_bytes + uploads.FORM_BYTES
+        ),
     )
     _gauges(console, registry)
     return app
@@ -174,6 +221,7 @@ def _gauges(console: Services, registry: CollectorRegistry) -> None:
     clients.set_function(lambda: console.state.recent.followers)
     known = Gauge("telltale_console_profiles", "Profiles in memory.", registry=registry)
     known.set_function(lambda: len(console.state.profiles))
+    Reported(console, registry)
 
 
 def _lag(console: Services, topic: str) -> float:

@@ -9,6 +9,8 @@ import orjson
 import typer
 from rich.prompt import Prompt
 
+from console.governance.cli import app as govern_app
+from console.lab.cli import app as lab_app
 from console.settings import ConsoleSettings
 from processor.settings import load, load_as
 
@@ -21,7 +23,9 @@ app = typer.Typer(
 store_app = typer.Typer(help="The store's tables.", no_args_is_help=True)
 user_app = typer.Typer(help="Local users.", no_args_is_help=True)
 app.add_typer(store_app, name="db")
+app.add_typer(govern_app, name="govern", hidden=True)
 app.add_typer(user_app, name="user")
+app.add_typer(lab_app, name="lab")
 
 
 @app.callback(invoke_without_command=True)
@@ -29,7 +33,9 @@ def serve(
     context: typer.Context,
     parts: Annotated[
         str | None,
-        typer.Option(help="What this process runs, with commas: gateway, live; else all."),
+        typer.Option(
+            help="What this process runs, with commas: gateway, live, jobs, ui; else all."
+        ),
     ] = None,
 ) -> None:
     """Run the console: HTTP API, and the projection of the stream into its store."""
@@ -39,6 +45,20 @@ def serve(
 
     wanted = {} if parts is None else {"console_parts": parts}
     raise typer.Exit(process.main(load_as(ConsoleSettings, **wanted), load()))
+
+
+@app.command()
+def worker() -> None:
+    """Run jobs, one after the other, until SIGTERM or SIGINT: beside the console's own workers."""
+    from console.jobs import __main__ as process
+    from console.store.database import OldSchema
+
+    try:
+        code = process.main(load_as(ConsoleSettings), load())
+    except OldSchema as error:
+        typer.echo(f"telltale: {error}", err=True)
+        raise typer.Exit(1) from None
+    raise typer.Exit(code)
 
 
 @app.command("openapi")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -99,8 +99,12 @@ def answer(request: Request, problem: Problem) -> Response:
     )
 
 
-def register(app: FastAPI) -> None:
-    """Have every error of an application answered as a problem."""
+def register(app: FastAPI, answer: Callable[[Request, Problem], Response] = answer) -> None:
+    """Have every error of an application answered as a problem.
+
+    Args:
+        answer: makes an answer of it; the pages' own is a page, where a browser asks for one.
+    """
 
     @app.exception_handler(Problem)
     def _problem(request: Request, error: Problem) -> Response:

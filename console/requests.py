@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -17,6 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_SECONDS = 60.0
 """So long may a client take for the body of its request."""
+
+UPLOAD_SECONDS = 900.0
+"""The same for the body of an upload."""
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"))
@@ -68,12 +71,15 @@ class Requests:
         log: Any,
         most_bytes: int,
         failed: Callable[[Request], Response],
+        uploads: Mapping[str, int] | None = None,
     ) -> None:
         self._app = app
         self._failed = failed
         self._metrics = metrics
         self._log = log
         self._most_bytes = most_bytes
+        # Paths that take files → the most bytes of their bodies.
+        self._uploads = dict(uploads or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI call."""
@@ -88,20 +94,23 @@ class Requests:
         if raw:
             scope["path"] = raw.decode("latin-1")
         began, status, taken, started, whole = perf_counter(), 500, 0, False, False
+        upload = self._uploads.get(scope["path"]) if scope["method"] == "POST" else None
+        most = upload or self._most_bytes
+        patience = UPLOAD_SECONDS if upload else BODY_SECONDS
 
         async def bounded() -> Message:
             nonlocal taken, whole
             if whole:
                 return await receive()
             try:
-                async with asyncio.timeout(max(0.0, began + BODY_SECONDS - perf_counter())):
+                async with asyncio.timeout(max(0.0, began + patience - perf_counter())):
                     message = await receive()
             except TimeoutError:
-                raise TooSlow(BODY_SECONDS) from None
+                raise TooSlow(patience) from None
             whole = not message.get("more_body", False)
             taken += len(message.get("body", b""))
-            if taken > self._most_bytes:
-                raise TooLarge(self._most_bytes)
+            if taken > most:
+                raise TooLarge(most)
             return message
 
         async def stamped(message: Message) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import signal
 import socket
+import sys
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -22,6 +25,8 @@ from processor.settings import PREFIX, Settings, SettingsError
 
 MOST_CONNECTIONS = 1000
 END_SECONDS = 3
+M_ARENA_MAX, ARENAS = -8, 2
+SWITCH_SECONDS = 0.0005
 
 
 class _Server(uvicorn.Server):
@@ -95,6 +100,18 @@ def collect_seldom() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
+def tune_process() -> None:
+    """Have memory come from few arenas, and threads take turns often.
+
+    glibc keeps what each of eight arenas once held: half as much again as is used. A request's
+    thread would wait for up to 5 ms, Python's default, each time the projection is at work.
+    """
+    if sys.platform == "linux":
+        with suppress(AttributeError):
+            ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
+    sys.setswitchinterval(SWITCH_SECONDS)
+
+
 def main(settings: ConsoleSettings, kafka: Settings) -> int:
     """Run the console; the exit code.
 
@@ -104,6 +121,7 @@ def main(settings: ConsoleSettings, kafka: Settings) -> int:
     # uvicorn raises the signal again when it has ended: by then there is nothing left to do.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
+    tune_process()
     logs.configure(kafka.log_format, kafka.log_level)
     log = logs.logger("console")
     settings.secret  # noqa: B018  (read, so that a bad one stops the start before anything else)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from threading import Event
 from time import monotonic
 
 from fastapi import Request
@@ -36,6 +37,7 @@ class Services:
         issuer: whose tokens are taken as well.
         make_follow: what follows the topics of some settings into a store and a state.
         spaces: topic prefix → the same for the topics of an organisation.
+        reports_asked: set when a report is to be made.
         stopping: whether the process is about to end; streams end with it.
     """
 
@@ -56,6 +58,7 @@ class Services:
     make_follow: Callable[[Settings, Database, LiveState], Follow]
     spaces: dict[str, Services] = field(default_factory=dict)
     began: float = field(default_factory=monotonic)
+    reports_asked: Event = field(default_factory=Event)
     stopping: bool = False
 
     @property

@@ -18,8 +18,10 @@ from processor.settings import PREFIX, SettingsError
 SECRET_BYTES = 32
 """Of the key that signs tokens, at least: as long as what HS256 makes of it."""
 
-PARTS = ("gateway", "live")
-"""gateway: telemetry in, verdicts out. live: the store, statistics, streams, profiles, commands."""
+PARTS = ("gateway", "live", "jobs", "ui")
+"""gateway: telemetry in, verdicts out. live: the store, statistics, streams, profiles, commands.
+jobs: trainings and analyses, and the workers that run them.
+ui: the pages, which need live beside them, in this process or in another behind the same origin."""
 
 _RATE = re.compile(r"([1-9][0-9]{0,6})/(second|minute|hour)")
 _SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
@@ -104,10 +106,25 @@ class ConsoleSettings(BaseSettings):
     console_parts: Annotated[str, AfterValidator(_known_parts)] = Field(
         ",".join(PARTS), description="What this process runs, with commas; --parts says the same."
     )
+    console_guide: bool = Field(
+        False, description="The overview explains itself; telltale demo --console sets it."
+    )
     data_dir: str = Field(
         "./var/data",
         min_length=1,
         description="Files of data: a path, or a URL that fsspec opens; shared by all replicas.",
+    )
+    results_dir: str = Field(
+        "./var/results",
+        min_length=1,
+        description="Results of jobs: a path, or a URL that fsspec opens; shared likewise.",
+    )
+    max_upload_bytes: int = Field(
+        100_000_000, ge=1, le=10**12, description="Of a data set or a model that is uploaded."
+    )
+    job_seconds: float = Field(3600, gt=0, le=10**7, description="A job may take so long.")
+    job_workers: int = Field(
+        1, ge=0, le=64, description="Processes that run jobs, beside this one."
     )
     rate_limit: Annotated[str, AfterValidator(_rate)] = Field(
         "600/minute", description="Requests of a subject."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -18,15 +19,20 @@ DELIVERY_MS = 10_000
 FLUSH_SECONDS = 3.0
 
 
+_Report = tuple[asyncio.Future[tuple[int, int]], KafkaError | None, tuple[int, int]]
+
+
 class Producing:
     """One producer for the process; a thread of its own takes the delivery reports."""
 
     def __init__(self, settings: Settings) -> None:
-        own = {"linger.ms": 1, "message.timeout.ms": DELIVERY_MS}
+        own = {"linger.ms": 0, "message.timeout.ms": DELIVERY_MS}
         self._producer = Producer(kafka.plain_producer(settings) | own)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._turn, name="delivery", daemon=True)
         self._partitions: dict[str, int] = {}
+        self._reports: deque[_Report] = deque()
+        self._told = False
 
     def start(self) -> None:
         self._thread.start()
@@ -51,20 +57,30 @@ class Producing:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[tuple[int, int]] = loop.create_future()
 
-        def settle(error: KafkaError | None, place: tuple[int, int]) -> None:
+        def on_delivery(error: KafkaError | None, message: Message) -> None:
+            place = (message.partition() or 0, message.offset() or 0)
+            self._reports.append((future, error, place))
+            # Of many that come together the first one wakes the loop.
+            if not self._told:
+                self._told = True
+                try:
+                    loop.call_soon_threadsafe(self._settle)
+                except RuntimeError:  # the loop has ended, and with it whoever waits
+                    self._told = False
+
+        self._produce(topic, key, value, partition, on_delivery)
+        return future
+
+    def _settle(self) -> None:
+        self._told = False
+        while self._reports:
+            future, error, place = self._reports.popleft()
             if future.done():
-                return
+                continue
             if error is None:
                 future.set_result(place)
             else:
                 future.set_exception(unavailable(error.str(), perhaps=True))
-
-        def on_delivery(error: KafkaError | None, message: Message) -> None:
-            place = (message.partition() or 0, message.offset() or 0)
-            loop.call_soon_threadsafe(settle, error, place)
-
-        self._produce(topic, key, value, partition, on_delivery)
-        return future
 
     def send_now(
         self, topic: str, key: bytes, value: bytes | None, partition: int | None

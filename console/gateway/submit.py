@@ -23,7 +23,7 @@ from console.store import tables as t
 from console.store.database import Database
 from console.store.rows import verdict_row
 from processor.records import ConsumerRecord, DeadLetter
-from processor.scorer.decode import decode
+from processor.scorer.decode import decode_all
 from processor.settings import Limits, Settings
 from processor.topics import Topics
 
@@ -32,7 +32,7 @@ ANNOUNCED_SECONDS = 2.0
 """A profile that has learnt enough is announced in the same transaction, on another topic."""
 
 LARGE = 100_000
-"""Bytes beyond which a record is decoded beside the event loop."""
+"""Bytes beyond which records are decoded beside the event loop."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,11 @@ class Gateway:
         """
         names = {(s.kind, s.profile_id) for s in submissions}
         with self._state.waiting.for_any(*names) as inbox:
-            sent: list[asyncio.Future[str] | Problem] = []
-            for submission in submissions:
+            sent: list[asyncio.Future[tuple[int, int]] | Problem] = []
+            faults = await self._check(submissions)
+            for submission, fault in zip(submissions, faults, strict=True):
                 try:
-                    sent.append(await self._send(caller, submission))
+                    sent.append(await self._send(caller, submission, fault))
                 except Problem as problem:
                     sent.append(problem)
             deadline = monotonic() + seconds
@@ -99,47 +100,49 @@ class Gateway:
                     found.append(future)
                     continue
                 try:
-                    verdict_id = await future
+                    number, offset = await future
                 except Problem as problem:
                     found.append(problem)
                     continue
+                verdict_id = f"{self._topics.telemetry(submission.kind)}-{number}-{offset}"
                 found.append(await self._answer(inbox, submission, verdict_id, deadline))
         return found
 
-    async def _send(self, caller: Caller, submission: Submission) -> asyncio.Future[str]:
+    async def _send(
+        self, caller: Caller, submission: Submission, fault: DeadLetter | None
+    ) -> asyncio.Future[tuple[int, int]]:
         if not caller.sees(submission.profile_id):
             raise Problem(403, "forbidden", "profile_id: expected one of your organisation")
-        await self._check(submission)
+        if fault is not None:
+            raise refusal(fault.reason, fault.detail)
         topic = self._topics.telemetry(submission.kind)
         partition = await self._partition(submission, topic)
         await self._expected(submission)
-        report = self._producing.send(
+        return self._producing.send(
             topic, submission.profile_id.encode(), submission.value, partition
         )
 
-        async def named() -> str:
-            number, offset = await report
-            return f"{topic}-{number}-{offset}"
-
-        return asyncio.ensure_future(named())
-
-    async def _check(self, submission: Submission) -> None:
+    async def _check(self, submissions: Sequence[Submission]) -> list[DeadLetter | None]:
         """Decode as the scorer does: what it would refuse is never produced."""
-        record = ConsumerRecord(
-            self._topics.telemetry(submission.kind),
-            0,
-            0,
-            submission.profile_id.encode("utf-8", "surrogatepass"),
-            submission.value,
-            (),
-            now_ms(),
-        )
-        if len(submission.value) > LARGE:
-            decoded = await run_in_threadpool(decode, record, submission.kind, self._limits)
+        now = now_ms()
+        records = [
+            ConsumerRecord(
+                self._topics.telemetry(submission.kind),
+                0,
+                0,
+                submission.profile_id.encode("utf-8", "surrogatepass"),
+                submission.value,
+                (),
+                now,
+            )
+            for submission in submissions
+        ]
+        kinds = {record.topic: s.kind for record, s in zip(records, submissions, strict=True)}
+        if sum(len(submission.value) for submission in submissions) > LARGE:
+            found = await run_in_threadpool(decode_all, records, kinds, self._limits)
         else:
-            decoded = decode(record, submission.kind, self._limits)
-        if isinstance(decoded, DeadLetter):
-            raise refusal(decoded.reason, decoded.detail)
+            found = decode_all(records, kinds, self._limits)
+        return [each if isinstance(each, DeadLetter) else None for each in found]
 
     async def _partition(self, submission: Submission, topic: str) -> int | None:
         if submission.partition is not None:

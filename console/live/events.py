@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 from zlib import crc32
 
 import orjson
@@ -113,6 +113,11 @@ class Item(NamedTuple):
     seen: Seen | None
 
 
+def is_time(value: Any) -> TypeGuard[int]:
+    """Whether a value is epoch milliseconds."""
+    return type(value) is int and 0 <= value <= MAX_EPOCH_MS
+
+
 def is_drawn(verdict_id: str, one_in: int) -> bool:
     """Whether a normal verdict becomes a row: decided by its id, so the same in every replica."""
     # Ids that follow one another differ by a few bits: the product spreads them.
@@ -153,11 +158,9 @@ def _verdict(record: ConsumerRecord, one_in: int) -> VerdictSeen | None:
         return None
     if not (type(verdict_id) is str and type(kind) is str and type(profile) is str):
         return None
-    if (
-        type(scored_at) is not int
-        or not 0 <= scored_at <= MAX_EPOCH_MS
-        or type(anomaly) is not bool
-    ):
+    if type(status) is not str or type(severity) is not str or type(rule or "") is not str:
+        return None
+    if not is_time(scored_at) or type(anomaly) is not bool:
         return None
     # Keys of tables of counts: only the words that there are, so that these stay few.
     if status not in STATUSES or severity not in SEVERITIES or (rule and rule not in SEVERITIES):
@@ -174,16 +177,17 @@ def _announced(record: ConsumerRecord) -> Announced | None:
         told = ModelRecord.model_validate_json(record.value)
     except ValidationError:
         return None
-    if told.version is None:
+    if told.version is None or not _fits(told.model_dump()):
         return None
     return Announced(told.kind, told.profile_id, told)
 
 
 def _happened(record: ConsumerRecord) -> Happened | None:
     try:
-        return Happened(LifecycleEvent.model_validate_json(record.value or b""))
+        event = LifecycleEvent.model_validate_json(record.value or b"")
     except ValidationError:
         return None
+    return Happened(event) if _fits(event.model_dump()) else None
 
 
 def _refused(record: ConsumerRecord, topics: Topics) -> Refused:
@@ -200,7 +204,7 @@ def _refused(record: ConsumerRecord, topics: Topics) -> Refused:
         topics.kinds().get(found.topic, ""),
         profile,
         _time_of(record),
-        found.replayed,
+        min(found.replayed, 2**31),
     )
 
 
@@ -227,7 +231,18 @@ def _described(record: ConsumerRecord) -> Described | None:
         values = {} if record.value is None else Attributes.model_validate_json(record.value).root
     except ValidationError:
         return None
+    if not _fits(values):
+        return None
     return Described(kind, profile_id, dict(values), _time_of(record))
+
+
+def _fits(value: Any) -> bool:
+    """Whether every whole number in a value has 64 bits: neither store takes a longer one."""
+    if isinstance(value, dict):
+        return all(map(_fits, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_fits, value))
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
 def _time_of(record: ConsumerRecord) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -12,14 +12,18 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 from sqlalchemy.exc import DBAPIError
 
-from console.live.events import Item, Place, read
+from console.days.follow import FollowDays
+from console.live.events import Item, Place
+from console.live.reading import take, warm_up
 from console.live.receipts import Receipts
-from console.live.state import LiveState, counts_of, now_ms, show
+from console.live.state import LiveState, counts_of, now_ms
 from console.store.database import Database
 from console.store.projection import Batch, StoreBehind, project
 from console.store.retention import clean
 from processor.kafka import config as kafka
 from processor.kafka.reading import ToolError, admin_client, places_of, poll
+from processor.record_batch import RecordBatch
+from processor.records import ConsumerRecord
 from processor.settings import Settings
 from processor.topics import Topics
 
@@ -86,6 +90,7 @@ class Follow:
         self._stopping = threading.Event()
         self._caught_up = False
         self.says = Says()
+        self._days = FollowDays(kafka_settings, database, state, log, lambda: self._caught_up)
         self._threads = [
             threading.Thread(target=self._guarded, args=(run,), name=name, daemon=True)
             for name, run in (("read", self._read), ("write", self._write))
@@ -102,6 +107,8 @@ class Follow:
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
+        if self._writes:
+            self._days.start()
 
     def stop(self, seconds: float) -> bool:
         """Stop both threads; False if one has not ended in time."""
@@ -109,6 +116,8 @@ class Follow:
         deadline = monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - monotonic()))
+        if self._writes and not self._days.stop(max(0.0, deadline - monotonic())):
+            return False
         return not any(thread.is_alive() for thread in self._threads)
 
     def _guarded(self, run: Callable[[], None]) -> None:
@@ -121,6 +130,7 @@ class Follow:
             self._failed()
 
     def _read(self) -> None:
+        warm_up()
         while not self._stopping.is_set():
             try:
                 places = places_of(admin_client(self._kafka), list(self.topics))
@@ -160,7 +170,7 @@ class Follow:
                 self._tell_kafka(error.args[0].str())
                 self._stopping.wait(RETRY_SECONDS)
                 continue
-            records = [*first, *more]
+            records = RecordBatch.joined(first, more)
             ended.update(at_end, at_end_too)
             if len(ended) == len(offsets) and not self._caught_up:
                 self._caught_up = True
@@ -173,22 +183,11 @@ class Follow:
                 self._look(consumer, offsets)
                 looked = monotonic()
 
-    def _take(self, records: Any, offsets: dict[Place, int]) -> None:
-        items: list[Item] = []
-        begins: dict[Place, int] = {}
-        for record in records:
-            place = (record.topic, record.partition)
-            if record.offset < offsets[place]:
-                continue
-            begins.setdefault(place, offsets[place])
-            offsets[place] = record.offset + 1
-            items.append(read(record, self._topics, self._one_in))
-        if not items:
+    def _take(self, records: Sequence[ConsumerRecord], offsets: dict[Place, int]) -> None:
+        taken = take(RecordBatch.of(records), offsets, self._state, self._topics, self._one_in)
+        if taken is None or not self._writes:
             return
-        show(self._state, items)
-        if not self._writes:
-            return
-        batch = Batch(items, begins, {place: offsets[place] for place in begins})
+        batch = Batch(taken.items, taken.begins, taken.ends, taken.normals)
         while not self._stopping.is_set():
             try:
                 self._batches.put(batch, timeout=0.2)
@@ -231,8 +230,8 @@ class Follow:
                     cleaned = monotonic()
                     self._try(lambda: clean(self._database, now_ms(), self._retention_ms))
                 continue
-            while len(batch.items) < JOINED_RECORDS and not self._batches.empty():
-                batch = _joined(batch, self._batches.get())
+            while len(batch) < JOINED_RECORDS and not self._batches.empty():
+                batch = batch.joined(self._batches.get())
             while not self._try(lambda found=batch: self._project(found)):  # type: ignore[misc]
                 if self._stopping.wait(RETRY_SECONDS):
                     return
@@ -271,14 +270,6 @@ class Follow:
             self._log.info("store", detail="answers")
         self.says.store = None
         return True
-
-
-def _joined(first: Batch, second: Batch) -> Batch:
-    return Batch(
-        [*first.items, *second.items],
-        {**second.begins, **first.begins},
-        {**first.ends, **second.ends},
-    )
 
 
 def _passes(error: DBAPIError) -> bool:

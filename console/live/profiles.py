@@ -139,23 +139,27 @@ class Profiles:
         if state is None:
             return None
         body, at = seen.body, seen.scored_at
-        generation = _number(body.get("generation"))
-        newer = generation is not None and generation > state.latest
-        if body["status"] == "learning" and (
-            newer or (state.state == "learning" and generation == state.generation)
-        ):
-            if newer:
-                self._become(state, "learning")
-                state.version = state.detector = None
-                state.samples_seen = 0
-            state.generation = generation
-            state.samples_seen = max(state.samples_seen, _number(body.get("samples_seen")) or 0)
-            state.samples_needed = _number(body.get("samples_needed")) or 0
+        if body["status"] == "learning":
+            seen_, needed = _number(body.get("samples_seen")), _number(body.get("samples_needed"))
+            self.learn(state, _number(body.get("generation")), seen_ or 0, needed or 0)
         state.last_verdict_at = max(at, state.last_verdict_at or 0)
         if not seen.normal:
             state.last_anomaly_at = max(at, state.last_anomaly_at or 0)
         state.updated_at = max(at, state.updated_at)
         return state
+
+    def learn(self, state: ProfileState, generation: int | None, seen: int, needed: int) -> None:
+        """Take in how far a profile has learnt, unless it is told of an earlier generation."""
+        newer = generation is not None and generation > state.latest
+        if not newer and (state.state != "learning" or generation != state.generation):
+            return
+        if newer:
+            self._become(state, "learning")
+            state.version = state.detector = None
+            state.samples_seen = 0
+        state.generation = generation
+        state.samples_seen = max(state.samples_seen, seen)
+        state.samples_needed = needed
 
     def _announced(self, partition: int, seen: Announced) -> ProfileState | None:
         record = seen.record
@@ -236,4 +240,5 @@ class Profiles:
 
 
 def _number(value: Any) -> int | None:
-    return value if type(value) is int else None
+    # The store takes 64 bits; a parser may give one more.
+    return value if type(value) is int and -(2**63) <= value < 2**63 else None

@@ -12,6 +12,8 @@ from confluent_kafka import KafkaException
 from sqlalchemy import select, update
 
 from console.gateway.producing import Producing
+from console.lab.blobs import Blobs
+from console.lab.forgetting import forget_rows
 from console.live.events import Happened, Item, Place
 from console.live.state import now_ms
 from console.problems import Problem
@@ -105,7 +107,9 @@ class Receipts:
             self._producing.send_now(self._topics.labels, labelled, None, number)
         if "profile_attributes" in row.rows:
             self._producing.send_now(self._topics.attributes, key.encode(), None, None)
-        count = sum(row.rows.values())
+        gone = forget_rows(self._database, Blobs(self._files.location), kind, profile_id, event.at)
+        rows = row.rows | ({"datasets (rows)": gone} if gone else {})
+        count = sum(rows.values())
         said = LifecycleEvent(
             event="forgotten",
             profile_id=profile_id,
@@ -115,7 +119,7 @@ class Receipts:
             role="console",
             detail=f"{count} rows of the store deleted; what remains: backups of it, "
             f"{self._backups}",
-            figures={"rows": row.rows, "files": len(row.files)},
+            figures={"rows": rows, "files": len(row.files)},
             at=now_ms(),
         )
         value = said.model_dump_json().encode()

@@ -9,6 +9,7 @@ from time import time_ns
 
 from sqlalchemy import Connection, select
 
+from console.lanes.memory import LaneMemory
 from console.live.counts import Counts, EventKey, Totals, VerdictKey
 from console.live.events import Happened, Item, Labelled, Place, VerdictSeen
 from console.live.labels import Labels
@@ -18,6 +19,8 @@ from console.live.waiting import Waiting
 from console.store import projection
 from console.store import tables as t
 from console.store.database import Database
+
+DAY_MS = 86_400_000
 
 
 def now_ms() -> int:
@@ -42,6 +45,7 @@ class LiveState:
     labels: Labels
     roles: dict[str, int] = field(default_factory=dict)
     lag: dict[str, int] = field(default_factory=dict)
+    lanes: LaneMemory = field(default_factory=LaneMemory)
 
 
 def load(database: Database, recent: int) -> LiveState:
@@ -50,7 +54,7 @@ def load(database: Database, recent: int) -> LiveState:
     Args:
         recent: events that are kept in memory.
     """
-    key = _hash_key(database)
+    key = hash_key(database)
     with database.read() as connection:
         gone = {row.profile_hash: row.at for row in connection.execute(select(t.forgotten))}
         profiles = Profiles(key, gone)
@@ -68,7 +72,11 @@ def load(database: Database, recent: int) -> LiveState:
             select(held.verdict_id, held.kind, held.profile_id, held.label)
         ):
             labels.put(*row)
-    return LiveState(profiles, totals, Recent(recent), Waiting(), offsets, since, labels)
+    state = LiveState(profiles, totals, Recent(recent), Waiting(), offsets, since, labels)
+    # The latest day is what pages ask for first: read here, nobody waits for it.
+    now = now_ms()
+    state.lanes.rows(database, now - DAY_MS, now)
+    return state
 
 
 def counts_of(connection: Connection) -> Counts:
@@ -103,6 +111,7 @@ def show(state: LiveState, items: list[Item]) -> None:
                 if event.role == "scorer" and event.kind is not None:
                     state.recent.forget(event.kind, event.profile_id)
                     state.labels.forget(event.kind, event.profile_id)
+                    state.lanes.forget(event.kind, event.profile_id)
             else:
                 state.recent.add("lifecycle", event.profile_id, event.model_dump(mode="json"))
 
@@ -117,18 +126,15 @@ def show(state: LiveState, items: list[Item]) -> None:
 
 def _note_roles(state: LiveState, items: list[Item]) -> None:
     """Verdicts are the scorer's; lifecycle events name their role."""
-    verdict: VerdictSeen | None = None
     for item in items:
         seen = item.seen
         if isinstance(seen, VerdictSeen):
-            verdict = seen
-        elif isinstance(seen, Happened) and seen.event.role is not None:
-            state.roles[seen.event.role] = seen.event.at
-    if verdict is not None:
-        state.roles["scorer"] = max(verdict.scored_at, state.roles.get("scorer", 0))
+            state.roles["scorer"] = max(seen.scored_at, state.roles.get("scorer", 0))
+        elif isinstance(seen, Happened) and (role := seen.event.role) is not None:
+            state.roles[role] = max(seen.event.at, state.roles.get(role, 0))
 
 
-def _hash_key(database: Database) -> bytes:
+def hash_key(database: Database) -> bytes:
     """The key of the hashes of forgotten profiles, made at the first start."""
     with database.write() as connection:
         connection.execute(

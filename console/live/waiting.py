@@ -17,13 +17,21 @@ class Inbox:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._arrived = asyncio.Event()
+        self._woken = False
         self.verdicts: dict[str, dict[str, Any]] = {}
         self.refused: dict[str, Refused] = {}
         self.events: list[Happened] = []
 
     def wake(self) -> None:
         """Have whoever waits look again."""
-        self._loop.call_soon_threadsafe(self._arrived.set)
+        # Of many that come together the first one wakes the loop.
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._arrive)
+
+    def _arrive(self) -> None:
+        self._woken = False
+        self._arrived.set()
 
     def put(self, seen: VerdictSeen | Refused | Happened) -> None:
         """Take in what came; called by the reading thread."""
@@ -99,6 +107,10 @@ class Waiting:
         for inbox in inboxes:
             inbox.put(seen)
         return bool(inboxes)
+
+    def expects(self, kind: str, profile_id: str) -> bool:
+        """Whether anyone waits for what is said of a profile."""
+        return (kind, profile_id) in self._inboxes
 
     def __bool__(self) -> bool:
         return bool(self._inboxes)

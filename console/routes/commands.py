@@ -24,6 +24,7 @@ from console.routes.gateway import Prefer, seconds_of
 from console.routes.profiles import found
 from console.routes.verdicts import moment
 from console.services import Services
+from console.store import audit
 from console.store import tables as t
 from processor.operations.profile_command import ROLES, command_of, unconfirmed_roles
 from processor.operations.profile_command import Request as Wanted
@@ -105,8 +106,10 @@ def get_command(console: Console, who: Reader, command_id: PathId) -> Response:
         ).mappings()
         receipts = [plain(row) | {"at": rfc3339(row["at"])} for row in rows]
     if sent is None:
-        # That of a forgotten profile is gone with it; its receipts are not.
-        if who.profile_prefix or not receipts:
+        # That of a forgotten profile is gone with it; its receipts are not, for whoever sent it.
+        if not receipts or (
+            who.profile_prefix and not audit.did(console.accounts, who.subject, command_id)
+        ):
             raise not_found("there is no such command")
     elif not who.sees(sent.profile_id):
         raise not_found("there is no such command")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
-from sqlalchemy import func, select
+from sqlalchemy import func, select, tuple_
 
 from console.answers import (
     After,
@@ -14,12 +14,14 @@ from console.answers import (
     Word,
     json_answer,
     page,
+    place,
     plain,
     rfc3339,
     rows_by_profile,
 )
-from console.auth.callers import Console, PathId, needs
+from console.auth.callers import Console, ModelId, needs
 from console.auth.permissions import MODEL_READ, Caller
+from console.lab.registry.storing import model_row, visible
 from console.problems import not_found
 from console.services import Services
 from console.store import tables as t
@@ -54,7 +56,7 @@ def list_models(
     held = t.model_versions.c
     query = select(t.model_versions).where(held.in_force, who.own(held.profile_id))
     if family not in (None, "detector"):
-        return json_answer({"items": []})
+        return registered(request, console, who, family, kind, limit, after)
     if kind is not None:
         query = query.where(held.kind == kind)
     if profile_id is not None:
@@ -66,8 +68,11 @@ def list_models(
 
 @router.get("/api/v1/models/{model_id}")
 @router.get("/api/models/{model_id}")
-def get_model(console: Console, who: Reader, model_id: PathId) -> Response:
+def get_model(console: Console, who: Reader, model_id: ModelId) -> Response:
     """A model: `<kind>:<profile_id>`, `<kind>:<profile_id>@<version>`, or `fleet:<kind>`."""
+    row = model_row(console.database, who, model_id)
+    if row is not None:
+        return json_answer(registered_shown(row))
     kind, _, name = model_id.partition(":")
     if kind == FLEET and name in KINDS:
         return json_answer(_fleet(console, who, name))
@@ -88,6 +93,48 @@ def get_model(console: Console, who: Reader, model_id: PathId) -> Response:
     }
     parameters = provenance.get("parameters")
     return json_answer(shown(best) | {"parameters": parameters, "used": used})
+
+
+def registered(
+    request: Request,
+    console: Services,
+    who: Caller,
+    family: str,
+    kind: str | None,
+    limit: int,
+    after: str | None,
+) -> Response:
+    """Uploads, or triage models, the newest first."""
+    held = t.registered_models.c
+    query = select(t.registered_models).where(held.family == family, visible(who))
+    if kind is not None:
+        query = query.where(held.kind == kind)
+    at = place(after, int, str)
+    if at is not None:
+        query = query.where(tuple_(held.created_at, held.id) < tuple_(*at))
+    newest = query.order_by(held.created_at.desc(), held.id.desc()).limit(limit + 1)
+    with console.database.read() as connection:
+        rows = [plain(row) for row in connection.execute(newest).mappings()]
+    cursors = [[row["created_at"], row["id"]] for row in rows]
+    return page(request, [registered_shown(row) for row in rows], limit, cursors)
+
+
+def registered_shown(row: dict[str, Any]) -> dict[str, Any]:
+    """A registered model as the API has it."""
+    told = {k: v for k, v in row.items() if k not in ("path", "trained_on", "flagged_at")}
+    return told | {
+        "created_at": rfc3339(row["created_at"]),
+        "flagged": row["flagged_at"] is not None,
+    }
+
+
+def detector_exists(console: Services, who: Caller, model_id: str) -> bool:
+    """Whether a name is that of a detector that the caller sees, or of all of a kind."""
+    kind, _, name = model_id.partition(":")
+    if kind == FLEET:
+        return name in KINDS
+    bare = name.rpartition("@")[0]
+    return any(_versions(console, who, kind, each) for each in (name, bare) if each)
 
 
 def _versions(console: Services, who: Caller, kind: str, profile_id: str) -> list[dict[str, Any]]:

@@ -6,8 +6,8 @@ from importlib.metadata import version
 from time import monotonic
 from typing import Any
 
-from fastapi import APIRouter
-from fastapi.responses import Response
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -24,8 +24,10 @@ UNWELL: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/")
-def root(console: Root) -> Response:
-    """What this is, and where to go on."""
+def root(request: Request, console: Root) -> Response:
+    """What this is, and where to go on; a browser goes to the pages."""
+    if "ui" in console.settings.parts and "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse("/ui/", 307, {"Vary": "Accept"})
     links = {"health": "/health", "openapi": "/openapi.json", "api": "/api/v1"}
     if console.settings.console_environment == "development":
         links |= {"docs": "/docs", "redoc": "/redoc"}

@@ -9,11 +9,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
 
 from console.answers import json_answer, plain, rfc3339
 from console.auth.callers import Console, needs, needs_all
 from console.auth.permissions import ADMIN, MODEL_READ, Caller
-from console.live.counts import HOURS_KEPT
+from console.curation import model_metrics
+from console.live.counts import HOUR_MS, HOURS_KEPT
 from console.live.recent import Event
 from console.live.state import now_ms
 from console.live.statistics import hourly, outcomes, statistics
@@ -25,6 +27,7 @@ router = APIRouter(tags=["statistics"])
 Reader = Annotated[Caller, Depends(needs(MODEL_READ))]
 Admin = Annotated[Caller, Depends(needs_all(ADMIN))]
 DAY_MS = 86_400_000
+MOST_ALERTS = 10_000
 
 
 @router.get("/api/v1/statistics")
@@ -77,16 +80,17 @@ def get_dashboard(console: Console, who: Reader) -> Response:
                 if p.drifting_since is not None and who.sees(p.profile_id)
             )
         },
-        "model_metrics": [],
-        "system": _system(console),
+        "model_metrics": model_metrics.newest(console, who, 10),
+        "system": _system(console) | {"open_alerts": _open_alerts(console, who)},
     }
     return json_answer(body)
 
 
 @router.get("/api/v1/status")
-async def get_status(console: Console, who: Reader) -> Response:
-    """The whole: broker, store, and how far the projection is."""
-    return json_answer(_system(console) | {"permissions": sorted(who.permissions)})
+def get_status(console: Console, who: Reader) -> Response:
+    """The whole: broker, store, how far the projection is, and alerts that nobody has labelled."""
+    more = {"open_alerts": _open_alerts(console, who), "permissions": sorted(who.permissions)}
+    return json_answer(_system(console) | more)
 
 
 @router.get("/api/v1/kinds")
@@ -132,6 +136,27 @@ def _top(console: Services, who: Caller) -> list[dict[str, Any]]:
     )
     with console.database.read() as connection:
         return [plain(row) for row in connection.execute(query).mappings()]
+
+
+def _open_alerts(console: Services, who: Caller) -> int | None:
+    """Anomalies of the latest hour, not suppressed, that have no label; None without a store.
+
+    Both observed and judged within it: what is late is history. Counted up to ``MOST_ALERTS``.
+    """
+    c, since = t.verdicts.c, now_ms() - HOUR_MS
+    open_ = (
+        select(c.verdict_id)
+        .outerjoin(t.labels, t.labels.c.verdict_id == c.verdict_id)
+        .where(c.scored_at >= since, c.observed_at >= since, c.anomaly, ~c.suppressed)
+        .where(t.labels.c.verdict_id.is_(None), who.own(c.profile_id))
+        .limit(MOST_ALERTS)
+    )
+    try:
+        with console.database.read() as connection:
+            query = select(func.count()).select_from(open_.subquery())
+            return int(connection.execute(query).scalar_one())
+    except DBAPIError:
+        return None
 
 
 def _system(console: Services) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from console.answers import ACCEPTED, After, Limit, Word, json_answer, page, pla
 from console.auth.callers import Console, PathId, needs
 from console.auth.permissions import MODEL_READ, Caller
 from console.gateway.submit import answered, refusal
+from console.lab.triage.ranking import rank
 from console.live.state import now_ms
 from console.problems import Problem, not_found
 from console.store import tables as t
@@ -91,6 +92,7 @@ def list_verdicts(
     with console.database.read() as connection:
         rows = connection.execute(query).all()
     items = [row.body | {"weight": row.weight} for row in rows]
+    items = rank(console.database, console.settings.data_dir, who, items)
     return page(request, items, limit, [[row.scored_at, row.verdict_id] for row in rows])
 
 

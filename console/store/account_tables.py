@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Integer, LargeBinary, Table
+from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, LargeBinary, Table
 
 from console.store.columns import CleanText, big_column, metadata, text_column
 
@@ -61,3 +61,20 @@ keys = Table(
     text_column("name", primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )
+model_metrics = Table(
+    "model_metrics",
+    metadata,
+    text_column("id", primary_key=True),
+    text_column("organization_id"),
+    text_column("model_id"),
+    text_column("run_id"),
+    Column("accuracy", Float),
+    Column("precision", Float),
+    Column("recall", Float),
+    Column("f1_score", Float),
+    Column("more", JSON, nullable=False),
+    text_column("by"),
+    big_column("at"),
+    Index("model_metrics_by_time", "at", "id"),
+)
+"""Figures of a model, 0 to 1; null where one does not apply, and further ones in ``more``."""

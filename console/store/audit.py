@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from console.live.state import now_ms
 from console.store import tables as t
@@ -30,3 +30,11 @@ def note(
     }
     with database.write() as connection:
         connection.execute(insert(t.audit_log).values(row))
+
+
+def did(database: Database, subject: str, of: str) -> bool:
+    """Whether somebody did anything to it."""
+    held = t.audit_log.c
+    query = select(held.id).where(held.object == of, held.subject == subject).limit(1)
+    with database.read() as connection:
+        return connection.execute(query).first() is not None

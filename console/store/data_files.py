@@ -19,7 +19,7 @@ class DataFiles:
     """
 
     def __init__(self, location: str) -> None:
-        self._location = location
+        self.location = location
 
     def write(self, profile: tuple[str, int, str], name: str, value: bytes) -> str:
         """Write a file of a profile; its path below the location.
@@ -49,7 +49,7 @@ class DataFiles:
             files.rm_file(whole)
 
     def _opened(self) -> tuple[Any, str]:
-        files, root = fsspec.core.url_to_fs(self._location)
+        files, root = fsspec.core.url_to_fs(self.location)
         return files, str(root).rstrip("/")
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, and_, delete, func, literal, or_, select, text, update
 
+from console.lab.forgetting import flag_models, hash_jobs
+from console.lanes.writing import erase_lanes
 from console.live.profiles import profile_hash
 from console.store import tables as t
 from console.store.data_files import paths_of
@@ -83,17 +85,31 @@ def erase(
         (t.acceptances, t.acceptances.c.at),
     ):
         rows[table.name] = run(delete(table).where(_of(table, *profile), since <= at)).rowcount
+    rows["lane_buckets"] = erase_lanes(database, connection, profile, at)
     for table, of in (
         (t.profile_attributes, t.profile_attributes.c.updated_at <= at),
         (t.awaited, literal(True)),
     ):
         own = and_(table.c.kind == kind, table.c.profile_id == profile_id, of)
         rows[table.name] = run(delete(table).where(own)).rowcount
+    for table in (t.reports, t.monitors, t.monitor_alerts):
+        # What is about this profile alone; other reports hold groups.
+        about = and_(table.c.kind == kind, table.c.profile_id == profile_id)
+        rows[table.name] = run(delete(table).where(about)).rowcount
+    for table in (t.profile_days, t.feature_days, t.feature_edges):
+        # A day is that of the observation, which says little about when it was judged.
+        rows[table.name] = run(delete(table).where(_of(table, *profile))).rowcount
     sent = and_(
         t.commands.c.profile_id == profile_id,
         or_(t.commands.c.kind == kind, t.commands.c.kind == ""),
     )
     rows["commands"] = run(delete(t.commands).where(sent)).rowcount
+    said = t.messages
+    own = and_(said.c.kind == kind, said.c.profile_id == profile_id, said.c.at <= at)
+    rows["messages"] = run(delete(said).where(own)).rowcount
+    hashes = {profile_hash(key, kind, number, profile_id) for number in (partition, ANY_PARTITION)}
+    rows["registered_models (flagged)"] = flag_models(connection, hashes, at)
+    rows["jobs (hashed)"] = hash_jobs(connection, profile, shown_hash(key, *profile))
     rows["idempotency"] = _forget_answers(database, connection, profile_id)
     events = t.lifecycle_events
     told = run(

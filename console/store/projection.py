@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, select, tuple_, update
 
+from console.lanes.writing import write_lanes
 from console.live.counts import Counts, count
 from console.live.events import Item, Place
+from console.live.normals import Normals
+from console.live.normals import joined as both
 from console.live.profiles import Profiles
 from console.store import tables as t
 from console.store.database import Database
@@ -27,11 +30,26 @@ class Batch:
         items: in the order of each partition.
         begins: place → offset from which on nothing was left out.
         ends: place → the offset to go on with.
+        normals: verdicts that are not among the items.
     """
 
     items: Sequence[Item]
     begins: Mapping[Place, int]
     ends: Mapping[Place, int]
+    normals: Normals | None = None
+
+    def __len__(self) -> int:
+        return len(self.items) + (0 if self.normals is None else self.normals.size)
+
+    def joined(self, later: Batch) -> Batch:
+        """This one and what was read next."""
+        one, other = self.normals, later.normals
+        return Batch(
+            [*self.items, *later.items],
+            {**later.begins, **self.begins},
+            {**self.ends, **later.ends},
+            one if other is None else other if one is None else both(one, other),
+        )
 
 
 def project(
@@ -59,16 +77,22 @@ def project(
                     f"from {begin}"
                 )
         items = [item for item in batch.items if item.offset >= held[item.place]]
-        counts = count(items, organization_of(connection))
+        normals = batch.normals
+        find = organization_of(connection)
+        counts = count(items, find)
         writer = Rows(database, connection, profiles, now)
         # Those that another replica has written too: here somebody may have begun to wait for one.
-        writer.verdicts(batch.items, one_in)
+        writer.verdicts(batch.items, one_in, normals)
+        if normals is not None:
+            normals = normals.since(held)
+            counts.verdicts.update(normals.counts(find).verdicts)
         writer.versions(items)
         writer.events(items)
         writer.dead_letters(items)
         writer.annotations(items)
-        stored = writer.profiles(items)
+        stored = writer.profiles(items, normals)
         writer.counts(counts)
+        write_lanes(database, connection, profiles, items)
         connection.execute(
             update(t.projections)
             .where(

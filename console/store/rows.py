@@ -16,7 +16,9 @@ from console.live.events import (
     Labelled,
     Refused,
     VerdictSeen,
+    is_time,
 )
+from console.live.normals import Normals
 from console.live.profiles import ProfileAt, Profiles, ProfileState
 from console.store import tables as t
 from console.store.annotations import put_attributes, put_label
@@ -38,9 +40,13 @@ class Rows:
         self._profiles = profiles
         self._now = now
 
-    def verdicts(self, items: Iterable[Item], one_in: int) -> None:
+    def verdicts(self, items: Iterable[Item], one_in: int, normals: Normals | None = None) -> None:
         """Anomalies, normal verdicts that were drawn, and those that somebody waits for."""
-        wanted = set(self._connection.execute(select(t.awaited.c.verdict_id)).scalars())
+        held = t.awaited.c
+        found = self._connection.execute(select(held.verdict_id, held.kind, held.profile_id)).all()
+        wanted = {row.verdict_id for row in found}
+        if found and normals is not None:
+            items = [*items, *normals.find([(r.verdict_id, r.kind, r.profile_id) for r in found])]
         rows = []
         for item in items:
             seen = item.seen
@@ -164,7 +170,7 @@ class Rows:
             ):
                 put_attributes(self._database, self._connection, seen, item.offset, "topic")
 
-    def profiles(self, items: Iterable[Item]) -> list[ProfileState]:
+    def profiles(self, items: Iterable[Item], normals: Normals | None = None) -> list[ProfileState]:
         """The profiles that the batch is about, as they are in memory now; those written.
 
         Of a normal verdict only its time is new: it is written once a minute.
@@ -180,6 +186,9 @@ class Rows:
                 told[seen.kind, partition, seen.profile_id] = True
             elif isinstance(seen, Happened) and seen.event.kind is not None:
                 told[seen.event.kind, partition, seen.event.profile_id] = True
+        if normals is not None:
+            due = [s for s in normals.states if s.updated_at - s.stored_at >= STORED_MS]
+            told |= {s.at: True for s in (*normals.learning(), *due)}
         found = [
             state
             for at in sorted(told)
@@ -252,7 +261,7 @@ def verdict_row(seen: VerdictSeen, partition: int, weight: float) -> dict[str, A
         "anomaly": not seen.normal,
         "severity": body["severity"],
         "suppressed": body.get("suppressed") is True,
-        "observed_at": observed if type(observed) is int else seen.scored_at,
+        "observed_at": observed if is_time(observed) else seen.scored_at,
         "scored_at": seen.scored_at,
         "weight": weight,
         "body": body,

@@ -7,9 +7,23 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Table
 
+from console.days.tables import feature_days as feature_days
+from console.days.tables import feature_edges as feature_edges
+from console.days.tables import profile_days as profile_days
+from console.governance.tables import monitor_alerts as monitor_alerts
+from console.governance.tables import monitors as monitors
+from console.governance.tables import reports as reports
+from console.jobs.tables import job_events as job_events
+from console.jobs.tables import jobs as jobs
+from console.lab.tables import datasets as datasets
+from console.lab.tables import messages as messages
+from console.lab.tables import registered_models as registered_models
+from console.lanes.tables import lane_buckets as lane_buckets
+from console.lanes.tables import lane_pages as lane_pages
 from console.store.account_tables import audit_log as audit_log
 from console.store.account_tables import idempotency as idempotency
 from console.store.account_tables import keys as keys
+from console.store.account_tables import model_metrics as model_metrics
 from console.store.account_tables import organizations as organizations
 from console.store.account_tables import tickets as tickets
 from console.store.account_tables import users as users
@@ -71,6 +85,7 @@ model_versions = Table(
     Column("in_force", Boolean, nullable=False),
     big_column("created_at"),
     big_column("updated_at"),
+    Index("models_in_force", "in_force", "kind", "profile_id", "partition"),
 )
 verdicts = Table(
     "verdicts",
@@ -87,7 +102,17 @@ verdicts = Table(
     big_column("scored_at"),
     Column("weight", Float, nullable=False),
     Column("body", JSON, nullable=False),
-    Index("verdicts_by_time", "scored_at", "verdict_id"),
+    # With all that lists and counts ask for: a row is opened only if it is shown.
+    Index(
+        "verdicts_by_time",
+        "scored_at",
+        "verdict_id",
+        "kind",
+        "severity",
+        "profile_id",
+        "suppressed",
+        "anomaly",
+    ),
     Index("verdicts_by_profile", "kind", "profile_id", "scored_at"),
 )
 awaited = Table(
@@ -136,6 +161,7 @@ lifecycle_events = Table(
     big_column("at"),
     Index("lifecycle_by_profile", "profile_id", "at"),
     Index("lifecycle_by_command", "command_id"),
+    Index("lifecycle_by_time", "at", "partition", "offset"),
 )
 dead_letters = Table(
     "dead_letters",
@@ -148,6 +174,8 @@ dead_letters = Table(
     big_column("at"),
     big_column("replayed", server_default="0"),
     Index("dead_letters_by_source", "source"),
+    Index("dead_letters_by_time", "at", "partition", "offset"),
+    Index("dead_letters_by_reason", "reason", "at", "partition", "offset"),
 )
 labels = Table(
     "labels",

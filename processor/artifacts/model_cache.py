@@ -17,12 +17,16 @@ UNBOUNDED = 2**62
 class ModelCache:
     """Opened models by their digest, each in a slot.
 
+    Attributes:
+        nbytes: of the models.
+        beside: bytes of other state that the budget is for, too; models keep a quarter of it.
+
     Slots are reused, serial numbers are not: (slot, serial) is a weak handle, which can be checked
     for thousands of models in one vectorised comparison.
     """
 
     def __init__(self, budget: int = UNBOUNDED) -> None:
-        self.nbytes = 0
+        self.nbytes = self.beside = 0
         self._budget = budget
         self._slots: dict[str, int] = {}
         self._free: list[int] = []
@@ -83,7 +87,8 @@ class ModelCache:
         self._models[slot], self._digests[slot], self._sizes[slot] = model, sha256, model.nbytes
         self._serials[slot], self._used[slot] = self._serial, self._uses
         self.nbytes += model.nbytes
-        while self.nbytes > self._budget and len(self._slots) > 1:
+        room = max(self._budget - self.beside, self._budget // 4)
+        while self.nbytes > room and len(self._slots) > 1:
             self.evict(self._digests[self._next_coldest()])
 
     def evict(self, sha256: str) -> None:

@@ -153,7 +153,9 @@ def _newest(settings: Settings, source: Source, count: int) -> list[ConsumerReco
     found: list[ConsumerRecord] = []
     for name in names:
         held = list(read(settings, admin, places_of(admin, [name]), last=count))
-        newest = sorted(held, key=lambda record: record.timestamp)[-count:]
+        ends = {record.partition: record.offset for record in held}
+        # Of records of one millisecond those count that stand nearer to their partition's end.
+        newest = sorted(held, key=lambda r: (r.timestamp, r.offset - ends[r.partition]))[-count:]
         found += sorted(newest, key=lambda record: (record.partition, record.offset))
     return found
 

@@ -126,6 +126,26 @@ def console(context: typer.Context) -> None:
     raise typer.Exit(_console(context.args))
 
 
+@app.command(
+    "lab",
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def lab(context: typer.Context) -> None:
+    """Train and compare models that learn from labels (the extra telltale[console])."""
+    raise typer.Exit(_console(["lab", *context.args]))
+
+
+@app.command(
+    "govern",
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def govern(context: typer.Context) -> None:
+    """Bias, explanations, compliance, monitoring (the extra telltale[console])."""
+    raise typer.Exit(_console(["govern", *context.args]))
+
+
 def _console(arguments: list[str]) -> int:
     # It stands above this package, which therefore knows it by its entry point alone.
     (found,) = entry_points(group="telltale.commands", name="console")

@@ -193,7 +193,12 @@ def tail_command(
 @with_settings("alert_budget", "detector")
 def demo_command(
     settings: Settings,
-    seconds: Annotated[float, typer.Option(min=5, max=3600, help="How long telemetry flows.")] = 20,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=5, max=3600, help="How long telemetry flows; 20, and 300 with the console."
+        ),
+    ] = None,
     profiles: Annotated[int, typer.Option(min=1, max=400, help="Simulated profiles.")] = 24,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another run.")] = 0,
     plain: Annotated[
@@ -209,10 +214,11 @@ def demo_command(
     from processor.demo.view import View
 
     console = Console()
+    # Five minutes are to be watched: profiles learn within the first of them, not at once.
     script = run.Script(
-        seconds=seconds,
+        seconds=seconds or (300 if with_console else 20),
         profiles=profiles,
-        rate=20.0 * profiles,
+        rate=(4.0 if with_console and seconds is None else 20.0) * profiles,
         seed=seed,
         console=with_console,
     )

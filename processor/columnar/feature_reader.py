@@ -103,6 +103,20 @@ class ColumnarRecords(NamedTuple):
             self.vectors.at(wanted),
         )
 
+    def among(
+        self, keys: Sequence[ProfileKey], asked: Callable[[ProfileKey], bool]
+    ) -> NDArray[np.bool_]:
+        """Which profiles are among some keys of which ``asked`` holds."""
+        found = np.zeros(len(self.rows), dtype=np.bool_)
+        if not keys:
+            return found
+        if len(keys) > len(found):
+            return np.fromiter(map(asked, map(self.key, range(len(found)))), np.bool_, len(found))
+        # Usually a few of thousands: these are not asked one by one.
+        numbers = self.profiles.numbers
+        rows = [numbers[key] for key in keys if key in numbers and asked(key)]
+        return np.isin(self.rows, np.array(rows, np.int64))
+
     def key(self, profile: int) -> ProfileKey:
         """The key of one profile."""
         return self.profiles.keys[int(self.rows[profile])]

@@ -41,6 +41,7 @@ def console_beside(settings: Settings, directory: Path) -> Iterator[str]:
         "CONSOLE_PORT": port,
         "CONSOLE_METRICS_PORT": "0",
         "CONSOLE_ENVIRONMENT": "development",
+        "CONSOLE_GUIDE": "true",
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "warning",
     }

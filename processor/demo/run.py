@@ -37,6 +37,10 @@ READY_SECONDS = 60.0
 REST_SECONDS = 10.0
 POLL_SECONDS = 0.1
 POLL_RECORDS = 2000
+GUIDE = (
+    "Open it: profiles learn before your eyes, anomalies appear, one key labels each, and new "
+    "versions are adopted. The overview says what to look at."
+)
 
 
 @dataclass(frozen=True)
@@ -93,10 +97,11 @@ def run_demo(script: Script, given: Settings, view: View) -> None:
                 workers = stack.enter_context(roles(settings))
                 if script.console:
                     url = stack.enter_context(console_beside(settings, directory))
-                    view.say(f"console: {url} (no login: this machine alone reaches it)")
-                show_demo(script, settings, topics, workers, view, log)
-                if script.console:
-                    view.say(f"The console goes on at {url}, until Ctrl-C.")
+                    view.say(f"console: {url}/ui/ (no login: this machine alone reaches it)")
+                    view.say(GUIDE)
+                whole = show_demo(script, settings, topics, workers, view, log)
+                if script.console and whole:
+                    view.say(f"The console goes on at {url}/ui/, until Ctrl-C.")
                     keep_serving(workers, log)
 
 
@@ -135,8 +140,9 @@ def show_demo(
     workers: dict[str, Worker],
     view: View,
     log: Path,
-) -> None:
-    """Send, watch, and sum up."""
+) -> bool:
+    """Send, watch, and sum up; whether it went on to its end, and was not stopped by Ctrl-C."""
+    whole = True
     board = Board(alert_budget=settings.alert_budget)
     plan = Plan(
         profiles=script.profiles,
@@ -189,6 +195,7 @@ def show_demo(
                     raise ToolError(f"{left} records without a verdict after {REST_SECONDS:.0f} s")
     except KeyboardInterrupt:
         view.say("stopped")
+        whole = False
     except KafkaException as error:
         raise ToolError(f"the embedded broker: {error.args[0].str()}") from None
     finally:
@@ -199,6 +206,7 @@ def show_demo(
     if sent and sent[0].undelivered:
         raise ToolError(f"{sent[0].undelivered} records not delivered: {sent[0].reason}")
     view.summary(board)
+    return whole
 
 
 def await_ready(

@@ -104,7 +104,7 @@ def permissions(
         ),
         "console": (
             *_on("Read", (*telemetry, topics.anomalies, topics.lifecycle, topics.models)),
-            *_on("Read", (topics.dead_letter, *said)),
+            *_on("Read", (topics.dead_letter, topics.accepted, *said)),
             *_on("Write", (*telemetry, topics.commands, topics.accepted, topics.lifecycle, *said)),
             Permission("Read", "Group", replay),
             Permission("Write", "TransactionalId", tool_id(topics, application, "replay")),

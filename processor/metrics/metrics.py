@@ -138,6 +138,12 @@ class Metrics:
             ("role",),
             registry=registry,
         )
+        self.shift_bytes = Gauge(
+            "telltale_shift_bytes",
+            "Samples of new normals in memory, within TELLTALE_MODEL_MEMORY.",
+            ("role",),
+            registry=registry,
+        )
         self.alert_budget = Gauge(
             "telltale_alert_budget",
             "Share of a profile's normal records that may be anomalies: TELLTALE_ALERT_BUDGET.",

@@ -241,12 +241,10 @@ def rows_of(decoded: Decoded, model: ModelRecord, name: str) -> tuple[Floats, Fl
     Raises:
         ToolError: the record does not fit, or holds no evidence.
     """
-    rows = decoded.extracted.rows
-    if KINDS[decoded.kind].features is None:
-        fitted = align(decoded.extracted, tuple(model.features))
-        if isinstance(fitted, Mismatch):
-            raise ToolError(f"{name}: {fitted.detail}")
-        rows = fitted.rows
+    fitted = align(decoded.extracted, tuple(model.features))
+    if isinstance(fitted, Mismatch):
+        raise ToolError(f"{name}: {fitted.detail}")
+    rows = fitted.rows
     evident = ~np.isnan(rows).all(axis=1)
     if not evident.any():
         raise ToolError(f"{name}: the record holds no evidence to learn from")

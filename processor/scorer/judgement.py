@@ -56,7 +56,7 @@ class ProfileRecords(NamedTuple):
 
 def can_defer(builder: StepBuilder, key: ProfileKey, standing: VersionConstants) -> bool:
     """Whether normal records of one sample may be answered together."""
-    plain = not builder.suppressed(key) and not builder.watched(key)
+    plain = not builder.suppressed(key) and builder.regime(key) == "usual"
     return plain and standing.names.answer_bytes <= SAFE_BYTES
 
 
@@ -148,6 +148,8 @@ def answer_in_turn(
             wealth, since = drift.follow(wealth, since, p_value, anomaly=False, mean=mean)
             count = UNKNOWN if since is None else since
             taken.append((position, count, group.observed[at], begin + start))
+            if builder.watched(key):
+                watch.follow_normal(builder, key, known.record)
         else:
             item = group.pending(at)
             judgement = judge(item, slice(start, end))
@@ -205,13 +207,12 @@ def build_verdict(
     if not suppressed and (judgement.anomaly or builder.watched(key)):
         followed = watch.follow_shift(builder, item, judgement, before.since_anomaly, model)
     shift = builder.shift(key) if followed is None else followed.shift
-    regime = "shifted" if shift is not None and shift.shifted else "usual"
     said = verdicts.scored(
         item,
         judgement,
         model,
         suppressed=suppressed,
-        regime=regime,
+        regime="shifted" if shift is not None and shift.shifted else "usual",
         late_before=builder.late_before,
         now=builder.now,
     )
@@ -223,6 +224,8 @@ def build_verdict(
         return builder.dead_letter(record, why), before
     if followed is not None:
         watch.take_over(builder, key, followed)
+    if judgement.anomaly and key in builder.renamed:
+        builder.rejected.add((key, record.offset))
     builder.delta.touched_profiles.add(key)
     builder.count_verdict(record, said["kind"], said["status"], said["severity"])
     return outputs, after

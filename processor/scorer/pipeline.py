@@ -227,17 +227,20 @@ def route(
     profile = builder.profile(key)
     rows, names, unknown = value.extracted.rows, value.extracted.names, 0
     as_it_is = value.extracted.evident
-    if profile is not None and KINDS[value.kind].features is None:
+    fixed = KINDS[value.kind].features
+    # Of a kind with fixed columns a profile from before they were as many has fewer.
+    if profile is not None and (fixed is None or len(feature_names(profile)) < len(fixed)):
         known = feature_names(profile)
         if isinstance(profile, LearningProfile) and not builder.suppressed(key):
-            most = builder.context.settings.max_features
+            most = builder.context.settings.max_features if fixed is None else len(fixed)
             known = with_new(known, value.extracted, most)
         # Asked here, too: nearly every record has the profile's own names.
         if names != known:
             fitted = align(value.extracted, known)
             if isinstance(fitted, Mismatch):
                 return builder.dead_letter(record, DeadLetter("feature_mismatch", fitted.detail))
-            rows, names, unknown = fitted.rows, known, fitted.unknown
+            rows, names = fitted.rows, known
+            unknown = fitted.unknown if fixed is None else 0
             if isinstance(profile, ActiveProfile):
                 builder.renamed.add(key)
             as_it_is = False

@@ -198,6 +198,7 @@ class ScorerRole:
             step.delta.shifts,
             step.delta.names,
         )
+        self._store.cache.beside = self._state.shift_bytes
         self._store.keep(step.models)
 
     def drop(self) -> None:
@@ -240,6 +241,7 @@ class ScorerRole:
             silent = self._silence.silent[kind]
             self._metrics.silent_profiles.labels(self.name, kind).set(silent)
         self._metrics.model_memory_bytes.labels(self.name).set(self._store.nbytes)
+        self._metrics.shift_bytes.labels(self.name).set(self._state.shift_bytes)
         self._metrics.spill_bytes.labels(self.name).set(self._spill.nbytes)
 
     def close(self) -> None:

@@ -135,12 +135,9 @@ def columnar_mask(builder: StepBuilder, runs: ColumnarRecords) -> NDArray[np.boo
     """Of which profiles normal records may be answered together."""
     small = np.array([each.answer_bytes <= SAFE_BYTES for each in runs.names], dtype=np.bool_)
     fit: NDArray[np.bool_] = small[runs.name]
-    asked = [builder.suppressed] if builder.windows else []
-    if builder.state.shifts or builder.delta.shifts:
-        asked.append(builder.watched)
-    for each in asked:
-        keys = map(runs.key, range(len(fit)))
-        fit &= ~np.fromiter(map(each, keys), np.bool_, len(fit))
+    state, delta = builder.state, builder.delta
+    fit &= ~runs.among([*state.suppressions, *delta.suppressions], builder.suppressed)
+    fit &= ~runs.among([*state.shifts, *delta.shifts], builder.watched)
     return fit
 
 

@@ -111,6 +111,8 @@ class StepBuilder:
     recalled: dict[ProfileKey, LearningProfile] = field(default_factory=dict)
     renamed: set[ProfileKey] = field(default_factory=set)
     """Active profiles of which a record has other names than their own."""
+    rejected: set[tuple[ProfileKey, int]] = field(default_factory=set)
+    """Abnormal records of these, by profile and offset."""
     rows: dict[str, list[Floats]] = field(default_factory=dict)
     """Samples by kind, for what is counted of the whole batch."""
 

@@ -191,6 +191,8 @@ class State:
     names: dict[ProfileKey, NameWatch] = field(default_factory=dict)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Profiles by (kind, ``learning``, ``active``, or of these ``drifting``, ``shifted``)."""
+    shift_bytes: int = 0
+    """Bytes of the samples of new normals."""
     learning: OrderedDict[ProfileKey, None] = field(default_factory=OrderedDict)
     """Those that learn, the one that learnt last at the end."""
 
@@ -228,6 +230,7 @@ class State:
             known = self.shifts.get(key)
             told = (shift is not None and shift.shifted) - (known is not None and known.shifted)
             self.counts[key[1], "shifted"] += told
+            self.shift_bytes += (shift.nbytes if shift else 0) - (known.nbytes if known else 0)
         _merge(self.shifts, shifts or {})
         _merge(self.names, names or {})
 

@@ -48,6 +48,13 @@ class Shift:
         return replace(self.empty(announced), held_until=self.held_until)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of its samples, as if each record had as many as the newest."""
+        newest = self.ring.newest
+        kept = 0 if newest is None else newest.rows.nbytes * len(self.ring.slots)
+        return kept + sum(rows.nbytes for _, rows in self.pending)
+
+    @property
     def told(self) -> bool:
         """Whether there is a new normal to adopt."""
         return self.since is not None

@@ -21,7 +21,7 @@ STOP_SECONDS = 10.0
 GRACE_SECONDS = 5.0
 
 Slot = tuple[str, str]
-"""Role (`score`, `retrain` or `ingest`) and slot."""
+"""Role (`score`, `retrain`, `ingest` or `console`) and slot."""
 
 
 @dataclass
@@ -161,7 +161,7 @@ class Cast:
         log = self._logs / f"{'-'.join(slot)}.{number}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                [COMMAND, slot[0], *self._arguments.get(slot[0], ()), "--slot", slot[1]],
+                [COMMAND, slot[0], *self._arguments.get(slot[0], ()), *_named(slot)],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -210,3 +210,8 @@ class Cast:
         elif life.provoked is None and told is None:
             self.problems.append(f"{life.name} ended with {code} and said nothing")
         return True
+
+
+def _named(slot: Slot) -> tuple[str, ...]:
+    """How a process is told its slot; consoles have none."""
+    return () if slot[0] == "console" else ("--slot", slot[1])

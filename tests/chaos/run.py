@@ -22,6 +22,7 @@ from processor.runtime.warmup import warm_up
 from processor.topics import Topics
 from tests.chaos import cluster, faults
 from tests.chaos.cast import COMMAND, Cast
+from tests.chaos.consoles import Consoles
 from tests.chaos.faults import FAULTS, Stage
 from tests.chaos.load import SOURCE, SOURCES, Load
 from tests.chaos.reader import Reader
@@ -92,6 +93,8 @@ class Play:
         self._stack.callback(self._load.close)
         self._cast = Cast(environment, logs, {"ingest": ("run", str(sources))})
         self._stack.callback(self._cast.close)
+        self._consoles = Consoles(self.directory, environment, topics)
+        self._stack.callback(self._consoles.close)
         self._stage = Stage(
             self._cast, brokers, bootstrap, topics, PARTITIONS, SESSION_SECONDS, self.note
         )
@@ -150,7 +153,11 @@ class Play:
             (began + at, n, FAULTS[name](self._stage, Random(f"{seed} {name}")))
             for n, (at, name) in enumerate(planned)
         ]
-        while moves:
+        moves.append(
+            (began, len(moves), self._consoles.kills(Random(f"{seed} console"), self.note))
+        )
+        # The kills of consoles go on as long as there is another fault.
+        while len(moves) > 1:
             at, n, fault = min(moves, key=lambda move: move[:2])
             moves.remove((at, n, fault))
             self._wait(at - monotonic())
@@ -167,6 +174,7 @@ class Play:
     def _read(self, seconds: float) -> None:
         for record in self._reader.read(seconds):
             self._ledger.take(record)
+            self._consoles.take(record)
 
     def _settle(self) -> list[Finding]:
         """Read until every input is answered and nothing is left to read, then check."""
@@ -187,7 +195,7 @@ class Play:
             self.note(f"patience is over: {self._ledger.waiting}, behind: {behind}")
         problems = [Finding("process", "", text) for text in self._cast.problems]
         self._cast.problems.clear()
-        return [*self._ledger.check(), *problems]
+        return [*self._ledger.check(), *problems, *self._consoles.check()]
 
 
 def run(rounds: int, seed: int, brokers: int, rate: float, directory: Path) -> int:

@@ -56,7 +56,7 @@ def behavior_profiles(path: Path) -> Iterator[Labelled]:
 
 
 def _vectors(path: Path) -> Floats:
-    """One row a record, shape (records, 17)."""
+    """One row a record, shape (records, 52)."""
     try:
         with gzip.open(path, "rb") as file:
             records = [

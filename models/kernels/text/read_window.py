@@ -43,7 +43,7 @@ def _word_of(text: str) -> np.uint64:
 
 NULL = int.from_bytes(b"null", "little")
 CHANGES_OF_FOCUS = _word_of("focus"), _word_of("blur")
-BEHAVIOR, KEY = _word_of("behavior"), _word_of("Key")
+BEHAVIOR, KEY, SPACE_BAR = _word_of("behavior"), _word_of("Key"), _word_of("Space")
 
 EVERY, HIGHEST = (np.uint64(byte * 0x0101010101010101) for byte in (0x01, 0x80))
 QUOTES = np.uint64(QUOTE * 0x0101010101010101)
@@ -147,6 +147,8 @@ def _value(at, end, what, place):
             _store(place, 1.0 if _start_of(word, size) in CHANGES_OF_FOCUS else 0.0)
         elif size == 4 and _start_of(word, 3) == KEY and LETTER_A <= _byte(at + 4) <= LETTER_Z:
             _store(place, np.float64(_byte(at + 4) - LETTER_A))
+        elif size == 5 and _start_of(word, 5) == SPACE_BAR:
+            _store(place, np.float64(LETTER_Z + 1 - LETTER_A))
         else:
             _store(place, -1.0)
         return until + 1
@@ -324,7 +326,7 @@ def _read(at, end, key, key_size, tables, counts, span):
 @njit(nogil=True, cache=True)
 def read_windows(
     text, ends, keys, key_ends, points, clicks, strokes, scrolls, changes, lengths, counts, span,
-    common, soon, near, longest, good, times, rows,
+    common, hands, soon, near, longest, good, times, rows,
 ):  # fmt: skip
     """Read windows, and average over each; ``good[n]`` is whether that could be done.
 
@@ -334,10 +336,10 @@ def read_windows(
         points, clicks, strokes, scrolls, changes, lengths: scratch, one more row in each than a
             record can have.
         counts, span: scratch, (7,) and (4,).
-        common, soon, near, longest: as in ``window``.
+        common, hands, soon, near, longest: as in ``window``.
         good: out, (n,).
         times: out, time of observation in epoch milliseconds, -1 where none is told, (n,).
-        rows: out, the features, (n, 17).
+        rows: out, the features, (n, 52).
     """
     text_at, keys_at = address(text), address(keys)
     tables = (
@@ -355,6 +357,6 @@ def read_windows(
             window(
                 points[: counts[POINT]], lengths[: counts[LENGTHS_OF]], clicks[: counts[CLICK]],
                 strokes[: counts[STROKE]], scrolls[: counts[SCROLL]], changes[: counts[CHANGE]],
-                span[0], span[1], common, soon, near, longest, rows[n],
+                span[0], span[1], common, hands, soon, near, longest, rows[n],
             )  # fmt: skip
         at, key = ends[n], key_ends[n]

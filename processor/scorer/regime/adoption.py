@@ -15,7 +15,7 @@ from models.features import KINDS, frequent
 from models.learning.shifts.adoption import adopt_new_normal
 from models.learning.training import seed_of
 from processor.records import ProfileKey
-from processor.scorer.regime.watch import held, policy, samples_of
+from processor.scorer.regime.watch import samples_of, waits_for_command
 from processor.scorer.step_builder import StepBuilder
 from processor.scorer.versions import HISTORY, history_entry, model_in_force
 from processor.state.profile_codec import ShiftNote, shift_key
@@ -27,10 +27,10 @@ from processor.topics import OUTPUT_LIMIT
 def adopt_due(builder: StepBuilder) -> None:
     """Adopt what the batch completed, behind all of its verdicts."""
     for key, shift in list(builder.delta.shifts.items()):
-        if shift is None or not shift.told or policy(builder, key) == "hold":
+        if shift is None or not shift.told or waits_for_command(builder, key, shift):
             continue
         needed = builder.context.settings.shift_samples_for(key[1])
-        if held(builder, shift) or follows_by_itself(builder, key):
+        if follows_by_itself(builder, key):
             continue
         if len(samples_of(shift)) < needed or shift.ring.records < shift.retry_at:
             continue
@@ -73,7 +73,9 @@ def adopt_shift(builder: StepBuilder, key: ProfileKey, command_id: str | None = 
         name = before.detector
     version = (before.version or 0) + 1
     names = current.features
-    if shift.renamed:
+    if shift.renamed and KINDS[kind].features is not None:
+        names = shift.ring.names
+    elif shift.renamed:
         evident = np.flatnonzero((~np.isnan(samples)).any(axis=0))
         columns = [column for column in frequent(samples) if column in evident]
         samples = samples[:, columns]

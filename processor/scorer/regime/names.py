@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from math import comb
 
 import numpy as np
 
 from models.errors import ArtifactError
-from models.features import Mismatch, align, with_new
+from models.features import KINDS, Mismatch, align, with_new
 from processor.columnar.feature_reader import ColumnarRecords
 from processor.records import ProfileKey
 from processor.scorer.regime.watch import ShiftChange, outlook, take_over
@@ -36,6 +37,9 @@ MOST_UNKNOWN = 100
 
 LOOK_EVERY = 10
 """They are counted after so many more records."""
+
+CHANCE = 1e-4
+"""A name is gone if so few of the records would have it by chance with no more probability."""
 
 NAMED, MAX_NAME = 20, 100
 """Names that an event lists of each sort, and so much of each."""
@@ -127,9 +131,22 @@ def changed_names(
     gone = [
         name
         for name, count in missing.items()
-        if (WINDOW - count) / WINDOW < learnt.get(name, 0.0) / 2.0
+        if is_gone(min(learnt.get(name, 0.0), 1.0), WINDOW - count)
     ]
     return new, gone
+
+
+def is_gone(share: float, seen: int) -> bool:
+    """Whether a name is much rarer than it was, beyond chance.
+
+    Args:
+        share: of the learning samples that had it.
+        seen: how many of the last ``WINDOW`` records have it.
+    """
+    if seen / WINDOW >= share / 2.0:
+        return False
+    chances = (comb(WINDOW, n) * share**n * (1.0 - share) ** (WINDOW - n) for n in range(seen + 1))
+    return sum(chances) <= CHANCE
 
 
 def tell_change(
@@ -165,10 +182,17 @@ def tell_change(
 
 
 def learn_names(builder: StepBuilder, item: AwaitingScore, shift: Shift) -> None:
-    """Keep the samples of one more record under the new names."""
+    """Keep the samples of one more record under the new names.
+
+    Columns of a kind are new because Telltale is: what is abnormal in the old ones is not learnt,
+    as an impostor's records would be with them.
+    """
     settings, key = builder.context.settings, item.key
+    if (key, item.record.offset) in builder.rejected and KINDS[key[1]].features is not None:
+        return
     needed = settings.shift_samples_for(key[1])
-    names = with_new(shift.ring.names, item.decoded.extracted, settings.max_features)
+    most = max(settings.max_features, len(KINDS[key[1]].features or ()))
+    names = with_new(shift.ring.names, item.decoded.extracted, most)
     fitted = align(item.decoded.extracted, names)
     if isinstance(fitted, Mismatch) or np.isnan(fitted.rows).all():
         return

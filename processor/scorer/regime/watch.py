@@ -87,6 +87,17 @@ def follow_shift(
     return declare(builder, item, shift, stored, model)
 
 
+def follow_normal(builder: StepBuilder, key: ProfileKey, announced: ModelRecord) -> None:
+    """Follow a normal record of a profile that is watched and not shifted."""
+    shift = builder.shift(key)
+    if shift is None or shift.renamed:
+        return
+    recent = shift.recent.after(anomaly=False)
+    shift = replace(shift, recent=recent)
+    quiet = give_up(builder, key, announced, shift) if recent.quiet else ShiftChange(shift, [])
+    take_over(builder, key, quiet)
+
+
 def begin_watch(active: ActiveProfile, known: Shift | None) -> Shift:
     """A watch with nothing in it yet; what was kept of an earlier shift stays."""
     before = known or Shift.empty(active.record)
@@ -173,7 +184,7 @@ def outlook(builder: StepBuilder, key: ProfileKey, shift: Shift) -> str:
     profile = builder.profile(key)
     if isinstance(profile, ActiveProfile) and profile.record.detector in SEQUENTIAL:
         return "the detector follows a new level by itself"
-    if policy(builder, key) == "hold" or held(builder, shift):
+    if waits_for_command(builder, key, shift):
         return "held: it is learnt when `telltale profile adopt` says so"
     needed = builder.context.settings.shift_samples_for(key[1])
     return f"learnt after {needed} such samples, unless `telltale profile hold` says otherwise"
@@ -182,6 +193,15 @@ def outlook(builder: StepBuilder, key: ProfileKey, shift: Shift) -> str:
 def policy(builder: StepBuilder, key: ProfileKey) -> str:
     """What is done with a new normal of a profile: ``adopt`` or ``hold``."""
     return builder.context.settings.on_shift_for(key[1], KINDS[key[1]].on_shift)
+
+
+def waits_for_command(builder: StepBuilder, key: ProfileKey, shift: Shift) -> bool:
+    """Whether a new normal is learnt only when an operator says so.
+
+    New columns of a kind come with a version of Telltale, so that no one has to vouch for them.
+    """
+    columns = shift.renamed and KINDS[key[1]].features is not None
+    return held(builder, shift) or (policy(builder, key) == "hold" and not columns)
 
 
 def held(builder: StepBuilder, shift: Shift) -> bool:

@@ -53,6 +53,8 @@ NEED_A_MODEL = {
     ("retrain",),
     ("run",),
     ("console",),
+    ("lab",),
+    ("govern",),
     ("demo",),
     ("backtest",),
     ("evaluate",),

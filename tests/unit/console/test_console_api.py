@@ -188,8 +188,16 @@ def test_a_viewer_may_read_and_nothing_else(sqlite: Database):
     refused = {at for at, answer in told.items() if answer.status_code == 403}
     writes = {at for at in told if at[0] != "get"}
     reads = ("users", "users/{user_id}", "audit", "dead-letters", "labels", "audit-queue")
-    of_one = ("verdicts/{verdict_id}/label", "profiles/{kind}/{profile_id}/attributes")
-    assert refused == writes | {("get", f"/api/v1/{path}") for path in (*reads, *of_one)}
+    reads += ("model-metrics", "compliance/{assessment_id}", "compliance/model/{model_id}")
+    reads += ("monitoring/alerts", "monitoring/monitors", "monitoring/monitors/{monitor_id}")
+    of_one = (
+        "verdicts/{verdict_id}/label",
+        "profiles/{kind}/{profile_id}/attributes",
+        "rooms/{room_id}/messages",
+    )
+    asked = {("post", "/api/v1/explanation"), ("post", "/api/v1/monitoring")}
+    kept = {("get", f"/api/v1/{path}") for path in (*reads, *of_one)}
+    assert refused == (writes - asked) | kept
     assert "admin" in told["get", "/api/v1/users"].json()["detail"]
 
 

@@ -94,14 +94,14 @@ def test_one_service_builds_the_image_that_all_of_ours_run():
 
     assert ours == {*ROLES, "topics", "simulator", "telegraf", "ingest"}
     assert [name for name in ours if "build" in SERVICES[name]] == ["topics"]
-    assert consoles == {"console", "console-setup"}
+    assert consoles == {"console", "console-setup", "training"}
     assert SERVICES["console-setup"]["build"]["args"] == {"EXTRAS": "console"}
     assert "build" not in SERVICES["console"]
 
 
 def test_simulated_telemetry_comes_only_with_the_demo_profile():
     optional = {name for name, service in SERVICES.items() if "profiles" in service}
-    assert optional == {"simulator", "telegraf", "ingest"}
+    assert optional == {"simulator", "telegraf", "ingest", "mlflow", "training"}
     assert SERVICES["simulator"]["profiles"] == ["demo"]
     assert SERVICES["simulator"]["command"][0] == "simulate"
 

@@ -21,13 +21,17 @@ PINS = re.compile(r"^([A-Za-z0-9_.-]+)==([^ ;\\]+)", re.MULTILINE)
 FIRST_SAFE = {
     "confluent-kafka": "2.16.0",  # OpenSSL and libcurl of its wheels: CVE-2026-75803 and others
     "cryptography": "46.0.5",  # CVE-2024-12797, CVE-2026-26007
+    "jinja2": "3.1.6",  # CVE-2025-27516
     "joblib": "1.5.0",  # CVE-2024-34997, disputed; 1.4.2 is the last that it names
     "orjson": "3.11.6",  # CVE-2025-67221
     "pydantic": "2.4.0",  # CVE-2024-3772
     "pydantic-settings": "2.14.2",  # GHSA-4xgf-cpjx-pc3j
     "pyjwt": "2.12.0",  # CVE-2024-53861, CVE-2026-32597
+    "pyarrow": "14.0.1",  # CVE-2023-47248
+    "python-multipart": "0.0.22",  # CVE-2024-53981, CVE-2026-24486
     "scikit-learn": "1.5.0",  # CVE-2024-5206
     "scipy": "1.10.0",  # CVE-2023-25399
+    "skops": "0.13.0",  # CVE-2025-54412, CVE-2025-54886
 }
 """The first version that no published advisory names, of those that have had any."""
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from console.governance.metrics import MONITOR_ALERTS
 from processor.metrics.metrics import Metrics
 
 ROOT = Path(__file__).parents[3]
@@ -32,7 +33,7 @@ EXPRESSIONS = [
 
 
 def declared() -> set[str]:
-    """Names of the series that `processor.metrics.metrics` exports."""
+    """Names of the series that `processor.metrics.metrics` exports, and the console's of alerts."""
     registry = CollectorRegistry()
     Metrics(registry)
     suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
@@ -40,7 +41,7 @@ def declared() -> set[str]:
         family.name + suffix
         for family in registry.collect()
         for suffix in suffixes.get(family.type, ("",))
-    }
+    } | {MONITOR_ALERTS}
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import pytest
 from models.artifacts import Model
 from processor.columnar.fast_path import NoFastPath
 from processor.records import ConsumerRecord
+from processor.scorer.regime.names import is_gone
 from tests.unit.builders import Scorer, announced, command, events, stream, verdicts
 from tests.unit.scorer.test_new_normal_scored import NEEDED, named, places, restarted, shown, taught
 
@@ -48,6 +49,28 @@ def test_a_new_name_is_told_once_and_learnt() -> None:
     assert np.mean([v.anomaly for v in later]) <= 0.05
     gross = stream([{"values": {"a": 10.0, "b": 10.0, "c": 10.0, "d": 900.0}}], first=5000)
     assert verdicts(scorer.feed(gross))[0].anomaly
+
+
+@pytest.mark.parametrize(
+    ("share", "seen", "gone"),
+    [(1.0, 0, True), (1.0, 24, True), (1.0, 25, False), (0.2, 0, True), (0.03, 0, False)],
+)
+def test_a_name_is_gone_if_chance_does_not_explain_how_few_records_have_it(
+    share: float, seen: int, gone: bool
+) -> None:
+    assert is_gone(share, seen) is gone
+
+
+def test_a_name_that_one_learning_record_had_is_not_missed_later() -> None:
+    """As a stray record brings one: most stretches of ordinary records are without it."""
+    scorer = Scorer(cold_start_samples=20)
+    stray = stream([{"values": {"never seen before": 1.0}}], first=5)
+    scorer.feed([*records("abc", 5, first=0), *stray, *records("abc", 14, first=6)])
+
+    written = shown(scorer, records("abc", 200, first=1000))
+
+    assert "never seen before" in scorer.current(KEY).features
+    assert [event.event for event in events(written)] == []
 
 
 def test_a_name_that_is_gone_is_told_and_left_out_of_the_next_version() -> None:

@@ -373,3 +373,15 @@ def test_train_needs_as_many_samples_as_nothing_is_trained_below() -> None:
     said = events(scorer.feed([command("train")]))[-1]
 
     assert (said.event, said.detail) == ("command_rejected", "2 samples are too few, 3 are needed")
+
+
+def test_the_bytes_of_kept_samples_are_known_and_let_go_of() -> None:
+    scorer = taught(shift_samples=500)
+    assert scorer.state.shift_bytes == 0
+
+    shown(scorer, around(18.0, 100, first=1000))
+    # Of 98 abnormal records at least, three numbers each.
+    assert 98 * 24 <= scorer.state.shift_bytes <= 100 * 24
+
+    scorer.feed([command("forget")])
+    assert scorer.state.shift_bytes == 0

@@ -1,0 +1,1 @@
+"""Governance over HTTP: requests become reports; the analyses themselves are in ``models``."""

@@ -1,0 +1,1 @@
+"""Each type of report made from its request."""

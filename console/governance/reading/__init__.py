@@ -1,0 +1,1 @@
+"""What analyses read: the store, telemetry records, settings and the broker."""

@@ -1,0 +1,1 @@
+"""The lab: data sets, models trained on labels, charts, rooms."""

@@ -1,0 +1,1 @@
+"""Data sets: tables that were uploaded, looked at, sent as telemetry, deleted."""

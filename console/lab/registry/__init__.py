@@ -1,0 +1,1 @@
+"""The registry: models that the lab trained, and uploads."""

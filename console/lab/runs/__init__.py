@@ -1,0 +1,1 @@
+"""Job types beside triage: backtest, evaluate, retrain, fit."""

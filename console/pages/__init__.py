@@ -1,0 +1,1 @@
+"""The pages: what they are drawn with; each page is a module of ``views``."""

@@ -1,0 +1,1 @@
+"""One module a page: a router whose path begins with /ui."""

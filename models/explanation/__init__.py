@@ -1,0 +1,1 @@
+"""Why a model judged a sample as it did: contributions, Shapley values, LIME, importances."""

@@ -1,0 +1,1 @@
+"""Governance: fairness of alerts, monitoring of periods, compliance; pure functions on arrays."""

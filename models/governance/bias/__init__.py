@@ -1,0 +1,1 @@
+"""Whether alerts treat groups of profiles alike: metrics, intervals, tests, recommendations."""

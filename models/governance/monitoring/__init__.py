@@ -1,0 +1,1 @@
+"""A current period against a reference: drift, performance, bias, quality of data."""
