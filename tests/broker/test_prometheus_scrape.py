@@ -40,6 +40,9 @@ PANELS = {
 DOCUMENTED = re.findall(
     r"^\| `(telltale_\w+)", (ROOT / "docs/operations.md").read_text(), re.MULTILINE
 )
+DOCUMENTED_OF_THE_CONSOLE = re.findall(
+    r"`(telltale_console_\w+)", (ROOT / "docs/console.md").read_text()
+)
 CONTRACT = {
     "telltale_records_total": {"kind", "outcome"},
     "telltale_dead_letters_total": {"reason"},
@@ -111,15 +114,15 @@ def prometheus() -> str:
 
 @pytest.fixture(scope="module")
 def scraper(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraper]:
-    """Prometheus beside all roles, which have had all sorts of records."""
+    """Prometheus beside all roles and a console, which have had all sorts of records."""
     command, here = prometheus(), tmp_path_factory.mktemp("prometheus")
-    port, scorer, retrainer, ingest = free_ports(4)
+    port, scorer, retrainer, ingest, console = free_ports(5)
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(PROMETHEUS / name) for name in config["rule_files"]]
     job = next(each for each in config["scrape_configs"] if each["job_name"] == "telltale")
     config["scrape_configs"] = [job]
-    targets = [f"{HOST}:{each}" for each in (scorer, retrainer, ingest)]
+    targets = [f"{HOST}:{each}" for each in (scorer, retrainer, ingest, console)]
     job["static_configs"] = [{"targets": targets}]
     (here / "prometheus.yml").write_text(yaml.safe_dump(config))
     environment = environment_of(bootstrap, here)
@@ -152,6 +155,13 @@ def scraper(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         admin.create_topics([NewTopic(source["topic"], 1, 1)])[source["topic"]].result(60)
         file = str(here / "sources.yaml")
         telltale.start("ingest", "run", file, TELLTALE_HTTP_PORT=str(ingest))
+        telltale.start(
+            "console",
+            TELLTALE_DATABASE_URL=f"sqlite:///{here / 'console.db'}",
+            TELLTALE_CONSOLE_PARTS="live",
+            TELLTALE_CONSOLE_PORT="0",
+            TELLTALE_CONSOLE_METRICS_PORT=str(console),
+        )
         telltale.wait_until(found.ready, "Prometheus is ready")
         # Scraped before anything happens: every alert has to see the first event of its sort.
         found.await_series("telltale_verdicts_total")
@@ -197,7 +207,11 @@ def test_every_metric_of_the_documentation_is_scraped_and_no_other(scraper: Scra
     names = {s["metric"]["__name__"] for s in scraper.series('{__name__=~"telltale_.+"}')}
     metrics = {re.sub(r"_(bucket|sum|count)$", "", name) for name in names}
 
-    assert {name for name in metrics if not name.endswith("_created")} == set(DOCUMENTED)
+    consoles = {name for name in metrics if name.startswith("telltale_console_")}
+    told = {name for name in metrics if not name.endswith("_created")} - consoles
+    assert told == set(DOCUMENTED)
+    assert consoles
+    assert consoles <= set(DOCUMENTED_OF_THE_CONSOLE)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])

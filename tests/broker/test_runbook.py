@@ -5,6 +5,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -23,15 +24,33 @@ FEW = {"TELLTALE_COLD_START_SAMPLES": "30", "TELLTALE_RETRAIN_SAMPLES": "20"}
 def environment(
     bootstrap: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:
-    """The environment of both roles, which answer telemetry while the tests run."""
+    """The environment of both roles, which answer telemetry while the tests run, and a console."""
     here = tmp_path_factory.mktemp("runbook")
+    port, metrics = free_ports(2)
     variables = environment_of(bootstrap, here) | {
-        "TELLTALE_HTTP_PORT": str(free_ports(1)[0]),
+        "TELLTALE_HTTP_PORT": str(port),
+        "TELLTALE_CONSOLE_METRICS_PORT": str(metrics),
         "TELLTALE_PARTITIONS": "2",
     }
     telltale = Telltale(variables | FEW, here)
     telltale.create_topics()
     telltale.start("run", "--slot", "0")
+    store = f"sqlite:///{here / 'console.db'}"
+    telltale.start(
+        "console",
+        TELLTALE_DATABASE_URL=store,
+        TELLTALE_CONSOLE_PARTS="live",
+        TELLTALE_CONSOLE_PORT="0",
+    )
+
+    def scraped() -> bool:
+        try:
+            with urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=60) as answer:
+                return b"telltale_console_monitor_alerts{" in answer.read()
+        except OSError:
+            return False
+
+    telltale.wait_until(scraped, "the console's metrics")
     telltale.produce("telemetry.features", [("p", b"{")] * 5)
     telltale.start("simulate", "--rate", "100", "--anomaly-rate", "0.2", "--profiles", "8")
     telltale.wait_until(
@@ -47,7 +66,7 @@ def test_the_first_command_of_an_alert_works_as_it_stands(
 ):
     command = re.sub(
         r"localhost:946[45]", f"localhost:{environment['TELLTALE_HTTP_PORT']}", COMMANDS[alert]
-    )
+    ).replace("localhost:9466", f"localhost:{environment['TELLTALE_CONSOLE_METRICS_PORT']}")
     path = f"{Path(COMMAND).parent}{os.pathsep}{os.environ['PATH']}"
 
     done = subprocess.run(
