@@ -10,6 +10,7 @@ from time import perf_counter
 
 import orjson
 
+from benchmarks.console_catch_up import verdict
 from console.live.reading import take, warm_up
 from console.live.state import load, now_ms
 from console.serve import collect_seldom
@@ -58,33 +59,9 @@ def main(url: str) -> None:
 
 
 def _record(topics: Topics, number: int, now: int) -> ConsumerRecord:
-    anomaly = number % 100 == 0
-    reason = {"feature": "a", "value": 1.0, "typical": [0.0, 0.5], "contribution": 1.0}
-    body = {
-        "verdict_id": f"telemetry.features-0-{number}",
-        "profile_id": f"profile-{number * 7919 % PROFILES}",
-        "kind": "features",
-        "status": "scored",
-        "anomaly": anomaly,
-        "score": 0.31415926,
-        "decision": -0.1 if anomaly else 0.1,
-        "p_value": 0.31415926,
-        "severity": "high" if anomaly else "none",
-        "model_version": 1,
-        "generation": 0,
-        "samples_seen": 200,
-        "samples_needed": 200,
-        "reasons": [reason] * 10 if anomaly else [],
-        "rule_severity": None,
-        "suppressed": False,
-        "regime": "usual",
-        "late": False,
-        "source": None,
-        "observed_at": now,
-        "scored_at": now,
-    }
-    key = body["profile_id"].encode()
-    return ConsumerRecord(topics.anomalies, 0, number, key, orjson.dumps(body), (), now)
+    profile = f"profile-{number * 7919 % PROFILES}"
+    value = orjson.dumps(verdict(number, profile, 0, now))
+    return ConsumerRecord(topics.anomalies, 0, number, profile.encode(), value, (), now)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -116,6 +116,35 @@ def rows_by_profile(
     with database.read() as connection:
         rows = connection.execute(query.order_by(*order).limit(limit + 1)).mappings().all()
     return [plain(row) for row in rows]
+
+
+def page_by_creation(
+    request: Request,
+    database: Database,
+    query: Select[Any],
+    held: Any,
+    limit: int,
+    after: str | None,
+    shown: Callable[[dict[str, Any]], dict[str, Any]],
+) -> Response:
+    """A page of a list, the newest first.
+
+    Args:
+        held: the columns of the table.
+        after: the cursor behind which the page begins.
+        shown: a row as the API has it.
+
+    Raises:
+        Problem: 422, it is no cursor of this list.
+    """
+    at = place(after, int, str)
+    if at is not None:
+        query = query.where(tuple_(held.created_at, held.id) < tuple_(*at))
+    newest = query.order_by(held.created_at.desc(), held.id.desc()).limit(limit + 1)
+    with database.read() as connection:
+        rows = [plain(row) for row in connection.execute(newest).mappings()]
+    cursors = [[row["created_at"], row["id"]] for row in rows]
+    return page(request, [shown(row) for row in rows], limit, cursors)
 
 
 def place(after: str | None, *types: type) -> list[Any] | None:

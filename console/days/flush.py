@@ -26,6 +26,10 @@ class Moved(Exception):
     """The store is not where these sums began, or a profile in them was forgotten meanwhile."""
 
 
+class Taken(Moved):
+    """Another process has counted on."""
+
+
 def held_offsets(database: Database, topics: Iterable[str]) -> dict[Place, int]:
     """Place → the offset from which on days are to be counted."""
     table = t.projections.c
@@ -77,7 +81,7 @@ def flush(
             .with_for_update()
         )
         if {r.topic: r.next_offset for r in rows}[PREFIX + topic] != begin:
-            raise Moved(f"{topic} [{partition}]: another one has counted on from offset {begin}")
+            raise Taken(f"{topic} [{partition}]: another one has counted on from offset {begin}")
         recent = select(t.forgotten).where(t.forgotten.c.at >= since)
         told = connection.execute(recent).all()
         gone = {row.profile_hash for row in told if known.get(row.profile_hash) != row.at}

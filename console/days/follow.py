@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from console.days.edges import new_edges
 from console.days.features import FeatureSums
-from console.days.flush import Moved, flush, held_offsets
+from console.days.flush import Moved, Taken, flush, held_offsets
 from console.days.sums import ProfileSums
 from console.live.events import Place
 from console.live.state import LiveState, now_ms
@@ -107,7 +107,7 @@ class FollowDays:
                 self._count()
             except Moved as why:
                 self._log.info("days", detail=str(why))
-                seconds = TAKEN_SECONDS if "another" in str(why) else 1.0
+                seconds = TAKEN_SECONDS if isinstance(why, Taken) else 1.0
             except (KafkaException, ToolError, DBAPIError) as error:
                 self._log.warning("days", detail=str(error).splitlines()[0])
             except Exception:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, select
 
 from console.answers import (
     After,
@@ -14,7 +14,7 @@ from console.answers import (
     Word,
     json_answer,
     page,
-    place,
+    page_by_creation,
     plain,
     rfc3339,
     rows_by_profile,
@@ -109,14 +109,7 @@ def registered(
     query = select(t.registered_models).where(held.family == family, visible(who))
     if kind is not None:
         query = query.where(held.kind == kind)
-    at = place(after, int, str)
-    if at is not None:
-        query = query.where(tuple_(held.created_at, held.id) < tuple_(*at))
-    newest = query.order_by(held.created_at.desc(), held.id.desc()).limit(limit + 1)
-    with console.database.read() as connection:
-        rows = [plain(row) for row in connection.execute(newest).mappings()]
-    cursors = [[row["created_at"], row["id"]] for row in rows]
-    return page(request, [registered_shown(row) for row in rows], limit, cursors)
+    return page_by_creation(request, console.database, query, held, limit, after, registered_shown)
 
 
 def registered_shown(row: dict[str, Any]) -> dict[str, Any]:

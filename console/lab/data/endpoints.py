@@ -11,9 +11,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from pydantic import BaseModel
-from sqlalchemy import insert, select, tuple_
+from sqlalchemy import insert, select
 
-from console.answers import After, Limit, Word, json_answer, page, place, plain, rfc3339
+from console.answers import After, Limit, Word, json_answer, page_by_creation, plain, rfc3339
 from console.auth.callers import Console, PathId, Root, needs
 from console.auth.permissions import ANALYSIS_READ, DATA_WRITE, Caller
 from console.jobs import queue
@@ -170,14 +170,7 @@ def list_datasets(
     query = select(datasets).where(visible(who))
     if kind is not None:
         query = query.where(held.kind == kind)
-    at = place(after, int, str)
-    if at is not None:
-        query = query.where(tuple_(held.created_at, held.id) < tuple_(*at))
-    newest = query.order_by(held.created_at.desc(), held.id.desc()).limit(limit + 1)
-    with console.database.read() as connection:
-        rows = [plain(row) for row in connection.execute(newest).mappings()]
-    cursors = [[row["created_at"], row["id"]] for row in rows]
-    return page(request, [shown(row) for row in rows], limit, cursors)
+    return page_by_creation(request, console.database, query, held, limit, after, shown)
 
 
 @router.get("/api/v1/datasets/{dataset_id}")

@@ -13,6 +13,7 @@ from sqlalchemy import and_, select
 
 from console.auth.permissions import Caller
 from console.lab.triage.features import AlarmTimes, Alert, row_of
+from console.lab.triage.versions import trained_versions
 from console.store import tables as t
 from console.store.database import Database
 from models.features import KINDS
@@ -152,19 +153,8 @@ def labelled(database: Database, who: Caller, kind: str | None) -> Examples:
         .where(and_(*seen))
         .order_by(kept.observed_at, kept.verdict_id)
     )
-    versions = t.model_versions.c
-    made = select(
-        versions.kind,
-        versions.profile_id,
-        versions.version,
-        versions.trained_at,
-        versions.trained_on,
-    ).where(who.own(versions.profile_id))
     with database.read() as connection:
-        known = {
-            (row.kind, row.profile_id, row.version): (row.trained_at, row.trained_on)
-            for row in connection.execute(made)
-        }
+        known = trained_versions(connection, who.own(t.model_versions.c.profile_id))
         rows = connection.execute(query).all()
     times = AlarmTimes()
     alerts: list[tuple[Alert, int, float]] = []

@@ -12,6 +12,7 @@ from console.lab.blobs import Blobs
 from console.lab.registry.storing import IN_USE, visible
 from console.lab.tables import registered_models
 from console.lab.triage.features import DAY_MS, FEATURES, AlarmTimes, Alert, row_of
+from console.lab.triage.versions import trained_versions
 from console.store import tables as t
 from console.store.database import Database
 
@@ -75,7 +76,7 @@ def _model(model_id: str, path: str, data_dir: str) -> Any:
 
 def _around(database: Database, items: list[dict[str, Any]]) -> list[Alert]:
     """Alerts with the alarms of their profiles before them, and their models."""
-    kept, versions = t.verdicts.c, t.model_versions.c
+    kept = t.verdicts.c
     ids = {item["profile_id"] for item in items}
     first = min(item["observed_at"] for item in items) - DAY_MS
     last = max(item["observed_at"] for item in items)
@@ -85,21 +86,11 @@ def _around(database: Database, items: list[dict[str, Any]]) -> list[Alert]:
         .where(kept.observed_at >= first, kept.observed_at <= last)
         .order_by(kept.observed_at)
     )
-    made = select(
-        versions.kind,
-        versions.profile_id,
-        versions.version,
-        versions.trained_at,
-        versions.trained_on,
-    ).where(versions.profile_id.in_(ids))
     times = AlarmTimes()
     with database.read() as connection:
         for row in connection.execute(alarms):
             times.note((row.kind, row.profile_id), row.observed_at)
-        known = {
-            (row.kind, row.profile_id, row.version): (row.trained_at, row.trained_on)
-            for row in connection.execute(made)
-        }
+        known = trained_versions(connection, t.model_versions.c.profile_id.in_(ids))
     found = []
     for item in items:
         at = item["observed_at"]

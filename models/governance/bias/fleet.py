@@ -18,8 +18,6 @@ UNKNOWN = "unknown"
 LEAST_RECORDS = 100
 """A profile with fewer scored records does not count: its rate says nothing."""
 
-P_VALUE_BINS = 20
-
 
 @dataclass(frozen=True)
 class Fleet:
