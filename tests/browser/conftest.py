@@ -24,9 +24,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.broker)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The session's browser; without one, tests skip, and fail under CI."""
+    """The module's browser; without one, tests skip, and fail under CI.
+
+    Until Playwright has stopped, no ``asyncio.run`` works in this thread: a session's browser
+    would fail the modules that come after these.
+    """
     if not Path(CHROMIUM).exists():
         told = f"no browser at {CHROMIUM}: install chromium, or set CHROMIUM to its path"
         if os.environ.get("CI"):
