@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
@@ -39,12 +39,13 @@ class Asked:
     """The state of the page, as its address says it.
 
     Attributes:
+        last: the latest hours; empty, the fewest that hold all anomalies of a day.
         hide: severities that are hidden, with commas between them.
         lane: lanes that are chosen; a profile is its kind, a slash, and its id.
         begin, end: the stretch of time that is chosen within the shown one.
     """
 
-    last: Annotated[Literal["", "1h", "6h", "24h", "7d", "30d"], Query()] = "24h"
+    last: Annotated[Literal["", "1h", "6h", "24h", "7d", "30d"], Query()] = ""
     since: Annotated[Word, Query()] = ""
     until: Annotated[Word, Query()] = ""
     view: Annotated[Word, Query()] = "profile"
@@ -89,6 +90,28 @@ class Asked:
         if not (self.begin and self.end):
             return None
         return moment(self.begin, "from"), moment(self.end, "to")
+
+
+def fitted(console: Services, who: Caller, asked: Asked) -> tuple[Asked, Found, str]:
+    """What is asked for, with the latest hours chosen if the address has none, and its lanes.
+
+    Of a day, those hours are left out before which nothing was abnormal: what began an hour ago
+    would be one column of a day.
+
+    Raises:
+        Problem: 422, 403: as for the endpoint.
+    """
+    if asked.last or asked.fixed:
+        return asked, *lanes(console, who, asked)
+    now, day = now_ms(), replace(asked, last="24h")
+    found, view = lanes(console, who, day)
+    counted = zip(*found.counts.values(), strict=True)
+    first = next((at for at, n in zip(found.starts, counted, strict=True) if any(n)), None)
+    last = "24h" if first is None else next(k for k, ms in LASTS.items() if now - first < ms)
+    if last == "24h":
+        return day, found, view
+    shorter = replace(asked, last=last)
+    return shorter, *lanes(console, who, shorter)
 
 
 def lanes(console: Services, who: Caller, asked: Asked) -> tuple[Found, str]:

@@ -85,6 +85,7 @@ class Ledger:
         self._models: dict[Key, tuple[int, int]] = {}
         self._versions: set[tuple[Key, int]] = set()
         self._events: set[tuple[Key, int]] = set()
+        self._drifts: set[tuple[Key, int, int]] = set()
         self._shifts: set[tuple[str, Key, str]] = set()
         self._candidates: Counter[Key] = Counter()
         self._outcomes: Counter[Key] = Counter()
@@ -316,6 +317,12 @@ class Ledger:
             self._events.add((key, value["version"]))
         elif event in ("shifted", "shift_ended"):
             self._shift(key, event, value)
+        elif event == "drifting":
+            # By chance: a model of 20 samples is off by three standard errors now and then.
+            told = (key, value["version"], value["figures"]["records"])
+            if told in self._drifts:
+                self._find("doubled", _profile(key), f"{event} again: version {value['version']}")
+            self._drifts.add(told)
         elif event != "refused":
             self._find("event", _profile(key), f"{event}: {value['detail']}")
 

@@ -37,7 +37,7 @@ def explorer(
     request: Request, console: Console, who: Reader, asked: Annotated[Asked, Depends()]
 ) -> Response:
     """The page; every state of it is in its address."""
-    found, view = data.lanes(console, who, asked)
+    asked, found, view = data.fitted(console, who, asked)
     whole = (found.starts[0], found.starts[-1] + found.width)
     keys = data.charted(found, view, asked)
     changed = drawn.changes(console, who, keys, whole)

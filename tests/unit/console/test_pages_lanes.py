@@ -101,6 +101,22 @@ def test_the_explorer_shows_lanes_their_table_and_the_anomalies(database: Databa
     assert "gravest intervals" in text_of(page).lower()
 
 
+@pytest.mark.parametrize(
+    ("hours", "chosen"), [((0.5,), "1h"), ((0.5, 4), "6h"), ((4, 20), "24h"), ((), "24h")]
+)
+def test_the_explorer_leaves_out_hours_before_the_first_anomaly_of_a_day(
+    database: Database, hours: tuple[float, ...], chosen: str
+):
+    console, now = made(database), now_ms()
+    alarms = [anomaly(n, scored_at=now - int(h * HOUR)) for n, h in enumerate(hours, 1)]
+    fill(console, verdict(0), *alarms)
+
+    page = get(client_of(console), "/ui/explorer")
+
+    assert f"<option selected>{chosen}</option>" in page
+    assert "<option selected>7d</option>" in get(client_of(console), "/ui/explorer?last=7d")
+
+
 def test_a_chosen_lane_and_time_filter_the_table(database: Database):
     _, client, now = filled(database)
 
