@@ -287,7 +287,7 @@ def test_the_console_sees_that_each_role_has_a_principal_of_its_own(secured: Sec
     refused = told(secured.properties("console"))
     both = [
         security.binding("both", each.operation, each.resource, each.name)
-        for each in (*ALL["scorer"], *ALL["retrainer"])
+        for each in {*ALL["scorer"], *ALL["retrainer"]}
     ]
     security.allow(secured.admin, both)
     mixed = told(admin)
