@@ -295,7 +295,8 @@ def test_the_console_sees_that_each_role_has_a_principal_of_its_own(secured: Sec
         security.revoke(secured.admin, each)
 
     assert apart[0] == "pass", apart
-    assert refused == ("unknown", "the console may not Describe the cluster")
+    assert refused[0] == "unknown"
+    assert "may not Describe the cluster" in refused[1]
     assert mixed == ("fail", "User:both may act as retrainer, scorer")
     assert PASSWORD not in telltale.log()
 

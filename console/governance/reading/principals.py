@@ -50,6 +50,10 @@ def of_principals(settings: Settings) -> tuple[Status, str]:
         return UNKNOWN, REFUSED.get(code, "the broker did not tell its access control lists")
     if bindings is None:
         return UNKNOWN, "the broker did not tell its access control lists"
+    if not bindings:
+        # librdkafka gives the same for a refusal, whose error it does not pass on.
+        told = "the broker told none: there are none, or the console may not Describe the cluster"
+        return UNKNOWN, f"access control lists: {told}"
     return judged_principals(bindings, Topics(settings.topic_prefix), settings.application)
 
 
