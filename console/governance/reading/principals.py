@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -24,10 +24,6 @@ from processor.settings import Settings, SettingsError
 from processor.topics import Topics
 
 ANSWER_SECONDS = 5.0
-REFUSED: Final = {
-    KafkaError.SECURITY_DISABLED: "the broker has no authorizer",
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "the console may not Describe the cluster",
-}
 NEEDED: Final = ("scorer", "retrainer", "console")
 """Roles that always run; ingest may not."""
 
@@ -45,13 +41,12 @@ def of_principals(settings: Settings) -> tuple[Status, str]:
         bindings = _bindings(settings)
     except SettingsError:
         return UNKNOWN, "TELLTALE_KAFKA_CONFIG cannot be read"
-    except KafkaException as error:
-        code = error.args[0].code()
-        return UNKNOWN, REFUSED.get(code, "the broker did not tell its access control lists")
+    except KafkaException:
+        bindings = None
     if bindings is None:
         return UNKNOWN, "the broker did not tell its access control lists"
     if not bindings:
-        # librdkafka gives the same for a refusal, whose error it does not pass on.
+        # librdkafka answers so where there is no authorizer, or where it refuses.
         told = "the broker told none: there are none, or the console may not Describe the cluster"
         return UNKNOWN, f"access control lists: {told}"
     return judged_principals(bindings, Topics(settings.topic_prefix), settings.application)
