@@ -179,3 +179,6 @@ def test_a_bias_report_is_made_by_the_process_itself(telltale: Telltale, store_u
     assert controls["T1"]["status"] == "pass"
     assert controls["T2"]["status"] == "pass", controls["T2"]
     assert controls["P2"]["status"] in ("pass", "partial", "fail"), controls["P2"]
+    # This broker has no authorizer.
+    assert controls["P4"]["status"] == "unknown"
+    assert "access control lists" in controls["P4"]["evidence"]
