@@ -127,11 +127,14 @@ def test_attached_documents_are_listed_and_deleted(database: Database):
     first = client.post(PATH, json=body_of("R4", {"committed": 99, "aborted": 1})).json()
 
     listed = client.get(f"{PATH}/model/{FLEET}").json()
+    page = client.get("/ui/governance")
     deleted = client.delete(f"{PATH}/{first['evidence_id']}")
     again = client.delete(f"{PATH}/{first['evidence_id']}")
 
     assert [each["evidence_id"] for each in listed] == [first["evidence_id"]]
     assert first["status"] == "fail"
+    # The page lists reports; a document is none.
+    assert (page.status_code, first["evidence_id"] in page.text) == (200, False)
     assert deleted.json() == {"message": "Evidence deleted successfully"}
     assert again.status_code == 404
     assert controls(client, console)["R4"]["status"] == "unknown"
