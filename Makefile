@@ -58,9 +58,9 @@ build/peers-venv/.installed: $(STAMP)
 	  $$($(BIN)/pip freeze | grep -iE '^(scikit-learn|joblib|numpy)==') \
 	  && touch $@ || echo "Quix Streams, a peer, could not be installed: its rows are left out"
 
-chaos: $(STAMP) ## rounds of faults on a real Kafka: ROUNDS=10 SEED=1 BROKERS=1
+chaos: $(STAMP) ## rounds of faults on a real Kafka: ROUNDS=10 SEED=1 BROKERS=1 JSON=FILE
 	$(BIN)/python -m tests.chaos.run --rounds $(or $(ROUNDS),10) --seed $(or $(SEED),1) \
-	  --brokers $(or $(BROKERS),1)
+	  --brokers $(or $(BROKERS),1) $(if $(JSON),--json $(JSON))
 
 audit: $(STAMP) ## known vulnerabilities of what is pinned, and of the lowest versions let in (asks PyPI)
 	@# Strict: what could not be asked about fails the audit, it does not pass it.

@@ -22,6 +22,7 @@ from tests.unit.governance import simulated
 
 FOUND, SPOKE, COVERED = 0.95, 0.05, (0.93, 0.97)
 DRAWS = 400
+ANALYSIS_SEEDS = 1_000_000
 LABEL_METRICS = ("demographic_parity", "alert_rate_ratio", "equal_opportunity")
 
 
@@ -30,7 +31,9 @@ def metrics_of(
 ) -> Mapping[str, Any]:
     """The metrics of a fleet with a seed of its own."""
     fleet = simulated.fleet(np.random.default_rng(seed), told)
-    request = BiasRequest(["group"], bootstrap_samples=DRAWS, confidence=confidence, seed=seed)
+    # Draws of the analysis are to be independent of those that made the fleet.
+    own = seed + ANALYSIS_SEEDS
+    request = BiasRequest(["group"], bootstrap_samples=DRAWS, confidence=confidence, seed=own)
     metrics: Mapping[str, Any] = analyse(fleet, request)["metrics"]
     return metrics
 
@@ -89,7 +92,7 @@ def sketches(
     shares[:, [0, -1]] = 0.0
     for feature in moved:
         shares[feature, 1:-1] = np.array([1, 1, 1, 1, 1, 1, 1, 1, 4, 8]) / 20.0
-    bins = np.array([[rng.multinomial(each, share) for _ in range(days)] for share in shares])
+    bins = rng.multinomial(each, shares[:, None, :], size=(features, days))
     return Sketches(
         bins.astype(np.float64),
         np.zeros((features, days)),
@@ -98,10 +101,11 @@ def sketches(
     )
 
 
-def drift_found(seeds: Sequence[int], features: int = 1000) -> tuple[float, float, float]:
-    """Share of seeds that find one drifting feature among many, false discoveries, false alarms.
+def drift_found(seeds: Sequence[int], features: int = 1000) -> tuple[float, float, int]:
+    """Share of seeds that find one profile's drifting feature among those of many profiles.
 
-    The last is how many of stationary features are said to have moved.
+    Beside it the share of seeds with a false discovery, and how many stationary features are said
+    to have moved in all seeds.
     """
     hits = false = alarms = 0
     for seed in seeds:
@@ -111,7 +115,7 @@ def drift_found(seeds: Sequence[int], features: int = 1000) -> tuple[float, floa
         hits += bool(told[0])
         false += bool(told[1:].any())
         alarms += int(drift(reference, sketches(rng, features, 7)).moved.sum())
-    return hits / len(seeds), false / len(seeds), alarms / (features * len(seeds))
+    return hits / len(seeds), false / len(seeds), alarms
 
 
 def main() -> int:
@@ -133,10 +137,10 @@ def main() -> int:
     for name, share in intervals.items():
         good &= COVERED[0] <= share <= COVERED[1]
         print(f"interval   {name:40} {share:.3f}  ({COVERED[0]} to {COVERED[1]})", flush=True)
-    hits, false, alarms = drift_found(range(max(1, len(seeds) // 5)))
-    good &= hits >= FOUND and false <= 0.05 and alarms <= 0.05
-    print(f"drift      found {hits:.3f}, false discoveries beside it {false:.3f}")
-    print(f"drift      stationary features said to have moved   {alarms:.6f}")
+    hits, false, alarms = drift_found(seeds)
+    good &= hits >= FOUND and false <= 0.05 and alarms <= 0.05 * len(seeds)
+    print(f"drift      found {hits:.3f}, seeds with a false discovery beside it {false:.3f}")
+    print(f"drift      stationary features said to have moved: {alarms} in {len(seeds)} seeds")
     return 0 if good else 1
 
 

@@ -25,6 +25,7 @@ from console.gateway.producing import Producing
 from console.gateway.submit import Gateway
 from console.governance import monitor_routes
 from console.governance import routes as governance_routes
+from console.governance.evidence import routes as evidence_routes
 from console.governance.metrics import Reported
 from console.governance.worker import Worker
 from console.jobs import endpoints as jobs
@@ -125,7 +126,7 @@ def routers(parts: Collection[str]) -> list[APIRouter]:
     if "live" in parts:
         modules += [statistics, stream, profiles, samples, registry, models, commands, rooms]
         modules += [labels, attributes, dead_letters, lanes, model_metrics]
-        modules += [monitor_routes, governance_routes]
+        modules += [monitor_routes, evidence_routes, governance_routes]
     if "jobs" in parts:
         modules += [jobs, job_stream, datasets, charts, experiments]
     if "ui" in parts:

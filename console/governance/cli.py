@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import orjson
 import typer
 
+from console.governance.evidence.commands import attach, card
 from processor.kafka.reading import ToolError
 from processor.settings import Settings, load, load_as
 from processor.text.escaping import printable
@@ -35,6 +38,24 @@ class Held:
     settings: Any
     kafka: Settings
     database: Any
+
+
+@contextmanager
+def held_store() -> Iterator[Held]:
+    """The store of this process's settings, while it is needed."""
+    from console.serve import open_store
+    from console.settings import ConsoleSettings
+
+    settings = load_as(ConsoleSettings)
+    held = Held(settings, load(), open_store(settings))
+    try:
+        yield held
+    finally:
+        held.database.close()
+
+
+app.command()(attach)
+app.command()(card)
 
 
 @app.command()
@@ -183,8 +204,6 @@ def _made(report_type: str, body: dict[str, Any]) -> Any:
     from console.governance.answers import answer_of
     from console.governance.requests import REQUESTS
     from console.problems import Problem
-    from console.serve import open_store
-    from console.settings import ConsoleSettings
 
     try:
         request: Any = REQUESTS[report_type].model_validate(body)
@@ -192,20 +211,17 @@ def _made(report_type: str, body: dict[str, Any]) -> Any:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise ToolError(f"{place or report_type}: {first['msg']}") from None
-    settings = load_as(ConsoleSettings)
-    held = Held(settings, load(), open_store(settings))
-    try:
-        ref = model_of(held, ANYONE, request.model_id, registered=report_type == "bias")
-        row = reports.ask(held, ANYONE, report_type, request, ref, at_once=True)
+    with held_store() as held:
         try:
-            return answer_of(reports.make_now(held, row))
-        except BaseException:
-            reports.drop(held, row["id"])
-            raise
-    except Problem as problem:
-        raise ToolError(problem.detail) from None
-    finally:
-        held.database.close()
+            ref = model_of(held, ANYONE, request.model_id, registered=report_type == "bias")
+            row = reports.ask(held, ANYONE, report_type, request, ref, at_once=True)
+            try:
+                return answer_of(reports.make_now(held, row))
+            except BaseException:
+                reports.drop(held, row["id"])
+                raise
+        except Problem as problem:
+            raise ToolError(problem.detail) from None
 
 
 def _asked(report_type: str, body: dict[str, Any], url: str, token: str | None) -> Any:
@@ -214,18 +230,23 @@ def _asked(report_type: str, body: dict[str, Any], url: str, token: str | None) 
 
     from console.governance.requests import PATHS
 
-    told = _http("POST", url, PATHS[report_type], token, body)
+    told = ask_console("POST", url, PATHS[report_type], token, body)
     identity = next(value for name, value in told.items() if name.endswith("_id"))
     deadline = monotonic() + 600.0
     while told["status"] in ("queued", "running"):
         if monotonic() > deadline:
             raise ToolError(f"{PATHS[report_type]}/{identity}: not made within 600 s; ask later")
         sleep(0.5)
-        told = _http("GET", url, f"{PATHS[report_type]}/{identity}", token, None)
+        told = ask_console("GET", url, f"{PATHS[report_type]}/{identity}", token, None)
     return told
 
 
-def _http(method: str, url: str, path: str, token: str | None, body: Any) -> Any:
+def ask_console(method: str, url: str, path: str, token: str | None, body: Any) -> Any:
+    """The answer of a console.
+
+    Raises:
+        ToolError: it does not answer, or refuses.
+    """
     from urllib.error import HTTPError, URLError
     from urllib.request import Request, urlopen
 

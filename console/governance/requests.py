@@ -11,6 +11,9 @@ from models.governance.compliance import CATEGORIES
 from models.governance.monitoring.periods import PATTERN, days_of
 
 BIAS, EXPLANATION, COMPLIANCE, MONITORING = "bias", "explanation", "compliance", "monitoring"
+EVIDENCE = "evidence"
+"""Documents for compliance are kept among the reports."""
+
 PERIOD = "verdicts:"
 
 

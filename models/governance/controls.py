@@ -70,7 +70,7 @@ CONTROLS: Final = (
         "T3",
         "transparency",
         "Verdicts were repeated to the last bit, at most 30 days ago",
-        "Attach the result of telltale backtest FILE --check",
+        "telltale backtest TOPIC --check --json > T3.json; telltale govern attach MODEL T3 T3.json",
     ),
     _control(
         "T4",
@@ -82,7 +82,7 @@ CONTROLS: Final = (
         "T5",
         "transparency",
         "A model card of the kind, at most 90 days old",
-        "GET /api/v1/models/MODEL, kept as a report",
+        "telltale govern card MODEL > T5.json; telltale govern attach MODEL T5 T5.json",
     ),
     _control(
         "T6",
@@ -111,7 +111,10 @@ CONTROLS: Final = (
         True,
     ),
     _control(
-        "R4", "robustness", "Less than 1 % of transactions were aborted", "docs/operations.md"
+        "R4",
+        "robustness",
+        "Less than 1 % of transactions were aborted",
+        "telltale govern attach MODEL R4 with the text of each role's /metrics; docs/operations.md",
     ),
     _control(
         "R5",
@@ -129,7 +132,7 @@ CONTROLS: Final = (
         "R7",
         "robustness",
         "The fault test of this version: nothing lost, nothing doubled",
-        "Attach the result of make chaos",
+        "make chaos JSON=R7.json; telltale govern attach MODEL R7 R7.json",
     ),
     _control(
         "P1",

@@ -24,6 +24,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
+from console.governance.reading.principals import of_principals
 from processor.cli.main import app
 from processor.kafka.acls import Permission, permissions
 from processor.metrics.metrics import Metrics
@@ -265,6 +266,39 @@ def test_the_documented_permissions_suffice_for_the_console(
     assert [receipt["event"] for receipt in resumed.json()["receipts"]] == ["command_rejected"]
     assert [telltale.stop(console.process), telltale.stop(scorer)] == [0, 0]
     assert PASSWORD not in telltale.log()
+
+
+def test_the_console_sees_that_each_role_has_a_principal_of_its_own(secured: Secured) -> None:
+    """Who may Describe the cluster is told, who may not is not; one with two roles fails."""
+
+    def told(properties: Path) -> tuple[str, str]:
+        return of_principals(
+            load(
+                bootstrap_servers=secured.broker.bootstrap,
+                kafka_config=str(properties),
+                application=APPLICATION,
+            )
+        )
+
+    admin = secured.directory / "admin.properties"
+    client = secured.security.client()
+    admin.write_text("".join(f"{name}={value}\n" for name, value in client.items()))
+
+    apart = told(admin)
+    refused = told(secured.properties("console"))
+    both = [
+        security.binding("both", each.operation, each.resource, each.name)
+        for each in {*ALL["scorer"], *ALL["retrainer"]}
+    ]
+    security.allow(secured.admin, both)
+    mixed = told(admin)
+    for each in both:
+        security.revoke(secured.admin, each)
+
+    assert apart[0] == "pass", apart
+    assert refused[0] == "unknown"
+    assert "may not Describe the cluster" in refused[1]
+    assert mixed == ("fail", "User:both may act as retrainer, scorer")
 
 
 def test_the_documented_permissions_suffice_for_ingest_beside_reading_its_source(

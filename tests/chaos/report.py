@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from statistics import median
+from typing import Any
 
 
 @dataclass
@@ -20,6 +22,22 @@ class Report:
     findings: Counter[str] = field(default_factory=Counter)
     recoveries: list[float] = field(default_factory=list)
     seconds: float = 0.0
+
+    def plain(self) -> dict[str, Any]:
+        """As a JSON object: what `telltale govern attach` takes for the control R7."""
+        others = self.findings.total() - self.findings["lost"] - self.findings["doubled"]
+        return {
+            "version": version("telltale"),
+            "seed": self.seed,
+            "rounds": self.rounds,
+            "seconds": round(self.seconds, 1),
+            "faults": dict(self.faults),
+            "records": self.records,
+            "dead_letters": self.dead_letters,
+            "lost": self.findings["lost"],
+            "doubled": self.findings["doubled"],
+            "wrong": others,
+        }
 
     def table(self) -> str:
         """The table: what was done to it, and what came of it."""

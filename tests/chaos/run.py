@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import signal
@@ -198,8 +199,14 @@ class Play:
         return [*self._ledger.check(), *problems, *self._consoles.check()]
 
 
-def run(rounds: int, seed: int, brokers: int, rate: float, directory: Path) -> int:
-    """Play rounds until one fails; 0 where none did. What failed is kept in ``directory``."""
+def run(
+    rounds: int, seed: int, brokers: int, rate: float, directory: Path, written: Path | None = None
+) -> int:
+    """Play rounds until one fails; 0 where none did. What failed is kept in ``directory``.
+
+    Args:
+        written: where the table is written as JSON, whatever ended the run.
+    """
     play = Play(directory, brokers, seed, rate)
     found: list[Finding] = []
     failed = seed
@@ -217,6 +224,8 @@ def run(rounds: int, seed: int, brokers: int, rate: float, directory: Path) -> i
     finally:
         play.close()
         print("\n" + play.report.table(), flush=True)
+        if written is not None:
+            written.write_text(json.dumps(play.report.plain(), indent=2) + "\n")
     if not found:
         shutil.rmtree(directory)
         return 0
@@ -233,10 +242,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="round n has the seed SEED + n - 1")
     parser.add_argument("--brokers", type=int, default=1, choices=(1, 3))
     parser.add_argument("--rate", type=float, default=RATE, help="telemetry records a second")
+    parser.add_argument("--json", type=Path, help="write the table as JSON to this file")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-seed{given.seed}-{os.getpid()}"
-    return run(given.rounds, given.seed, given.brokers, given.rate, DIRECTORY / name)
+    return run(given.rounds, given.seed, given.brokers, given.rate, DIRECTORY / name, given.json)
 
 
 if __name__ == "__main__":

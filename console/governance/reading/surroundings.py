@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from confluent_kafka import KafkaException
 
 from console.governance.reading.evidence import Evidence
 from console.governance.reading.fleets import DAY_MS
+from console.governance.reading.principals import of_principals
 from console.governance.reading.sources import Sources, asks_for_login
 from models.governance.compliance import FAIL, PARTIAL, PASS, UNKNOWN, Status
 from processor.kafka import config as kafka
@@ -21,18 +23,18 @@ ENCRYPTED = ("SSL", "SASL_SSL")
 
 
 def of_surroundings(console: Sources) -> Evidence:
-    """What can be seen of P2–P7; T3, T5, R4 and R7 come as reports or metrics from elsewhere."""
+    """What can be seen of P2–P7."""
+    # Both wait for the broker, which may be away.
+    with ThreadPoolExecutor(2) as pool:
+        retained = pool.submit(_retention, console)
+        principals = pool.submit(of_principals, console.kafka)
     return {
-        "P2": _retention(console),
+        "P2": retained.result(),
         "P3": _kafka(console),
-        "P4": (UNKNOWN, "access control lists are not read by the console"),
+        "P4": principals.result(),
         "P5": _login(console),
         "P6": _silent(console),
         "P7": (PASS, "reports hide groups of fewer than 5 profiles, and what would tell them"),
-        "T3": (UNKNOWN, "no result of telltale backtest --check is attached"),
-        "T5": (UNKNOWN, "no model card is attached"),
-        "R4": (UNKNOWN, "the roles' metrics are not read by the console"),
-        "R7": (UNKNOWN, "no result of make chaos is attached"),
     }
 
 

@@ -34,7 +34,7 @@ SHOWN = 100
 def governance(request: Request, console: Console, who: Reader) -> Response:
     """The forms and the history."""
     held, told = t.reports, t.profile_attributes.c
-    query = select(held).where(*visible(who, held))
+    query = select(held).where(held.c.type.in_(PATHS), *visible(who, held))
     if COMPLIANCE_ACCESS not in who.permissions:
         query = query.where(held.c.type != COMPLIANCE)
     newest = query.order_by(held.c.created_at.desc()).limit(SHOWN)

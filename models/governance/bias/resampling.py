@@ -80,8 +80,13 @@ def _counted(shuffled: Integers, own: Floats, groups: int) -> Floats:
 
 
 def percentiles(values: Floats, confidence: float) -> tuple[float, float]:
-    """Lower and upper end of the percentile interval of resampled values."""
-    lower, upper = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    """Lower and upper end of the percentile interval of resampled values.
+
+    Of B values the ends are those at (B + 1) α, since a value that was not drawn falls as likely
+    between any two neighbours (Davison, Hinkley, Bootstrap Methods, 1997, section 5.3).
+    """
+    ends = [(1 - confidence) / 2, (1 + confidence) / 2]
+    lower, upper = np.quantile(values, ends, method="weibull")
     return float(lower), float(upper)
 
 

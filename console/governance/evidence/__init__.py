@@ -1,0 +1,1 @@
+"""Evidence that people attach: kept, listed, deleted, and made from what the roles print."""
