@@ -14,7 +14,7 @@ from models.artifacts import Model
 from models.calibration.conformal import Calibration
 from models.calibration.counted import thinned
 from models.calibration.evidence import Evidence, weigh
-from models.detectors.base import Floats, typical_ranges
+from models.detectors.base import Detector, Floats, typical_ranges
 from models.detectors.forest import Forest
 from models.detectors.isolation_forest import IsolationForest
 from models.kernels import block as packing
@@ -22,13 +22,23 @@ from models.learning.admission import DEFAULT as ADMISSION
 from models.learning.candidate import Candidate, union_indices
 from models.learning.censoring import censored_counts, reweight_calibration
 from models.learning.gate import DEFAULT, Gate, departure, evaluate_candidate
-from models.learning.impostors import extrapolated_samples, synthetic
-from models.learning.retraining import HELD_BACK, LATEST, SPARED, again, p_values_of
+from models.learning.impostors import extrapolated_samples, moments, synthetic
+from models.learning.retraining import HELD_BACK, LATEST, SPARED, p_values_of
 from models.learning.training import libraries
 
 MOST_TREES = 1000
 MOST_BYTES = 16 << 20
 """Of a packed forest: each scorer keeps it in memory."""
+
+ALONE = 40
+"""Samples of which one feature is moved far from all others."""
+
+FAR_ALONE = 8.0
+"""How far, in standard deviations of the feature."""
+
+SEEN, UNSEEN = 0.05, 0.3
+"""Mean p-values of these by a detector that sees the feature, and by one that does not (of what is
+nothing out of the ordinary it is ½)."""
 
 
 class UnfitForest(ValueError):
@@ -104,8 +114,8 @@ def judge_foreign(
 
     The forest stays as it is. Its threshold and p-values come from the samples of the model in
     force; false alarms are counted by a calibration without the samples that are counted. It is
-    compared with a forest of ours that learnt what the model in force has learnt, as ``retrain``
-    compares a candidate of another kind.
+    compared with the model in force itself, whatever its kind: nobody has chosen this kind for
+    the profile yet, as settings do for ``retrain``.
 
     Args:
         current: the model in force; its first ``cold_start`` samples are the original ones.
@@ -129,8 +139,7 @@ def judge_foreign(
     probe = calibrated_on(clone_of(detector), scores, rest, cold_start, evidence)
     fitted = calibrated_on(clone_of(detector), scores, learnt, cold_start, evidence)
     fitted.typical_ = typical_ranges(samples[learnt])
-    known = again(Forest(alert_budget=budget), samples, cold_start, told, ADMISSION)
-    version_1 = known
+    known = version_1 = current.row_detector
     if pool.shape[0]:
         version_1 = clone(known).fit(original, evidence=weigh(original, None, told))
     originals, calibrated = (
@@ -155,6 +164,12 @@ def judge_foreign(
         worth=evidence.worth,
         rules=rules,
     )
+    blind = blind_features(known, fitted, original)
+    outcome = replace(outcome, figures={**outcome.figures, "blind_features": len(blind)})
+    if blind:
+        names = ", ".join(repr(current.features[at]) for at in blind[:5])
+        also = "" if outcome.passed else f"{outcome.why}; "
+        outcome = replace(outcome, passed=False, why=f"{also}does not see {names} go astray")
     said = {
         **current.provenance,
         "detector": "forest",
@@ -168,6 +183,27 @@ def judge_foreign(
         **provenance,
     }
     return Candidate(replace(current, detector=fitted, provenance=said), outcome)
+
+
+def blind_features(known: Detector, other: Detector, original: Floats) -> list[int]:
+    """Features in which one detector sees what is far off, and another nothing out of the ordinary.
+
+    A forest that learnt other values of a feature puts all of a profile's into one leaf. The
+    stand-in impostors do not show it: they are pushed in all features at once.
+
+    Args:
+        original: the profile's original samples, shape (n, d).
+    """
+    mean, spread = moments(original)
+    found = []
+    for feature in np.flatnonzero(spread > 0.0):
+        rows = original[-ALONE:].copy()
+        side = np.where(np.arange(rows.shape[0]) % 2 == 0, FAR_ALONE, -FAR_ALONE)
+        rows[:, feature] = mean[feature] + side * np.sqrt(spread[feature])
+        seen, also = (float(np.nanmean(p_values_of(by, rows))) for by in (known, other))
+        if seen < SEEN and also > UNSEEN:
+            found.append(int(feature))
+    return found
 
 
 def clone_of(detector: Forest) -> Forest:
