@@ -61,10 +61,11 @@ def serve(directory: str, talk: Connection) -> None:
     from prometheus_client import CollectorRegistry
 
     from console.app import make_app, make_services
-    from console.serve import open_store
+    from console.serve import open_store, tune_process
     from console.settings import ConsoleSettings
     from processor.settings import Settings
 
+    tune_process()
     settings = ConsoleSettings(
         _env_file=None,
         database_url=f"sqlite:///{directory}/console.db",
