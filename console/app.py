@@ -35,6 +35,7 @@ from console.lab import experiments, rooms, uploads
 from console.lab.charts import endpoints as charts
 from console.lab.data import endpoints as datasets
 from console.lab.registry import endpoints as registry
+from console.lab.registry import proposing
 from console.lanes import routes as lanes
 from console.live.state import load
 from console.pages import rendering, static_files
@@ -125,6 +126,7 @@ def routers(parts: Collection[str]) -> list[APIRouter]:
         modules += [gateway, fit]
     if "live" in parts:
         modules += [statistics, stream, profiles, samples, registry, models, commands, rooms]
+        modules += [proposing]
         modules += [labels, attributes, dead_letters, lanes, model_metrics]
         modules += [monitor_routes, evidence_routes, governance_routes]
     if "jobs" in parts:

@@ -5,9 +5,6 @@
 'Learning: 50 of 200 samples'
 """
 
-from contextlib import suppress
-from importlib import import_module
-
 from console.figures.classification import (
     confusion_matrix,
     feature_importance,
@@ -20,11 +17,6 @@ from console.figures.graph import model_graph
 from console.figures.lanes import Lane, anomalies_over_time, swim_lanes
 from console.figures.palette import PALETTES, SEVERITIES, SHAPES, Theme, style
 from console.figures.profile import Mark, contributions, learning_progress, values_over_time
-
-# Plotly looks pandas up in sys.modules at each value, and fails while another thread is half way
-# through its import, as scikit-learn's first use in a thread is.
-with suppress(ImportError):
-    import_module("pandas")
 
 __all__ = [
     "PALETTES",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from console.figures.palette import PALETTES, Palette, Theme, variables
@@ -76,7 +78,11 @@ def figure(
         alt: a sentence for those who do not see it; pages make it the chart's label.
         layout: what differs; dicts of axes are added to those of the frame.
     """
-    # Here, not above: the console need not wait until plotly is imported.
+    # Here, not above: the console need not wait until plotly is imported, nor hold it in memory.
+    # Plotly looks pandas up in sys.modules at each value, and fails while another thread is half
+    # way through its import, as scikit-learn's first use in a thread is: this waits for its end.
+    with suppress(ImportError):
+        import_module("pandas")
     from plotly.graph_objects import Figure
 
     colours = PALETTES[theme]

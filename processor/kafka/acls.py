@@ -106,6 +106,8 @@ def permissions(
             *_on("Read", (*telemetry, topics.anomalies, topics.lifecycle, topics.models)),
             *_on("Read", (topics.dead_letter, topics.accepted, *said)),
             *_on("Write", (*telemetry, topics.commands, topics.accepted, topics.lifecycle, *said)),
+            # For `propose` alone.
+            *_on("Write", (topics.candidates,)),
             Permission("Read", "Group", replay),
             Permission("Write", "TransactionalId", tool_id(topics, application, "replay")),
         ),

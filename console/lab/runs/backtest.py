@@ -131,4 +131,6 @@ def with_settings(kafka: Settings, config: BacktestConfig) -> Settings:
     try:
         return Settings.model_validate(kafka.model_dump() | wanted)
     except ValidationError as error:
-        raise JobError(str(error.errors()[0]["msg"])) from None
+        wrong = error.errors()[0]
+        field = ".".join(map(str, wrong["loc"]))
+        raise JobError(f"{field}: {wrong['msg']}, got {wrong['input']!r}") from None

@@ -68,7 +68,7 @@ def run(context: Context) -> dict[str, Any]:
         raise JobError(f"rows: expected at least {LEAST}, got {len(x)}")
     cut = len(x) - len(x) // 5
     forest = IsolationForest(
-        TREES,
+        n_estimators=TREES,
         warm_start=True,
         random_state=config.seed,
         contamination=config.contamination,

@@ -1,4 +1,4 @@
-// Uploaded and triage models: an upload, the stage of one, deletion.
+// Uploaded and triage models: an upload, its proposal to a profile, the stage of one, deletion.
 
 import {json, say, show} from "./api.js";
 
@@ -22,6 +22,28 @@ document.getElementById("upload-model")?.addEventListener("submit", async (event
   } catch (error) {
     button.disabled = false;
     show(error);
+  }
+});
+
+document.getElementById("propose-model")?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const {target: form, submitter: button} = event;
+  const told = document.getElementById("propose-answer");
+  button.disabled = true;
+  told.textContent = "The gate judges it …";
+  try {
+    const body = Object.fromEntries(new FormData(form));
+    const {outcome, gate, receipt, figures} = await json("POST", `${address(form.dataset.id)}/propose`, body);
+    const lines = [`${outcome}: ${receipt?.detail ?? gate.why}`];
+    for (const [name, value] of Object.entries(figures)) {
+      lines.push(`${name.replaceAll("_", " ")}: ${Number.isInteger(value) ? value : value.toFixed(3)}`);
+    }
+    told.replaceChildren(...lines.flatMap((line) => [line, document.createElement("br")]));
+  } catch (error) {
+    told.textContent = "";
+    show(error);
+  } finally {
+    button.disabled = false;
   }
 });
 

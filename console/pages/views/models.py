@@ -124,6 +124,7 @@ def model(
         ),
         versions=versions,
         registered=registered,
+        kinds=tuple(KINDS),
         stages=[each for each in STAGES if found["family"] == "triage" or each != IN_USE],
         may_write=MODEL_WRITE in who.permissions,
         charts=charts_of(root, console, who, model_id) if registered or charts else None,
