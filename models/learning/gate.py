@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from models.calibration.conformal import FEW
+
 Floats = NDArray[np.float64]
 
 SURELY_REJECTED = 0.01
@@ -40,6 +42,10 @@ class Gate:
         deviations: by how many standard deviations of its own false alarm rate the threshold of
             version 1 may have been too strict by chance.
         creep: share of the stand-in impostors that all versions after it may lose, 0–1.
+        telling: with fewer calibration scores than this, the model in force and version 1 do not
+            tell how normal stand-in impostors may look: *leniency* and *creep* do not count.
+        leaves: whether a candidate may leave the original samples behind: alarms on them do not
+            count.
     """
 
     significance: float = 0.002
@@ -50,6 +56,8 @@ class Gate:
     resolved: float = 10.0
     deviations: float = 2.0
     creep: float = 0.02
+    telling: int = 0
+    leaves: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +77,9 @@ class GateResult:
 
 DEFAULT = Gate()
 
-FOLLOWING = Gate(departed=math.inf, astray=1.0)
-"""For a drift that was told, of kinds whose new normal is adopted: moving on is no fault then."""
+FOLLOWING = Gate(departed=math.inf, astray=1.0, telling=FEW, leaves=True)
+"""For a drift that was told, of kinds whose new normal is adopted: moving on is no fault then, nor
+is leaving the old normal behind, nor being wider than a guess from few samples."""
 
 
 def evaluate_candidate(
@@ -112,6 +121,8 @@ def evaluate_candidate(
         key = name.replace(" ", "_")
         figures |= {f"{key}_samples": samples, f"{key}_alarms": alarms}
         counted = round(worth * alarms), max(round(worth * samples), 1)
+        if key == "original" and rules.leaves:
+            continue
         if counted[0] and at_least(*counted, alert_budget) < rules.significance:
             whys.append(f"{alarms} of {samples} {name} samples would be alarms")
     departed = departure(latest, originals)
@@ -137,9 +148,9 @@ def evaluate_candidate(
         whys.append(f"rejects {stopped:.0%} of what lies ahead, version 1 does {stopped_first:.0%}")
     if departed > rules.departed:
         whys.append(f"version 1 finds the latest samples {departed:.1f} deviations more abnormal")
-    if lenient > rules.leniency:
+    if lenient > rules.leniency and calibrated >= rules.telling:
         whys.append(f"finds the stand-in impostors {lenient:.1f} deviations more normal")
-    if rejected < rejected_first - rules.creep:
+    if rejected < rejected_first - rules.creep and originals >= rules.telling:
         whys.append(
             f"rejects {rejected:.0%} of the stand-in impostors, version 1 does {rejected_first:.0%}"
         )

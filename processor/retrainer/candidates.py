@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 
 from models import artifacts
 from models.artifacts import GATE, Artifact, Model
+from models.calibration.conformal import FEW
 from models.errors import ArtifactError
 from models.features import KINDS
 from models.learning.candidate import Candidate
@@ -33,10 +35,21 @@ def trigger(builder: RetrainerStepBuilder, key: ProfileKey) -> str | None:
         return pool.asked
     settings = builder.context.settings
     fresh = pool.accepted - max(base.pool_count, pool.tried)
-    if fresh >= settings.retrain_samples:
+    if fresh >= min(settings.retrain_samples, first_retraining(base)):
         return "samples"
     age = builder.now - max(base.trained_at, pool.tried_at)
     return "age" if fresh > 0 and age >= settings.retrain_days * DAY_MS else None
+
+
+def first_retraining(base: ModelRecord) -> float:
+    """Accepted samples after which a model is retrained at the latest; infinite for most.
+
+    One whose samples were nearly all the same learnt from a handful: what it calls normal is a
+    guess, which is looked at again after as many samples as it asked for.
+    """
+    told = base.provenance or {}
+    left_out = sum(int(told.get(name, 0)) for name in ("repeated", "far_out"))
+    return base.trained_on if base.trained_on - left_out < FEW < base.trained_on else math.inf
 
 
 def train_if_due(builder: RetrainerStepBuilder, key: ProfileKey) -> None:
@@ -134,8 +147,13 @@ def trained(
             **({"vouched_offset": max(taught, *pool.vouched)} if pool.vouched else {}),
         },
         vouched=vouched,
+        # A move that a candidate was refused for and that lasts is a drift, too, however slight.
         follow_drift=settings.on_shift_for(kind, KINDS[kind].on_shift) == "adopt"
-        and (why == "drift" or current.provenance.get("followed_drift") is True),
+        and (
+            why == "drift"
+            or pool.refused > 0
+            or current.provenance.get("followed_drift") is True
+        ),
     )
     if not candidate.outcome.passed:
         return candidate, None, 0

@@ -258,13 +258,14 @@ def judgement_of(
 
 def follow_drift(before: ActiveProfile, judgement: Judgement) -> tuple[Drift, int | None]:
     """Drift state and records since the last anomaly after one more verdict."""
+    own = judgement.drift_p
     return drift.follow(
         before.drift,
         before.since_anomaly,
-        judgement.p_values[judgement.worst] if judgement.static_p is None else judgement.static_p,
+        judgement.p_values[judgement.worst] if own is None else own,
         anomaly=judgement.anomaly,
         mean=drift.least_mean(before.record.trained_on),
-        samples=len(judgement.p_values),
+        samples=len(judgement.p_values) if own is None else 1,
     )
 
 
