@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
-
-from models.calibration.conformal import FEW
 
 Floats = NDArray[np.float64]
 
@@ -42,8 +40,6 @@ class Gate:
         deviations: by how many standard deviations of its own false alarm rate the threshold of
             version 1 may have been too strict by chance.
         creep: share of the stand-in impostors that all versions after it may lose, 0–1.
-        telling: with fewer calibration scores than this, the model in force and version 1 do not
-            tell how normal stand-in impostors may look: *leniency* and *creep* do not count.
         leaves: whether a candidate may leave the original samples behind: alarms on them do not
             count.
     """
@@ -56,7 +52,6 @@ class Gate:
     resolved: float = 10.0
     deviations: float = 2.0
     creep: float = 0.02
-    telling: int = 0
     leaves: bool = False
 
 
@@ -77,9 +72,13 @@ class GateResult:
 
 DEFAULT = Gate()
 
-FOLLOWING = Gate(departed=math.inf, astray=1.0, telling=FEW, leaves=True)
+FOLLOWING = Gate(departed=math.inf, astray=1.0, leaves=True)
 """For a drift that was told, of kinds whose new normal is adopted: moving on is no fault then, nor
-is leaving the old normal behind, nor being wider than a guess from few samples."""
+is leaving the old normal behind."""
+
+GUESSED = replace(FOLLOWING, leniency=math.inf, creep=1.0)
+"""The same where the profile began with so few samples that they did not tell how far normal goes:
+being wider is no fault either."""
 
 
 def evaluate_candidate(
@@ -148,9 +147,9 @@ def evaluate_candidate(
         whys.append(f"rejects {stopped:.0%} of what lies ahead, version 1 does {stopped_first:.0%}")
     if departed > rules.departed:
         whys.append(f"version 1 finds the latest samples {departed:.1f} deviations more abnormal")
-    if lenient > rules.leniency and calibrated >= rules.telling:
+    if lenient > rules.leniency:
         whys.append(f"finds the stand-in impostors {lenient:.1f} deviations more normal")
-    if rejected < rejected_first - rules.creep and originals >= rules.telling:
+    if rejected < rejected_first - rules.creep:
         whys.append(
             f"rejects {rejected:.0%} of the stand-in impostors, version 1 does {rejected_first:.0%}"
         )

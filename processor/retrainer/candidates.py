@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from functools import partial
 
@@ -35,21 +34,19 @@ def trigger(builder: RetrainerStepBuilder, key: ProfileKey) -> str | None:
         return pool.asked
     settings = builder.context.settings
     fresh = pool.accepted - max(base.pool_count, pool.tried)
-    if fresh >= min(settings.retrain_samples, first_retraining(base)):
+    # What a handful says is normal is looked at again after as many samples as it took.
+    needed = base.trained_on if guessed(base) else settings.retrain_samples
+    if fresh >= min(needed, settings.retrain_samples):
         return "samples"
     age = builder.now - max(base.trained_at, pool.tried_at)
     return "age" if fresh > 0 and age >= settings.retrain_days * DAY_MS else None
 
 
-def first_retraining(base: ModelRecord) -> float:
-    """Accepted samples after which a model is retrained at the latest; infinite for most.
-
-    One whose samples were nearly all the same learnt from a handful: what it calls normal is a
-    guess, which is looked at again after as many samples as it asked for.
-    """
+def guessed(base: ModelRecord) -> bool:
+    """Whether a model learnt from a handful: nearly all of its samples were the same."""
     told = base.provenance or {}
     left_out = sum(int(told.get(name, 0)) for name in ("repeated", "far_out"))
-    return base.trained_on if base.trained_on - left_out < FEW < base.trained_on else math.inf
+    return base.trained_on - left_out < FEW < base.trained_on
 
 
 def train_if_due(builder: RetrainerStepBuilder, key: ProfileKey) -> None:
@@ -153,6 +150,7 @@ def trained(
             why == "drift"
             or pool.refused > 0
             or current.provenance.get("followed_drift") is True
+            or guessed(base)
         ),
     )
     if not candidate.outcome.passed:

@@ -20,6 +20,9 @@ LEVELS = 64
 """Quantiles that are kept of the training points' distances."""
 
 
+ROUNDING = 1e-9
+"""Distances below this, in the scale of the model, are none."""
+
 BEYOND = 2.0
 """See ``drift_p_values``."""
 
@@ -66,6 +69,6 @@ def drift_p_values(
     below = np.searchsorted(quantiles, far) + np.searchsorted(quantiles, far, side="right")
     p_values = (LEVELS + 0.5 - 0.5 * below) / (LEVELS + 1.0)
     fits = least_mean(max(1, round(float(share) * trained_on)))
-    top = max(float(quantiles[-1]), np.finfo(float).tiny)
+    top = max(float(quantiles[-1]), ROUNDING)
     share = share + (1.0 - share) * np.clip((far / top - 1.0) / (BEYOND - 1.0), 0.0, 1.0)
     return np.asarray(least_mean(trained_on) + share * (p_values - fits), dtype=np.float64)
