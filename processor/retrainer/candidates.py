@@ -8,7 +8,6 @@ from functools import partial
 from models import artifacts
 from models.artifacts import GATE, Artifact, Model
 from models.calibration.conformal import FEW
-from models.calibration.evidence import distinct
 from models.errors import ArtifactError
 from models.features import KINDS
 from models.learning.candidate import Candidate
@@ -17,7 +16,6 @@ from models.learning.retraining import detector_name, retrain
 from models.learning.training import seed_of
 from models.naming import misnamed
 from processor.records import ProducerRecord, ProfileKey
-from processor.retrainer.pool import Pool
 from processor.retrainer.step_builder import RetrainerStepBuilder, Training, emit_lifecycle
 from processor.topics import OUTPUT_LIMIT
 from schemas import ModelRecord
@@ -36,30 +34,19 @@ def trigger(builder: RetrainerStepBuilder, key: ProfileKey) -> str | None:
         return pool.asked
     settings = builder.context.settings
     fresh = pool.accepted - max(base.pool_count, pool.tried)
-    if fresh >= settings.retrain_samples or (
-        fresh >= FEW and guessed(base) and outgrown(base, pool, fresh)
-    ):
+    # What a handful says is normal is looked at again after as many samples as it took.
+    needed = base.trained_on if guessed(base) else settings.retrain_samples
+    if fresh >= min(needed, settings.retrain_samples):
         return "samples"
     age = builder.now - max(base.trained_at, pool.tried_at)
     return "age" if fresh > 0 and age >= settings.retrain_days * DAY_MS else None
 
 
-def left_out(base: ModelRecord) -> int:
-    """Samples that a model was given and did not learn: repetitions, and what was far out."""
-    told = base.provenance or {}
-    return sum(int(told.get(name, 0)) for name in ("repeated", "far_out"))
-
-
 def guessed(base: ModelRecord) -> bool:
-    """Whether a profile began with a handful: nearly all of its first samples were the same."""
-    first = int((base.provenance or {}).get("cold_start", 0))
-    return first > FEW and left_out(base) > first - FEW
-
-
-def outgrown(base: ModelRecord, pool: Pool, fresh: int) -> bool:
-    """Whether so many new samples, repetitions aside, came as a guessed model has learnt."""
-    rows = pool.ring.samples()[-fresh:]
-    return int(distinct(rows).sum()) >= max(base.trained_on - left_out(base), FEW)
+    """Whether a model learnt from a handful: nearly all of its samples were the same."""
+    told = base.provenance or {}
+    left_out = sum(int(told.get(name, 0)) for name in ("repeated", "far_out"))
+    return base.trained_on - left_out < FEW < base.trained_on
 
 
 def train_if_due(builder: RetrainerStepBuilder, key: ProfileKey) -> None:
