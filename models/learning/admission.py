@@ -29,6 +29,10 @@ class Admission:
 
 DEFAULT = Admission()
 
+UNGUARDED = Admission(guard=0)
+"""For kinds whose new normal is adopted: a profile that has moved alarms so often that nearly all
+of its normal records stand near behind an anomaly, and no retraining could follow it."""
+
 
 def admitted(
     p_value: float | None,

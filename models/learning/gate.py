@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,8 @@ class Gate:
         deviations: by how many standard deviations of its own false alarm rate the threshold of
             version 1 may have been too strict by chance.
         creep: share of the stand-in impostors that all versions after it may lose, 0–1.
+        leaves: whether a candidate may leave the original samples behind: alarms on them do not
+            count.
     """
 
     significance: float = 0.002
@@ -50,6 +52,7 @@ class Gate:
     resolved: float = 10.0
     deviations: float = 2.0
     creep: float = 0.02
+    leaves: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,13 @@ class GateResult:
 
 DEFAULT = Gate()
 
-FOLLOWING = Gate(departed=math.inf, astray=1.0)
-"""For a drift that was told, of kinds whose new normal is adopted: moving on is no fault then."""
+FOLLOWING = Gate(departed=math.inf, astray=1.0, leaves=True)
+"""For a drift that was told, of kinds whose new normal is adopted: moving on is no fault then, nor
+is leaving the old normal behind."""
+
+GUESSED = replace(FOLLOWING, leniency=math.inf, creep=1.0)
+"""The same where the profile began with so few samples that they did not tell how far normal goes:
+being wider is no fault either."""
 
 
 def evaluate_candidate(
@@ -112,6 +120,8 @@ def evaluate_candidate(
         key = name.replace(" ", "_")
         figures |= {f"{key}_samples": samples, f"{key}_alarms": alarms}
         counted = round(worth * alarms), max(round(worth * samples), 1)
+        if key == "original" and rules.leaves:
+            continue
         if counted[0] and at_least(*counted, alert_budget) < rules.significance:
             whys.append(f"{alarms} of {samples} {name} samples would be alarms")
     departed = departure(latest, originals)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from models.artifacts import Model
+from models.calibration.conformal import FEW
 from models.calibration.evidence import Evidence, weigh
 from models.detectors import SEQUENTIAL, detector_of
 from models.detectors.base import Detector, Floats
@@ -26,7 +27,15 @@ from models.learning.candidate import (
     union_indices,
 )
 from models.learning.censoring import censored_counts, reweight_calibration
-from models.learning.gate import DEFAULT, FOLLOWING, Gate, GateResult, departure, evaluate_candidate
+from models.learning.gate import (
+    DEFAULT,
+    FOLLOWING,
+    GUESSED,
+    Gate,
+    GateResult,
+    departure,
+    evaluate_candidate,
+)
 from models.learning.impostors import extrapolated_samples, synthetic
 from models.learning.sequential_retraining import retrain_in_order
 from models.learning.training import stored, train
@@ -196,6 +205,8 @@ def retrain(
     moving = pool.shape[0] >= LATEST and departure(latest, originals) > rules.moving
     beyond = extrapolated_samples(own, shown) if moving else pool[:0]
     by_known = first if known is version_1 else p_values_of(known, impostors)
+    if follow_drift:
+        rules = GUESSED if evidence.kept[: original.shape[0]].sum() < FEW else FOLLOWING
     outcome = evaluate_candidate(
         calibrated.p_values(held_back),
         calibrated.p_values(spared),
@@ -208,7 +219,7 @@ def retrain(
         originals=originals,
         calibrated=calibrated_by,
         worth=evidence.worth,
-        rules=FOLLOWING if follow_drift else rules,
+        rules=rules,
     )
     # The next retraining finds the originals in front, whether this one learnt them or not.
     kept = union_indices(everything.shape[0], learnt, np.arange(original.shape[0]))

@@ -7,6 +7,7 @@ from functools import partial
 
 from models import artifacts
 from models.artifacts import GATE, Artifact, Model
+from models.calibration.conformal import FEW
 from models.errors import ArtifactError
 from models.features import KINDS
 from models.learning.candidate import Candidate
@@ -33,10 +34,19 @@ def trigger(builder: RetrainerStepBuilder, key: ProfileKey) -> str | None:
         return pool.asked
     settings = builder.context.settings
     fresh = pool.accepted - max(base.pool_count, pool.tried)
-    if fresh >= settings.retrain_samples:
+    # What a handful says is normal is looked at again after as many samples as it took.
+    needed = base.trained_on if guessed(base) else settings.retrain_samples
+    if fresh >= min(needed, settings.retrain_samples):
         return "samples"
     age = builder.now - max(base.trained_at, pool.tried_at)
     return "age" if fresh > 0 and age >= settings.retrain_days * DAY_MS else None
+
+
+def guessed(base: ModelRecord) -> bool:
+    """Whether a model learnt from a handful: nearly all of its samples were the same."""
+    told = base.provenance or {}
+    left_out = sum(int(told.get(name, 0)) for name in ("repeated", "far_out"))
+    return base.trained_on - left_out < FEW < base.trained_on
 
 
 def train_if_due(builder: RetrainerStepBuilder, key: ProfileKey) -> None:
@@ -134,8 +144,14 @@ def trained(
             **({"vouched_offset": max(taught, *pool.vouched)} if pool.vouched else {}),
         },
         vouched=vouched,
+        # A move that a candidate was refused for and that lasts is a drift, too, however slight.
         follow_drift=settings.on_shift_for(kind, KINDS[kind].on_shift) == "adopt"
-        and (why == "drift" or current.provenance.get("followed_drift") is True),
+        and (
+            why == "drift"
+            or pool.refused > 0
+            or current.provenance.get("followed_drift") is True
+            or guessed(base)
+        ),
     )
     if not candidate.outcome.passed:
         return candidate, None, 0

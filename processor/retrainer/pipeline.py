@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from models.features import KINDS
-from models.learning.admission import ADMITTED, admitted, draw
+from models.learning.admission import ADMITTED, DEFAULT, UNGUARDED, admitted, draw
 from processor.records import (
     INVALID_HEADERS,
     UNREADABLE_HEADERS,
@@ -198,9 +198,12 @@ def mismatch(names: Sequence[str], expected: int) -> DeadLetter:
 def admission(builder: RetrainerStepBuilder, sample: AcceptedSample) -> str:
     """Whether a sample is learnt from: the word of ``models.learning.admission.admitted``."""
     known = [p for p in sample.p_values if p is not None]
+    settings = builder.context.settings
+    adopts = settings.on_shift_for(sample.kind, KINDS[sample.kind].on_shift) == "adopt"
     return admitted(
         min(known, default=None),
         sample.since_anomaly,
         sample.source,
-        draw(builder.context.settings.seed, sample.verdict_id),
+        draw(settings.seed, sample.verdict_id),
+        UNGUARDED if adopts else DEFAULT,
     )

@@ -258,13 +258,11 @@ def judgement_of(
 
 def follow_drift(before: ActiveProfile, judgement: Judgement) -> tuple[Drift, int | None]:
     """Drift state and records since the last anomaly after one more verdict."""
+    own, worst = judgement.drift_p, judgement.p_values[judgement.worst]
+    p_value, n = (worst, len(judgement.p_values)) if own is None else (own, 1)
+    mean = drift.least_mean(before.record.trained_on)
     return drift.follow(
-        before.drift,
-        before.since_anomaly,
-        judgement.p_values[judgement.worst] if judgement.static_p is None else judgement.static_p,
-        anomaly=judgement.anomaly,
-        mean=drift.least_mean(before.record.trained_on),
-        samples=len(judgement.p_values),
+        before.drift, before.since_anomaly, p_value, anomaly=judgement.anomaly, mean=mean, samples=n
     )
 
 

@@ -39,8 +39,8 @@ class Judgement:
         unit: score from 0 to 1, higher is more abnormal.
         worst: which of them is the most abnormal.
         anomaly: whether that one is an anomaly, and with it the record.
-        static_p: least p-value by the calibration alone, of detectors whose p-values follow the
-            recent ones: these never show drift. None: the p-values do.
+        drift_p: p-value by which drift is followed, of detectors whose p-values follow the recent
+            ones: these never show drift. None: the p-values do.
         explained: reasons of an anomaly, of detectors that judge points in their order.
     """
 
@@ -52,7 +52,7 @@ class Judgement:
     worst: int
     severity: str
     anomaly: bool
-    static_p: float | None = None
+    drift_p: float | None = None
     explained: list[dict[str, Any]] | None = None
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.detectors.base import Floats
+from models.detectors.forecast.departures import drift_p_values
 from models.detectors.forecast.detector import Forecast
 from models.detectors.forecast.reasons import ForecastReason, reasons_of
 from models.detectors.forecast.state import State, from_bytes, to_bytes
@@ -64,6 +65,23 @@ def judge_in_order(groups: Sequence[MetricPoints]) -> tuple[list[bytes], Floats]
     places = states.ctypes.data + states.itemsize * np.arange(len(groups), dtype=np.int64)
     points.run_many(blocks, places, counts, np.concatenate(stamps), values, out)
     return [to_bytes(states[at : at + 1]) for at in range(len(groups))], out
+
+
+def followed_by(group: MetricPoints, columns: Floats, trained_on: int) -> Floats:
+    """p-values by which the drift of a profile is followed, shape (n,).
+
+    Args:
+        columns: what the kernel gave for the points.
+        trained_on: samples of the version in force.
+    """
+    known = getattr(group.model, "reference_", None)
+    if known is None:
+        # Fitted before there was one.
+        return np.exp(-columns[:, layout.RARITY])
+    stamps = group.times
+    if stamps is None:
+        stamps = _stamps(group, state_of(group)[0])
+    return drift_p_values(known, group.model.block_, stamps, group.values, trained_on)
 
 
 def explain_last(group: MetricPoints) -> Explanation:

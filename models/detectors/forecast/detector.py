@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from models.detectors.base import Floats, distance_to_unit, typical_ranges
+from models.detectors.forecast.departures import reference
 from models.detectors.forecast.reasons import ForecastReason, reasons_of
 from models.detectors.forecast.state import State, from_bytes, moved
 from models.detectors.forecast.times import UNITS, unit_of
@@ -133,6 +134,7 @@ class Forecast(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         options = Options(bool(self.shapes), bool(self.seasonal), int(self.library), second)
         self.block_, state = train_forecast(values, stamps, options)
         self.last_state_ = state.view(np.uint8).copy()
+        self.reference_ = reference(self.block_, stamps, values)
         self.offset_ = float(np.log(self.alert_budget))
         self.typical_ = typical_ranges(values[:, None])
         return self

@@ -31,15 +31,15 @@ class PointScores(NamedTuple):
 
     Attributes:
         scores: decisions at the budget of their record, p-values among the recent points, and unit.
-        static: p-values by the calibration alone.
+        drift: p-values by which drift is followed.
     """
 
     scores: BatchScores
-    static: Floats
+    drift: Floats
 
 
-def judged_points(columns: Floats, sizes: Sequence[int], alert_budget: float) -> PointScores:
-    """What the kernel's columns of points come to.
+def judged_points(columns: Floats, sizes: Sequence[int], alert_budget: float) -> BatchScores:
+    """Decisions, p-values and unit by the kernel's columns of points.
 
     Args:
         columns: shape (points, COLUMNS).
@@ -47,8 +47,7 @@ def judged_points(columns: Floats, sizes: Sequence[int], alert_budget: float) ->
     """
     budgets = np.repeat([sample_budget(alert_budget, size) for size in sizes], sizes)
     surprise, rarity = columns[:, layout.SURPRISE], columns[:, layout.RARITY]
-    scores = BatchScores(-surprise - np.log(budgets), np.exp(-surprise), Forecast.unit(-rarity))
-    return PointScores(scores, np.exp(-rarity))
+    return BatchScores(-surprise - np.log(budgets), np.exp(-surprise), Forecast.unit(-rarity))
 
 
 def points_of(builder: StepBuilder, detector: Forecast, items: Waiting) -> MetricPoints:
@@ -83,13 +82,13 @@ def answer_points(
         The profile behind the records, with the online state of before.
     """
     numbers = RowNumbers(*(of_all.tolist() for of_all in judged.scores))
-    static = judged.static.tolist()
+    followed = judged.drift.tolist()
 
     def judge(item: AwaitingScore, part: slice) -> Judgement:
-        return judgement_of_points(builder, item, group, numbers, static, part)
+        return judgement_of_points(builder, item, group, numbers, followed, part)
 
     records = group_records(builder, items)
-    return answer_in_turn(builder, records, numbers, static, judge, writer, begin)
+    return answer_in_turn(builder, records, numbers, followed, judge, writer, begin)
 
 
 def judgement_of_points(
@@ -97,13 +96,13 @@ def judgement_of_points(
     item: AwaitingScore,
     group: MetricPoints,
     numbers: RowNumbers,
-    static: Sequence[float],
+    followed: Sequence[float],
     part: slice,
 ) -> Judgement:
     """What the points of one record come to.
 
     Args:
-        numbers, static: of all points of this profile in the batch.
+        numbers, followed: of all points of this profile in the batch.
         part: which of them are this record's.
     """
     budget = sample_budget(builder.context.settings.alert_budget, part.stop - part.start)
@@ -120,7 +119,8 @@ def judgement_of_points(
         # By the p-value alone: there is no spread of scores.
         severity(p_values[worst], budget, decisions[worst], math.inf),
         anomaly,
-        static_p=min(static[part]),
+        # Neighbours tell hardly more than one of them.
+        drift_p=followed[part.stop - 1],
         explained=reasons_in_order(group, part.start + worst) if anomaly else None,
     )
 

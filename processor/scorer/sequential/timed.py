@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from models.batch_scoring import BatchScores
-from models.detectors.forecast.batch import judge_in_order
+from models.detectors.forecast.batch import followed_by, judge_in_order
 from models.detectors.forecast.detector import Forecast
 from models.features import KINDS
 from models.kernels.text.byte_strings import StringColumn
@@ -82,11 +82,12 @@ def score_in_order(
     end = 0
     for (_, items), group, state in zip(groups, points, states, strict=True):
         begin, end = end, end + group.values.size
-        scores = BatchScores(*(numbers[begin:end] for numbers in judged.scores))
-        own = PointScores(scores, judged.static[begin:end])
+        scores = BatchScores(*(numbers[begin:end] for numbers in judged))
+        trained_on = items[0][1].active.record.trained_on
+        own = PointScores(scores, followed_by(group, columns[begin:end], trained_on))
         after = answer_points(builder, items, group, own, writer, begin)
         key = items[0][1].key
         builder.delta.profiles[key] = after._replace(online=state)
         builder.emit(online_record(builder, key, after.record.generation, state))
     values = np.concatenate([group.values for group in points])
-    return judged.scores, encode_rows(values, np.ones(values.size, dtype=np.int64))
+    return judged, encode_rows(values, np.ones(values.size, dtype=np.int64))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from models.learning.gate import FOLLOWING, Gate, departure, evaluate_candidate, leniency
+from models.learning.gate import FOLLOWING, GUESSED, Gate, departure, evaluate_candidate, leniency
 
 NOTHING = np.empty(0)
 p_values = arrays.arrays(
@@ -145,3 +145,18 @@ def test_a_drift_that_was_told_is_followed_but_not_into_alarms_or_leniency():
     assert not verdict(
         before=spread(), after=np.minimum(spread() * 3, 1.0), **moved, rules=FOLLOWING
     ).passed
+
+
+def test_who_follows_a_drift_may_leave_the_old_normal_behind():
+    old = np.append(np.full(30, 0.5), np.full(10, 0.01))
+
+    assert not verdict(original=old).passed
+    assert verdict(original=old, rules=FOLLOWING).passed
+
+
+def test_a_guess_from_few_samples_may_be_widened():
+    wider = {"before": spread(), "after": np.minimum(spread() * 3, 1.0)}
+    alarming = np.append(np.full(30, 0.5), np.full(10, 0.01))
+
+    assert verdict(**wider, rules=GUESSED).passed
+    assert not verdict(alarming, **wider, rules=GUESSED).passed

@@ -186,11 +186,25 @@ class TestPools:
         assert role.pools == before
 
 
+@pytest.fixture
+def holding(taught) -> Retrainer:
+    """The same for profiles whose new normal is held."""
+    held = taught.memory
+    memory = Memory(dict(held.payloads), paths=dict(held.paths))
+    made = Retrainer(memory, retrain_samples=10, pool_samples=30, on_shift="hold")
+    made.know(taught.current(KEY))
+    return made
+
+
 class TestAdmission:
-    def test_what_is_not_admitted_is_counted_and_not_pooled(self, role):
-        role.feed([sample(since_anomaly=1), sample(offset=1, since_anomaly=1)])
-        pool = role.pools[KEY]
+    def test_what_is_not_admitted_is_counted_and_not_pooled(self, holding):
+        holding.feed([sample(since_anomaly=1), sample(offset=1, since_anomaly=1)])
+        pool = holding.pools[KEY]
         assert (pool.accepted, pool.offset, pool.ring.seen) == (2, 1, 0)
+
+    def test_kinds_that_adopt_learn_behind_anomalies_too(self, role):
+        role.feed([sample(since_anomaly=1), sample(offset=1, since_anomaly=1)])
+        assert role.pools[KEY].ring.seen == 2
 
     def test_the_least_p_value_of_a_record_decides(self, role):
         rows = {"vectors": [[10.0, 10.0, 10.0]] * 2, "since_anomaly": 50}
@@ -202,12 +216,12 @@ class TestAdmission:
         batch = [sample(offset=i, p_values=[0.03]) for i in range(30)]
         assert role.step(batch).outputs == role.step(batch).outputs
 
-    def test_the_trigger_counts_what_was_not_admitted_too(self, role):
+    def test_the_trigger_counts_what_was_not_admitted_too(self, holding):
         guarded = [sample(offset=i, since_anomaly=1) for i in range(7)]
-        assert len(candidates(role.feed([*guarded, *samples(3, first=7)]))) == 1
+        assert len(candidates(holding.feed([*guarded, *samples(3, first=7)]))) == 1
 
-    def test_the_counters_survive_where_nothing_was_admitted(self, role):
-        written = role.feed([sample(since_anomaly=1)])
+    def test_the_counters_survive_where_nothing_was_admitted(self, holding):
+        written = holding.feed([sample(since_anomaly=1)])
         (out,) = of(written, TOPICS.pool)
         restored = pools.restored_pool({}, pools.read_head(out.value), 30)
         assert restored is not None
