@@ -23,7 +23,7 @@ from confluent_kafka import OFFSET_END, Consumer, TopicPartition
 
 from processor.kafka import config as kafka
 from processor.kafka.reading import admin_client, places_of, poll
-from processor.settings import Settings
+from processor.settings import load
 from processor.topics import Topics
 
 RATE, SECONDS, PROFILES, LEARN = 50.0, 10.0, 20, 210
@@ -81,7 +81,7 @@ async def measure(url: str, rate: float, seconds: float) -> None:
 @contextmanager
 def reader() -> Iterator[dict[str, float]]:
     """Verdict's id → when a reader of committed records had it, while the block runs."""
-    settings = Settings()
+    settings = load()
     topic = Topics(settings.topic_prefix).anomalies
     places = places_of(admin_client(settings), [topic])
     consumer = Consumer(kafka.reader_config(settings))

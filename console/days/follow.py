@@ -141,7 +141,8 @@ class FollowDays:
             if self._state.lag.get(self._topics.anomalies, 0) > FAR_BEHIND:
                 self._stopping.wait(GIVE_WAY_SECONDS)
             # Nobody waits for days: many records together cost little more than one.
-            records, _ = poll(consumer, RECORDS, GATHER_SECONDS)
+            found, _ = poll(consumer, RECORDS, GATHER_SECONDS)
+            records = RecordBatch.of(found)
             for place in records.places() if records else ():
                 self._take(place, records, offsets, pending)
             many = sum(each.sums.records for each in pending.values()) > MOST_RECORDS
