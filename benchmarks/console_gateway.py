@@ -1,20 +1,30 @@
 """How fast a running console answers: python -m benchmarks.console_gateway http://127.0.0.1:8000.
 
 Requests go out at a fixed rate, whether or not those before them were answered, and their times
-count from when they were due. The scorer's own time, from the record's timestamp to its verdict's,
-comes out of the same answers. No login: for a console on this machine.
+count from when they were due. The scorer's own time comes out of the same run: to the time that
+the verdict names, which is before its transaction ends, and to a read_committed reader beside
+(broker and prefix of the topics as for every command). No login: for a console on this machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from statistics import quantiles
 from typing import Any
 
 import httpx
+import orjson
+from confluent_kafka import OFFSET_END, Consumer, TopicPartition
+
+from processor.kafka import config as kafka
+from processor.kafka.reading import admin_client, places_of, poll
+from processor.settings import load
+from processor.topics import Topics
 
 RATE, SECONDS, PROFILES, LEARN = 50.0, 10.0, 20, 210
 
@@ -35,12 +45,14 @@ async def measure(url: str, rate: float, seconds: float) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as client:
         await learn(client)
         scorer: list[float] = []
+        sent_at: dict[str, float] = {}
 
         async def score(number: int) -> None:
             sent = time.time()
             told = await client.post(path(number), json=body(number))
             verdict = told.raise_for_status().json()
             scorer.append(max(0.0, verdict["scored_at"] / 1000 - sent))
+            sent_at[verdict["verdict_id"]] = sent
 
         async def accept(number: int) -> None:
             prefer = {"Prefer": "respond-async"}
@@ -55,12 +67,48 @@ async def measure(url: str, rate: float, seconds: float) -> None:
             told = await client.post("/telemetry/batch", json={"events": events})
             assert all("verdict_id" in item for item in told.raise_for_status().json())
 
-        await show("POST records, to the verdict", score, rate, seconds)
-        tell("  of which record to verdict, the scorer's own", scorer)
+        with reader() as arrived:
+            await show("POST records, to the verdict", score, rate, seconds)
+        tell("  of which to the time that the verdict names", scorer)
+        both = sent_at.keys() & arrived.keys()
+        tell("  of which to a read_committed reader", [arrived[v] - sent_at[v] for v in both])
         await show("POST records, respond-async", accept, rate, seconds)
         await show("GET /statistics", lambda _: get("/statistics"), rate, seconds)
         await show("GET /events/recent", lambda _: get("/events/recent"), rate, seconds)
         await show("POST /telemetry/batch, 100 records", batch, 10.0, seconds)
+
+
+@contextmanager
+def reader() -> Iterator[dict[str, float]]:
+    """Verdict's id → when a reader of committed records had it, while the block runs."""
+    settings = load()
+    topic = Topics(settings.topic_prefix).anomalies
+    places = places_of(admin_client(settings), [topic])
+    consumer = Consumer(kafka.reader_config(settings))
+    consumer.assign([TopicPartition(topic, place.partition, OFFSET_END) for place in places])
+    found: dict[str, float] = {}
+    stopping, ready = threading.Event(), threading.Event()
+
+    def run() -> None:
+        ended: set[object] = set()
+        while not stopping.is_set():
+            records, at_end = poll(consumer, 1, 0.05)
+            now = time.time()
+            ended.update(at_end)
+            if len(ended) == len(places):
+                ready.set()
+            for record in records:
+                found[orjson.loads(record.value or b"{}")["verdict_id"]] = now
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    ready.wait(30.0)
+    try:
+        yield found
+    finally:
+        stopping.set()
+        thread.join()
+        consumer.close()
 
 
 async def learn(client: httpx.AsyncClient) -> None:

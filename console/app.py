@@ -49,6 +49,7 @@ from console.pages.views import jobs as jobs_page
 from console.pages.views import models as models_page
 from console.pages.views import profile as profile_page
 from console.pages.views import settings as settings_page
+from console.pages.warming import warm_pages, warm_routes
 from console.requests import RequestMetrics, Requests
 from console.routes import (
     admin,
@@ -162,6 +163,9 @@ def make_app(console: Services, registry: CollectorRegistry) -> FastAPI:
         count = console.settings.job_workers if "jobs" in console.settings.parts else 0
         given = variables(console.settings, console.kafka)
         workers = Workers(count, given, logs.logger("console"))
+        await run_in_threadpool(warm_routes, app)
+        if pages:
+            await run_in_threadpool(warm_pages)
         console.producing.start()
         console.follow.start()
         spaces.start()

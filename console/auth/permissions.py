@@ -38,6 +38,7 @@ class Caller:
         profile_prefix: of the ids that the caller's organisation has; empty sees all.
         topic_prefix: of the topics that the caller's organisation has; empty: the console's own.
         local: one of the console's own users.
+        session: hash of the console's own token that is used; None without one.
         until: when the token expires, epoch seconds; None without one.
     """
 
@@ -49,6 +50,7 @@ class Caller:
     topic_prefix: str = ""
     until: float | None = None
     local: bool = False
+    session: str | None = None
 
     @property
     def permissions(self) -> frozenset[str]:

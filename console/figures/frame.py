@@ -20,6 +20,9 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 LABEL = 28
 """Characters of a name beside an axis."""
 
+LATE = 0.15
+"""Names in this last share of an axis would be cut at its right end."""
+
 SpanKind = Literal["suppression", "learning", "version", "shift"]
 
 
@@ -116,18 +119,28 @@ def time_axis(begin: int | None = None, end: int | None = None) -> dict[str, Any
     return axis
 
 
-def shades(spans: Sequence[Span], colours: Palette) -> tuple[list[Any], list[Any]]:
+def shades(
+    spans: Sequence[Span], colours: Palette, reach: tuple[int, int] | None = None
+) -> tuple[list[Any], list[Any]]:
     """Spans as shapes and annotations of a layout.
+
+    Args:
+        reach: ends of the axis, epoch milliseconds; names near its right end stand left of their
+            lines, where they are not cut.
 
     >>> shapes, notes = shades([Span(0, 1000, "window", "suppression")], PALETTES["light"])
     >>> shapes[0]["type"], notes[0]["text"]
     ('rect', '\u2068window\u2069')
+    >>> late = shades([Span(950, None, "version 2", "version")], PALETTES["light"], (0, 1000))
+    >>> late[1][0]["xanchor"], notes[0]["xanchor"]
+    ('right', 'left')
     """
     shapes: list[Any] = []
     notes: list[Any] = []
     versions = 0
     for place, span in enumerate(spans):
         begin = stamp(span.begin)
+        late = reach is not None and span.begin > reach[1] - LATE * (reach[1] - reach[0])
         across = {"xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
         # Versions follow one another: every other one is shaded.
         versions += span.kind == "version"
@@ -149,7 +162,7 @@ def shades(spans: Sequence[Span], colours: Palette) -> tuple[list[Any], list[Any
                 "yref": "paper",
                 "text": shown(span.name, LABEL),
                 "showarrow": False,
-                "xanchor": "left",
+                "xanchor": "right" if late else "left",
                 "yanchor": "bottom",
                 "font": {"size": 10, "color": colours.muted},
             }

@@ -74,7 +74,7 @@ def swim_lanes(
     height = ROW * max(1, len(lanes))
     whole = height + ROW + 12
     begin, end = (starts[0], starts[-1] + width) if starts else (0, width)
-    shapes, notes = shades(events, colours)
+    shapes, notes = shades(events, colours, (begin, end))
     if window is not None:
         shapes.append(
             {
@@ -144,7 +144,8 @@ def anomalies_over_time(
         if name in counts
     ]
     total = sum(sum(each) for each in counts.values())
-    shapes, notes = shades(spans, colours)
+    reach = (starts[0], starts[-1] + width) if starts else None
+    shapes, notes = shades(spans, colours, reach)
     begin, end = (starts[0], starts[-1] + width) if starts else (None, None)
     return figure(
         data,

@@ -105,7 +105,10 @@ def values_over_time(
             }
         )
     data += _marks(marks, colours)
-    shapes, notes = shades(spans, colours)
+    begin = times[0] if since is None and len(times) else since
+    end = times[-1] if until is None and len(times) else until
+    reach = None if begin is None or end is None else (begin, end)
+    shapes, notes = shades(spans, colours, reach)
     return figure(
         data,
         theme,

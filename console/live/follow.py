@@ -32,6 +32,9 @@ JOINED_RECORDS = 10_000
 BATCHES_AHEAD = 4
 """So far may reading be ahead of writing; beyond, it waits."""
 
+GATHER_SECONDS = 0.1
+"""A transaction costs as much for one record as for hundreds: those of this time share one."""
+
 FETCHED = {"queued.max.messages.kbytes": 16_384}
 """So much may wait in the client: a verdict takes five times its bytes once it is read."""
 
@@ -87,6 +90,7 @@ class Follow:
         self._log = log
         self._failed = failed
         self._batches: queue.Queue[Batch] = queue.Queue(BATCHES_AHEAD)
+        self._unsent: Batch | None = None
         self._stopping = threading.Event()
         self._caught_up = False
         self.says = Says()
@@ -141,20 +145,17 @@ class Follow:
         else:
             return
         self._tell_kafka(None)
-        offsets = {(p.topic, p.partition): 0 for p in places} | self._state.offsets
+        held = self._state.offsets
+        offsets = {(p.topic, p.partition): held.get((p.topic, p.partition), 0) for p in places}
         consumer = Consumer(kafka.reader_config(self._kafka) | FETCHED)
         consumer.assign(
             [
-                TopicPartition(
-                    topic, number, self._state.offsets.get((topic, number), OFFSET_BEGINNING)
-                )
-                for topic, number in ((p.topic, p.partition) for p in places)
+                TopicPartition(topic, number, held.get((topic, number), OFFSET_BEGINNING))
+                for topic, number in offsets
             ]
         )
         try:
-            self._turn(
-                consumer, {(p.topic, p.partition): offsets[p.topic, p.partition] for p in places}
-            )
+            self._turn(consumer, offsets)
         finally:
             consumer.close()
 
@@ -177,6 +178,7 @@ class Follow:
                 self.says.projection = None
             if records:
                 self._take(records, offsets)
+            self._hand_on()
             if not self._writes:
                 self.says.written_at = monotonic()
             if monotonic() - looked > BROKER_SECONDS:
@@ -188,12 +190,18 @@ class Follow:
         if taken is None or not self._writes:
             return
         batch = Batch(taken.items, taken.begins, taken.ends, taken.normals)
-        while not self._stopping.is_set():
+        self._unsent = batch if self._unsent is None else self._unsent.joined(batch)
+
+    def _hand_on(self) -> None:
+        """Give the writing thread what was read; few records do not wait for it, but for more."""
+        while (batch := self._unsent) is not None and not self._stopping.is_set():
+            few = len(batch) < RECORDS
             try:
-                self._batches.put(batch, timeout=0.2)
-                return
+                self._batches.put(batch, timeout=0.0 if few else 0.2)
+                self._unsent = None
             except queue.Full:
-                continue
+                if few:
+                    return
 
     def _look(self, consumer: Consumer, offsets: dict[Place, int]) -> None:
         """How far reading is behind, and whether the broker answers."""
@@ -218,6 +226,7 @@ class Follow:
 
     def _write(self) -> None:
         cleaned = told = monotonic()
+        written = 0.0
         while not (self._stopping.is_set() and self._batches.empty()):
             try:
                 batch = self._batches.get(timeout=0.2)
@@ -230,12 +239,21 @@ class Follow:
                     cleaned = monotonic()
                     self._try(lambda: clean(self._database, now_ms(), self._retention_ms))
                 continue
-            while len(batch) < JOINED_RECORDS and not self._batches.empty():
-                batch = batch.joined(self._batches.get())
+            batch = self._gathered(batch, written + GATHER_SECONDS)
             while not self._try(lambda found=batch: self._project(found)):  # type: ignore[misc]
                 if self._stopping.wait(RETRY_SECONDS):
                     return
-            self.says.written_at = monotonic()
+            self.says.written_at = written = monotonic()
+
+    def _gathered(self, batch: Batch, until: float) -> Batch:
+        """A batch and those behind it; few records wait for more until a time is over."""
+        while len(batch) < JOINED_RECORDS:
+            left = until - monotonic() if len(batch) < RECORDS else 0.0
+            try:
+                batch = batch.joined(self._batches.get(timeout=max(0.0, left)))
+            except queue.Empty:
+                break
+        return batch
 
     def _project(self, batch: Batch) -> None:
         counts, shared = project(

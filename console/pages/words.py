@@ -11,6 +11,8 @@ from markupsafe import Markup, escape
 from console.answers import rfc3339
 
 DASH = "–"
+TINY = 1e-4
+"""Smaller shares are not told apart."""
 
 
 def when(ms: int | str | None, style: str = "time") -> Markup:
@@ -54,10 +56,13 @@ def number(value: Any) -> str:
 def percent(share: float | None) -> str:
     """A share as percent.
 
-    >>> percent(0.0123), percent(None)
-    ('1.23\\xa0%', '–')
+    >>> percent(0.0123), percent(2.8e-8), percent(0.0), percent(None)
+    ('1.23\\xa0%', '<\\xa00.01\\xa0%', '0\\xa0%', '–')
     """
-    return DASH if share is None else f"{number(share * 100)}\u00a0%"
+    if share is None:
+        return DASH
+    tiny = 0 < share < TINY
+    return f"<\u00a0{number(100 * TINY)}\u00a0%" if tiny else f"{number(share * 100)}\u00a0%"
 
 
 def count(many: int, one: str, more: str | None = None) -> str:

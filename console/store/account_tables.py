@@ -33,6 +33,14 @@ tickets = Table(
     Column("caller", JSON, nullable=False),
     big_column("expires_at"),
 )
+ended_sessions = Table(
+    "ended_sessions",
+    metadata,
+    text_column("token_hash", primary_key=True),
+    big_column("expires_at"),
+)
+"""Sessions that were ended before their tokens expire, until these do."""
+
 idempotency = Table(
     "idempotency",
     metadata,

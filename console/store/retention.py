@@ -27,7 +27,7 @@ def clean(database: Database, now: int, retention_ms: int) -> None:
         _clean(database, days, days.c.day < before - DAY_MS)
     clean_lanes(database, before)
     with database.write() as connection:
-        for expiring in (t.awaited, t.idempotency, t.tickets):
+        for expiring in (t.awaited, t.idempotency, t.tickets, t.ended_sessions):
             connection.execute(delete(expiring).where(expiring.c.expires_at < now))
         connection.execute(delete(t.dead_letters).where(t.dead_letters.c.at < before))
 

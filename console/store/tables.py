@@ -21,6 +21,7 @@ from console.lab.tables import registered_models as registered_models
 from console.lanes.tables import lane_buckets as lane_buckets
 from console.lanes.tables import lane_pages as lane_pages
 from console.store.account_tables import audit_log as audit_log
+from console.store.account_tables import ended_sessions as ended_sessions
 from console.store.account_tables import idempotency as idempotency
 from console.store.account_tables import keys as keys
 from console.store.account_tables import model_metrics as model_metrics

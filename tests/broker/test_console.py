@@ -161,6 +161,25 @@ def test_a_series_is_fitted_and_fitted_afresh(telltale: Telltale, store_url: str
     telltale.wait_until(anew, "the series is of a new generation")
 
 
+def test_a_series_that_still_learns_is_trained_at_once_by_fit(telltale: Telltale, store_url: str):
+    telltale.create_topics(2)
+    score(telltale)
+    console = start(telltale, store_url)
+    points = {"timestamps": [1, 2, 3, 4], "values": [10.0, 10.5, 9.5, 10.2]}
+
+    fitted = console.post("/fit/young", points)
+
+    told = fitted.json()
+    verdict = {v["verdict_id"]: v for v in telltale.wait_for(1)}[told["verdict_id"]]
+    (command,) = telltale.values("commands")
+    (trained,) = [e for e in telltale.values("lifecycle") if e["event"] == "trained"]
+    assert verdict["status"] == "learning"
+    assert verdict["samples_seen"] < verdict["samples_needed"]
+    assert command["command"] == "train"
+    assert (told["success"], told["version"]) == (True, 1)
+    assert (trained["command_id"], trained["version"]) == (command["command_id"], 1)
+
+
 def test_a_profile_is_forgotten_over_http_and_its_rows_go(telltale: Telltale, store_url: str):
     telltale.create_topics(2)
     score(telltale)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from console.auth import sessions, users
-from console.auth.callers import Root, caller
+from console.auth.callers import Root, caller, of_token
 from console.auth.permissions import Caller
 from console.pages.rendering import HEADERS, PREFIX, own_path, render
 from console.problems import Problem
@@ -67,15 +67,26 @@ def login(
 
 
 @router.post("/logout")
-def logout(request: Request, csrf: Text = "") -> Response:
-    """End the session in this browser."""
+def logout(request: Request, console: Root, csrf: Text = "") -> Response:
+    """End the session: the browser drops its token, and no replica takes it any longer."""
     token = sessions.session_of(request)
     if token is not None:
         sessions.check_origin(request)
         sessions.check_csrf(token, csrf)
+        _end(request, console, token)
     answer = RedirectResponse(f"{PREFIX}/login", 303, HEADERS)
     sessions.end(request, answer)
     return answer
+
+
+def _end(request: Request, console: Services, token: str) -> None:
+    try:
+        who = of_token(console, token)
+    except Problem:
+        return  # it has expired, or was ended before
+    if console.tokens is not None:
+        console.tokens.end(who)
+    console.note(who, "session.end", who.subject, "done", request)
 
 
 def _signed_in(request: Request, console: Services) -> Caller | None:

@@ -5,13 +5,18 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 from starlette.websockets import WebSocketDisconnect
 
 from console.auth import users
 from console.auth.limits import RateLimit
 from console.auth.sessions import COOKIE, csrf_of
+from console.auth.tickets import redeem
+from console.auth.tokens import KNOWN_SECONDS
 from console.pages.rendering import own_path
+from console.store.account_tables import ended_sessions
 from console.store.database import Database
+from console.store.retention import clean
 from tests.unit.console.records import anomaly, event
 from tests.unit.console.test_console_api import PASSWORD, SECRET, client_of, fill, made
 
@@ -159,6 +164,53 @@ def test_logging_out_takes_the_header_too_and_drops_the_cookie(sqlite: Database)
     assert forged.status_code == 403
     assert (left.status_code, left.headers["location"]) == (303, "/ui/login")
     assert client.get("/ui/overview", headers=HTML).status_code == 303
+
+
+def test_logging_out_ends_the_session_in_every_replica_and_no_other_session(database: Database):
+    client = visitor(database)
+    other = client_of(made(database, jwt_secret=SECRET))
+    log_in(client)
+    token = client.cookies[COOKIE]
+    bearer = {"Authorization": f"Bearer {token}"}
+    log_in(other)
+    ahead = client.get("/api/v1/auth/me", headers=bearer).status_code
+    ticket = client.post("/api/v1/auth/tickets", headers=bearer).json()["ticket"]
+
+    client.post("/ui/logout", data={"csrf": csrf(client)})
+
+    client.cookies.set(COOKIE, token)
+    assert ahead == 200
+    assert client.get("/ui/overview", headers=HTML).status_code == 303
+    refused = client.get("/api/v1/auth/me", headers=bearer)
+    assert (refused.status_code, refused.json()["detail"]) == (401, "the token's session was ended")
+    # A replica that begins now has read what was ended; one that runs reads it again within 5 s.
+    replica = client_of(made(database, jwt_secret=SECRET))
+    assert replica.get("/api/v1/auth/me", headers=bearer).status_code == 401
+    tokens = other.app.state.services.tokens  # type: ignore[attr-defined]
+    tokens._ended_at -= KNOWN_SECONDS
+    assert other.get("/api/v1/auth/me", headers=bearer).status_code == 401
+    # The same user's other session goes on, and who has come by a ticket of this one is out.
+    assert other.get("/ui/overview", headers=HTML).status_code == 200
+    who = redeem(database, ticket)
+    assert who is not None
+    assert not tokens.still_known(who)
+
+
+def test_logging_out_twice_is_no_error_and_an_expired_entry_goes(database: Database):
+    client = visitor(database)
+    log_in(client)
+    token, form = client.cookies[COOKIE], {"csrf": csrf(client)}
+
+    first = client.post("/ui/logout", data=form)
+    client.cookies.set(COOKIE, token)
+    again = client.post("/ui/logout", data=form)
+    with database.read() as connection:
+        held = connection.execute(select(ended_sessions)).all()
+    clean(database, held[0].expires_at + 1, 0)
+
+    assert (first.status_code, again.status_code, len(held)) == (303, 303, 1)
+    with database.read() as connection:
+        assert connection.execute(select(ended_sessions)).all() == []
 
 
 def test_a_login_form_of_another_site_is_refused(sqlite: Database):
