@@ -87,6 +87,7 @@ def test_a_model_is_uploaded_and_deleted(console: Running, looking: Looking, tmp
     expect(page.locator("#graph .plot")).to_be_visible()
     page.get_by_label("Stage").select_option("archived")
     expect(page.get_by_text("<b>forest</b>: archived now.")).to_be_visible()
+    looking.expected = ("/propose",)
     page.get_by_role("textbox", name="Profile").fill("<b>nobody</b>")
     page.get_by_role("button", name="Propose").click()
     expect(page.get_by_text("there is no such profile")).to_be_visible()
