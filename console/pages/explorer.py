@@ -21,7 +21,8 @@ from console.routes.verdicts import moment
 from console.services import Services
 from console.store import tables as t
 
-LASTS = {
+Last = Literal["", "1h", "6h", "24h", "7d", "30d"]
+LASTS: dict[Last, int] = {
     "1h": 3_600_000,
     "6h": 6 * 3_600_000,
     "24h": 86_400_000,
@@ -45,7 +46,7 @@ class Asked:
         begin, end: the stretch of time that is chosen within the shown one.
     """
 
-    last: Annotated[Literal["", "1h", "6h", "24h", "7d", "30d"], Query()] = ""
+    last: Annotated[Last, Query()] = ""
     since: Annotated[Word, Query()] = ""
     until: Annotated[Word, Query()] = ""
     view: Annotated[Word, Query()] = "profile"
@@ -107,7 +108,9 @@ def fitted(console: Services, who: Caller, asked: Asked) -> tuple[Asked, Found, 
     found, view = lanes(console, who, day)
     counted = zip(*found.counts.values(), strict=True)
     first = next((at for at, n in zip(found.starts, counted, strict=True) if any(n)), None)
-    last = "24h" if first is None else next(k for k, ms in LASTS.items() if now - first < ms)
+    last: Last = "24h"
+    if first is not None:
+        last = next(name for name, ms in LASTS.items() if now - first < ms)
     if last == "24h":
         return day, found, view
     shorter = replace(asked, last=last)
