@@ -45,7 +45,9 @@ def main(
     if attached:
 
         def follow() -> None:
-            sys.stdin.buffer.read()
+            # Not through sys.stdin: its lock would be held when the interpreter ends.
+            while os.read(0, 4096):
+                pass
             worker.end()
 
         threading.Thread(target=follow, name="parent", daemon=True).start()
