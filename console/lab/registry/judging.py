@@ -111,7 +111,8 @@ def judge(console: Services, row: dict[str, Any], base: dict[str, Any]) -> Judge
         try:
             store.write(artifact)
         except OSError as error:
-            raise unavailable(f"the artefact cannot be written: {error}") from None
+            told = error.strerror or type(error).__name__
+            raise unavailable(f"the artefact cannot be written: {told}") from None
     return Judged(figures, True, outcome.why, order, record)
 
 
