@@ -71,6 +71,10 @@ def test_a_training_is_stopped(console: Running, looking: Looking):
     expect(page.locator("#state")).to_have_text("cancelled", timeout=60_000)
     expect(page.get_by_role("button", name="Stop")).to_have_count(0)
 
+    page.get_by_label("Say something of this job").fill("too many epochs")
+    page.get_by_role("button", name="Say", exact=True).click()
+    expect(page.get_by_role("log", name="What was said")).to_contain_text("too many epochs")
+
 
 def test_a_model_is_uploaded_and_deleted(console: Running, looking: Looking, tmp_path: Path):
     file = tmp_path / "forest.skops"

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from console.answers import After
 from console.auth.callers import Console, PathId, Root, needs
-from console.auth.permissions import ANALYSIS_READ, Caller
+from console.auth.permissions import ANALYSIS_READ, LABEL_WRITE, Caller
 from console.figures.classification import training_history
 from console.figures.frame import for_page
 from console.jobs import endpoints as api
@@ -86,6 +86,7 @@ def job(request: Request, root: Root, console: Console, who: Reader, job_id: Pat
         history=history_figure(history(root.accounts, job_id)),
         charts=charts,
         results=results,
+        can_label=LABEL_WRITE in who.permissions,
     )
 
 
