@@ -189,6 +189,7 @@ def test_a_viewer_may_read_and_nothing_else(sqlite: Database):
     writes = {at for at in told if at[0] != "get"}
     reads = ("users", "users/{user_id}", "audit", "dead-letters", "labels", "audit-queue")
     reads += ("model-metrics", "compliance/{assessment_id}", "compliance/model/{model_id}")
+    reads += ("compliance/evidence/model/{model_id}",)
     reads += ("monitoring/alerts", "monitoring/monitors", "monitoring/monitors/{monitor_id}")
     of_one = (
         "verdicts/{verdict_id}/label",
