@@ -24,8 +24,9 @@ from typing import Any
 import orjson
 
 from console.lab.triage.examples import Examples, of_alerts
-from console.lab.triage.features import ALGORITHMS, AlarmTimes, Alert
-from console.lab.triage.pipeline import TooFew, trained
+from console.lab.triage.features import AlarmTimes, Alert
+from console.lab.triage.pipeline import TooFew
+from console.lab.triage.table import compared
 from processor.backtest.replay import Replay
 from processor.records import ConsumerRecord, DeadLetter
 from processor.settings import Settings
@@ -36,7 +37,6 @@ SETS = {"features_cmu": 200, "behavior_aalto": 20, "drowsiness_ear": 200}
 
 NORMAL = frozenset(("genuine", "alert", "normal"))
 BATCH = 1000
-EPOCHS = 10
 STEP_MS = 60_000
 
 
@@ -109,21 +109,14 @@ def table_of(examples: Examples, seeds: int) -> list[str]:
     splits = 0
     for seed in range(seeds):
         try:
-            for algorithm in ALGORITHMS:
-                _, figures = trained(
-                    examples,
-                    algorithm,
-                    epochs=EPOCHS,
-                    batch_size=64,
-                    seed=seed,
-                    tell=lambda _: None,
-                )
-                first = figures["found_first"]
-                add(rows, algorithm, [at["true_by_triage"] for at in first])
+            figures = compared(examples, seed)
         except TooFew as few:
             told = str(few)
             continue
         splits += 1
+        for each in figures:
+            first = each["found_first"]
+            add(rows, each["algorithm"], [at["true_by_triage"] for at in first])
         looked = [a + at["looked_at"] for a, at in zip(looked, first, strict=True)]
         add(rows, "by p-value", [at["true_by_p_value"] for at in first])
         add(rows, "in any order", [at["true_by_chance"] for at in first])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from time import monotonic
 from typing import Any
 
@@ -66,13 +65,11 @@ def _of_artefact(
 def _opened(settings: Settings, row: Any) -> Any:
     # Here, not above: the console need not wait until scikit-learn is imported.
     from models.errors import ArtifactError
-    from processor.artifacts.storage import storage
+    from processor.artifacts.storage import uncached
     from processor.settings import SettingsError
 
-    # None is left in a cache of this machine, where forgetting would not find it.
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            own = settings.model_copy(update={"model_cache": scratch})
-            return storage(own).read(row.artifact, row.sha256)
-        except (ArtifactError, SettingsError, OSError):
-            return None
+    try:
+        with uncached(settings) as store:
+            return store.read(row.artifact, row.sha256)
+    except (ArtifactError, SettingsError, OSError):
+        return None

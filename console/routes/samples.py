@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import tempfile
 from typing import Annotated, Any
 
 import numpy as np
@@ -67,20 +66,18 @@ def _row(
 def _opened(console: Services, row: Any) -> tuple[list[str], list[list[float | None]]]:
     # Here, not above: the console need not wait until scikit-learn is imported.
     from models.errors import ArtifactError
-    from processor.artifacts.storage import storage
+    from processor.artifacts.storage import uncached
     from processor.settings import SettingsError
 
-    # None is left in a cache of this machine, where forgetting would not find it.
-    with tempfile.TemporaryDirectory() as scratch:
-        settings = console.kafka.model_copy(update={"model_cache": scratch})
-        try:
-            model = storage(settings).read(row.artifact, row.sha256)
-        except ArtifactError as error:
-            raise Problem(410, "gone", f"the artefact cannot be opened: {error}") from None
-        except SettingsError:
-            raise Problem(
-                503, "models_unavailable", "the store of models cannot be opened from here"
-            ) from None
+    try:
+        with uncached(console.kafka) as store:
+            model = store.read(row.artifact, row.sha256)
+    except ArtifactError as error:
+        raise Problem(410, "gone", f"the artefact cannot be opened: {error}") from None
+    except SettingsError:
+        raise Problem(
+            503, "models_unavailable", "the store of models cannot be opened from here"
+        ) from None
     samples = np.asarray(model.samples, dtype=np.float64)
     rows = [[None if np.isnan(value) else float(value) for value in line] for line in samples]
     return list(model.features), rows

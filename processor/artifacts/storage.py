@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import fsspec
@@ -46,3 +49,16 @@ def storage(settings: Settings) -> Storage:
     if isinstance(filesystem, LocalFileSystem):
         return Directory(Path(root))
     return Remote(filesystem, root, Path(settings.model_cache), settings.masked)
+
+
+@contextmanager
+def uncached(settings: Settings) -> Iterator[Storage]:
+    """The same for as long as the block lasts; no artefact stays in a cache of this machine.
+
+    Forgetting would not find it there.
+
+    Raises:
+        SettingsError: as ``storage`` has it.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        yield storage(settings.model_copy(update={"model_cache": scratch}))

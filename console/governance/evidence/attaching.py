@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from datetime import datetime
 from typing import Any, Literal
 
 import orjson
@@ -15,17 +14,16 @@ from console.answers import plain, rfc3339
 from console.auth.permissions import Caller
 from console.governance import reports
 from console.governance.access import ModelRef, visible
+from console.governance.reading.attached import says
 from console.governance.reading.sources import Sources
 from console.governance.requests import EVIDENCE, Name
 from console.live.state import now_ms
 from console.problems import Problem
 from console.store import tables as t
-from models.governance.documents import BadDocument, facts_of, judged
+from models.governance.documents import BadDocument, facts_of
 
 AHEAD_MS = 300_000
 """So far may another machine's clock be ahead."""
-
-DAY_MS = 86_400_000
 
 
 class EvidenceRequest(BaseModel):
@@ -62,7 +60,7 @@ def attach(
     Raises:
         Problem: 422, the document does not hold what the control needs, or is of the future.
     """
-    now, made = now_ms(), _ms(request.made_at)
+    now, made = now_ms(), int(request.made_at.timestamp() * 1000)
     if made > now + AHEAD_MS:
         raise Problem(422, "invalid", f"made_at: expected a time that was, got {request.made_at}")
     try:
@@ -117,8 +115,7 @@ def attached_to(console: Sources, who: Caller, model_id: str, limit: int) -> lis
 def shown(row: dict[str, Any]) -> dict[str, Any]:
     """A document as an answer, with what it says today."""
     told = row["request"]
-    age = max(0.0, (now_ms() - told["made_at"]) / DAY_MS)
-    status, sentence = judged(told["control"], row["result"], age, reports.code_version())
+    status, sentence = says(told, row["result"], now_ms(), reports.code_version())
     return {
         "evidence_id": row["id"],
         "model_id": row["model_id"],
@@ -132,7 +129,3 @@ def shown(row: dict[str, Any]) -> dict[str, Any]:
         "attached_by": row["by"],
         "organization_id": row["organization_id"],
     }
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import select
@@ -11,8 +12,8 @@ from console.governance.reading.fleets import DAY_MS, Scope
 from console.governance.reading.sources import Sources
 from console.governance.requests import EVIDENCE
 from console.store import tables as t
-from models.governance.compliance import UNKNOWN
-from models.governance.documents import DOCUMENTS, judged
+from models.governance.compliance import UNKNOWN, Status
+from models.governance.documents import DOCUMENTS, Facts, judged
 
 MOST = 1000
 """Of the latest documents of a kind so many are looked at."""
@@ -42,9 +43,19 @@ def of_documents(console: Sources, scope: Scope, now: int, version: str) -> Evid
         if row is None:
             found[control] = (UNKNOWN, f"no {held.name} is attached")
             continue
-        age = max(0.0, (now - row.request["made_at"]) / DAY_MS)
-        found[control] = judged(control, row.result, age, version)
+        found[control] = says(row.request, row.result, now, version)
     return found
+
+
+def says(told: Mapping[str, Any], facts: Facts, now: int, version: str) -> tuple[Status, str]:
+    """The status of a document's control at a time, epoch milliseconds, and a sentence.
+
+    Args:
+        told: control, and when the document was made.
+        version: of the program that runs.
+    """
+    age = max(0.0, (now - told["made_at"]) / DAY_MS)
+    return judged(told["control"], facts, age, version)
 
 
 def _documents(console: Sources, scope: Scope) -> list[Any]:

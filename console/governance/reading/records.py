@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from models.artifacts import Model
 from models.detectors.forecast.detector import Forecast
 from models.errors import ArtifactError
 from models.explanation.shapley import Floats
-from processor.artifacts.storage import storage
+from processor.artifacts.storage import uncached
 from processor.kafka.consuming import earliest_offsets, latest_offsets
 from processor.kafka.reading import ToolError, admin_client, read, record_at, records_at
 from processor.operations.profile_accept import parse_verdict_id, rows_of
@@ -119,19 +118,17 @@ def open_model(settings: Settings, version: dict[str, Any]) -> Model:
     Raises:
         Problem: 410, it is gone; 503, the store of models cannot be opened.
     """
-    # None is left in a cache of this machine, where forgetting would not find it.
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            held = storage(settings.model_copy(update={"model_cache": scratch}))
-            return held.read(version["artifact"], version["sha256"])
-        except ArtifactError as error:
-            raise gone(
-                f"the artefact of version {version['version']} cannot be opened: {error}"
-            ) from None
-        except SettingsError:
-            raise Problem(
-                503, "models_unavailable", "the store of models cannot be opened from here"
-            ) from None
+    try:
+        with uncached(settings) as store:
+            return store.read(version["artifact"], version["sha256"])
+    except ArtifactError as error:
+        raise gone(
+            f"the artefact of version {version['version']} cannot be opened: {error}"
+        ) from None
+    except SettingsError:
+        raise Problem(
+            503, "models_unavailable", "the store of models cannot be opened from here"
+        ) from None
 
 
 def judged(settings: Settings, database: Database, verdict_id: str, version: int | None) -> Judged:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
@@ -37,7 +36,7 @@ def judge(console: Services, row: dict[str, Any], base: dict[str, Any]) -> Judge
     from models.artifacts import GATE
     from models.errors import ArtifactError, ArtifactUnavailable
     from models.learning.foreign import UnfitForest, detector_from_sklearn, judge_foreign
-    from processor.artifacts.storage import storage
+    from processor.artifacts.storage import uncached
     from processor.settings import SettingsError
 
     forest = read_model(console, row)
@@ -48,71 +47,70 @@ def judge(console: Services, row: dict[str, Any], base: dict[str, Any]) -> Judge
     named = getattr(forest, "feature_names_in_", None)
     check_features(None if named is None else [str(n) for n in named], row, base["features"])
     place = {name: base[name] for name in ("kind", "profile_id", "partition", "generation")}
-    # None is left in a cache of this machine, where forgetting would not find it.
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            store = storage(console.kafka.model_copy(update={"model_cache": scratch}))
+    try:
+        with uncached(console.kafka) as store:
             current = store.read(base["artifact"], base["sha256"])
-        except ArtifactUnavailable as error:
-            raise unavailable(str(error)) from None
-        except ArtifactError as error:
-            raise Problem(410, "gone", f"the model in force cannot be opened: {error}") from None
-        except SettingsError:
-            raise unavailable("it cannot be opened from here") from None
-        if not hasattr(current.detector, "calibration_"):
-            raise Problem(
-                422,
-                "not_a_detector",
-                f"profile_id: expected a profile whose detector judges rows one by one, got "
-                f"{base['detector']}",
-            )
-        candidate = judge_foreign(
-            current,
-            detector,
-            cold_start=int(current.provenance["cold_start"]),
-            provenance={
-                "trigger": "command",
-                "base_version": base["version"],
-                "partition": base["partition"],
-                "upload": row["id"],
-                "upload_sha256": row["sha256"],
-                # So that two proposals of one upload are two artefacts.
-                "proposal": str(uuid4()),
-            },
+    except ArtifactUnavailable as error:
+        raise unavailable(str(error)) from None
+    except ArtifactError as error:
+        raise Problem(410, "gone", f"the model in force cannot be opened: {error}") from None
+    except SettingsError:
+        raise unavailable("it cannot be opened from here") from None
+    if not hasattr(current.detector, "calibration_"):
+        raise Problem(
+            422,
+            "not_a_detector",
+            f"profile_id: expected a profile whose detector judges rows one by one, got "
+            f"{base['detector']}",
         )
-        outcome = candidate.outcome
-        figures = {name: plain_number(value) for name, value in outcome.figures.items()}
-        order = "by place: the upload has no names" if named is None else "by name"
-        if not outcome.passed:
-            return Judged(figures, False, outcome.why, order, None)
-        model = candidate.model
-        provenance = {**model.provenance, GATE: figures}
-        artifact = artifacts.pack(replace(model, provenance=provenance), **place)
-        record = ModelRecord(
-            **place,
-            base_version=base["version"],
-            detector="forest",
-            artifact=artifact.path,
-            sha256=artifact.sha256,
-            features=base["features"],
-            trained_on=int(model.provenance["samples"]),
-            learned=base["learned"],
-            pool_count=base["pool_count"],
-            alert_budget=console.kafka.alert_budget,
-            decision_offset=float(model.detector.offset_),
-            trigger="command",
-            trained_at=now_ms(),
-            source_offset=base["source_offset"],
-            provenance=dict(model.provenance),
-            figures=figures,
-        )
-        if len(record.model_dump_json()) > OUTPUT_LIMIT:
-            raise Problem(413, "too_large", f"the candidate's record exceeds {OUTPUT_LIMIT} bytes")
-        try:
+    candidate = judge_foreign(
+        current,
+        detector,
+        cold_start=int(current.provenance["cold_start"]),
+        provenance={
+            "trigger": "command",
+            "base_version": base["version"],
+            "partition": base["partition"],
+            "upload": row["id"],
+            "upload_sha256": row["sha256"],
+            # So that two proposals of one upload are two artefacts.
+            "proposal": str(uuid4()),
+        },
+    )
+    outcome = candidate.outcome
+    figures = {name: plain_number(value) for name, value in outcome.figures.items()}
+    order = "by place: the upload has no names" if named is None else "by name"
+    if not outcome.passed:
+        return Judged(figures, False, outcome.why, order, None)
+    model = candidate.model
+    provenance = {**model.provenance, GATE: figures}
+    artifact = artifacts.pack(replace(model, provenance=provenance), **place)
+    record = ModelRecord(
+        **place,
+        base_version=base["version"],
+        detector="forest",
+        artifact=artifact.path,
+        sha256=artifact.sha256,
+        features=base["features"],
+        trained_on=int(model.provenance["samples"]),
+        learned=base["learned"],
+        pool_count=base["pool_count"],
+        alert_budget=console.kafka.alert_budget,
+        decision_offset=float(model.detector.offset_),
+        trigger="command",
+        trained_at=now_ms(),
+        source_offset=base["source_offset"],
+        provenance=dict(model.provenance),
+        figures=figures,
+    )
+    if len(record.model_dump_json()) > OUTPUT_LIMIT:
+        raise Problem(413, "too_large", f"the candidate's record exceeds {OUTPUT_LIMIT} bytes")
+    try:
+        with uncached(console.kafka) as store:
             store.write(artifact)
-        except OSError as error:
-            told = error.strerror or type(error).__name__
-            raise unavailable(f"the artefact cannot be written: {told}") from None
+    except OSError as error:
+        told = error.strerror or type(error).__name__
+        raise unavailable(f"the artefact cannot be written: {told}") from None
     return Judged(figures, True, outcome.why, order, record)
 
 
