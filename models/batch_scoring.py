@@ -130,6 +130,25 @@ def score_columns(
     return BatchScores(scores - offsets, p_values, unit)
 
 
+def explain_batch(benches: Sequence[CompiledModel], rows: Floats) -> Floats:
+    """Share of each feature in the abnormality of each row, by the model of that row.
+
+    Args:
+        rows: shape (n, d), one for each model; all models are d wide.
+
+    Returns:
+        Shape (n, d), as ``CompiledModel.contributions``.
+    """
+    places = np.frombuffer(b"".join([bench.place for bench in benches]), np.int64)
+    blocks = places.reshape(-1, LAYOUT_WORDS)[:, :2].T.copy()
+    if not blocks[1].all():
+        every = (bench.contributions(row[None]) for bench, row in zip(benches, rows, strict=True))
+        return np.concatenate(list(every))
+    shares = np.empty(rows.size)
+    score_kernels.explain_models(*blocks, packing.flat(rows), shares)
+    return shares.reshape(rows.shape)
+
+
 def _score_mixed(
     places: Integers,
     counts: Integers,
@@ -175,6 +194,7 @@ def warm_up() -> None:
     parts = ("forest", "deviation", "recent", "whitened")
     detector = Blend(tuple((part, 1.0) for part in parts), n_estimators=2).fit(samples)
     detector.contributions(samples)
+    explain_batch([CompiledModel(detector)], samples[1:2])
     counts = np.full(1, samples.shape[0])
     score_batch(
         [CompiledModel(detector)], counts, samples.reshape(-1), np.full(samples.shape[0], 0.01)

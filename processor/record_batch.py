@@ -31,7 +31,9 @@ class RecordBatch(Sequence[ConsumerRecord]):
         """The records as columns; a ``RecordBatch`` is returned as it is."""
         if isinstance(records, RecordBatch):
             return records
-        columns: Any = zip(*records, strict=True) if records else repeat((), len(fields(cls)))
+        if not records:
+            return _NOTHING
+        columns: Any = zip(*records, strict=True)
         topics, partitions, offsets, keys, values, headers, timestamps = columns
         numbers = (np.array(each, dtype=np.int64) for each in (partitions, offsets, timestamps))
         partitions, offsets, timestamps = numbers
@@ -42,9 +44,9 @@ class RecordBatch(Sequence[ConsumerRecord]):
         cls, first: Sequence[ConsumerRecord], second: Sequence[ConsumerRecord]
     ) -> RecordBatch:
         """The records of two, one after the other."""
+        if not first or not second:
+            return cls.of(first or second)
         one, other = cls.of(first), cls.of(second)
-        if not one or not other:
-            return one or other
         columns: Any = (
             np.concatenate(pair) if isinstance(pair[0], np.ndarray) else [*pair[0], *pair[1]]
             for pair in zip(one._columns(), other._columns(), strict=True)
@@ -131,3 +133,7 @@ class RecordBatch(Sequence[ConsumerRecord]):
             offsets = self.offsets[here][order][places]
             found |= zip(zip(repeat(topic), numbers.tolist()), offsets.tolist(), strict=True)
         return found
+
+
+_NONE = np.zeros(0, np.int64)
+_NOTHING = RecordBatch((), _NONE, _NONE, (), (), (), _NONE)

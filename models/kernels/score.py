@@ -196,6 +196,23 @@ def explain_block(words, values, rows, out):
 
     The parts of a blend count by their weight and by how abnormal they find the row.
     """
+    _explain(words, values, 0, rows, out)
+
+
+@njit(nogil=True, cache=True)
+def explain_models(addresses, sizes, values, out):
+    """The same of one row for each of many models, that of ``g`` by the block at ``addresses[g]``.
+
+    The rows stand one after another in ``values``.
+    """
+    at = 0
+    for g in range(addresses.size):
+        at = _explain(at_address(addresses[g], sizes[g]), values, at, 1, out)
+
+
+@njit(nogil=True, cache=True)
+def _explain(words, values, at, rows, out):
+    """The shares of rows that begin at ``at``; where they end."""
     views = _views(words)
     i64, f64 = views[4], views[5]
     width, samples = _scratch(i64)
@@ -204,7 +221,6 @@ def explain_block(words, values, rows, out):
     distances = np.empty(samples, dtype=np.float32)
     shared = np.empty(samples, dtype=np.float32)
     parts = HEADER_WORDS + (3 * width if i64[2] == 1 else 0)
-    at = 0
     for _ in range(rows):
         used = _standardise(i64, f64, values, at, width, row)
         out[at : at + width] = 0.0
@@ -244,3 +260,4 @@ def explain_block(words, values, rows, out):
             elif row[feature] == row[feature]:
                 out[at + feature] = 1.0 / used
         at += width
+    return at

@@ -53,6 +53,7 @@ class Scored(NamedTuple):
         changes: drift of the profiles that have none to report.
         one_by_one: profiles that the plain path answers, with the numbers of ``judged``.
         abnormal: rows of all other profiles that are not normal.
+        watched: of these profiles those whose records, all normal, count for a new normal.
         normal: normal records of these profiles, for the writer.
     """
 
@@ -61,6 +62,7 @@ class Scored(NamedTuple):
     changes: DriftUpdates
     one_by_one: Sequence[int]
     abnormal: Sequence[int]
+    watched: Sequence[int]
     normal: NormalRecords
 
 
@@ -122,6 +124,7 @@ class FastPath:
         budget: float,
         model: Callable[[int], Model],
         fit: NDArray[np.bool_],
+        watched: NDArray[np.bool_],
     ) -> Scored:
         """Score records that ``read`` has read.
 
@@ -129,6 +132,7 @@ class FastPath:
             budget: share that may be called anomalous, 0–1.
             model: of one of the profiles.
             fit: whether the writer may answer the normal records of each profile.
+            watched: of which profiles each record counts for a new normal.
         """
         counts, rows = runs.counts, len(runs.positions)
         judged = score_columns(
@@ -150,8 +154,11 @@ class FastPath:
         )
         # Of nearly every profile no drift is to be told.
         profile = runs.profile
+        normal = judged.decisions >= 0
+        wholly_normal = np.bincount(profile[~normal], minlength=len(counts)) == 0
         plain = followed.plain & fit & ~lasting(runs, judged.decisions, followed.each)
-        normal, usual = judged.decisions >= 0, plain[profile]
+        plain &= wholly_normal | ~watched
+        usual = plain[profile]
         with_evidence = profile[judged.decisions == judged.decisions]
         changed = plain & (np.bincount(with_evidence, minlength=len(plain)) > 0)
         changes = DriftUpdates(
@@ -165,6 +172,7 @@ class FastPath:
             changes,
             np.flatnonzero(~plain).tolist(),
             np.flatnonzero(usual & ~normal).tolist(),
+            np.flatnonzero(plain & watched).tolist(),
             normal_part(runs, followed.each, normal & usual),
         )
 

@@ -124,8 +124,12 @@ class ProfileTable:
 
     def get(self, row: int) -> tuple[Drift, int | None]:
         """Drift and records since the last anomaly of one profile."""
-        gentle, bold, records, quiet, since = (numbers.item(row) for numbers in self._judged)
-        return Drift(gentle, bold, int(records), int(quiet)), None if since == UNKNOWN else since
+        gentle, bold, records, quiet, since = self._judged
+        drift = Drift(
+            gentle.item(row), bold.item(row), int(records.item(row)), int(quiet.item(row))
+        )
+        last = since.item(row)
+        return drift, None if last == UNKNOWN else last
 
     def set(self, row: int, drift: Drift, since_anomaly: int | None) -> None:
         """Note drift and records since the last anomaly of one profile."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain, pairwise, repeat
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -128,25 +128,11 @@ class NormalVerdictWriter:
         batch, part = self._batch, concat_records(self._parts)
         # In their order, so that memory is written as it will be read.
         order = np.argsort(part.positions)
-        positions, rows = part.positions[order], part.rows[order]
+        positions = part.positions[order]
         places = positions.tolist()
-        # Only the count since an anomaly can be unknown: the others are never below 0.
-        counted = np.array([batch.offsets[positions], part.since[order], part.observed[order]])
         late = part.observed[order] < self._late_before
-        clock = encode_texts([b"%d" % self._now]).at(np.zeros_like(rows))
-        fillings = stack(
-            [
-                *constant_columns(batch, part, order),
-                encode_known_numbers(counted),
-                *(number.at(rows) for number in numbers),
-                clock,
-                encode_texts([b"false", b"true"]).at(late.astype(np.int64)),
-                self._sources(places),
-                *([] if times is None else [times.at(rows)]),
-            ],
-            SLACK,
-        )
-        said, taken = (render(of, fillings) for of in self._templates[:2])
+        columns, names, constants = self._fillings(part, order, late, numbers, times)
+        said, taken = (render(fill(of, names, constants), columns) for of in self._templates[:2])
         anomalies, accepted = self._topics
         keys = list(map(batch.keys.__getitem__, places))
         partitions = batch.partitions[positions].tolist()
@@ -169,13 +155,41 @@ class NormalVerdictWriter:
         deque(map(answers.__setitem__, places, both), maxlen=0)
         return answers
 
-    def _sources(self, places: Sequence[int]) -> StringColumn:
-        """Where ingest had each record from, as JSON."""
-        headers = self._batch.headers
-        if not any(headers):
-            return encode_texts([b"null"]).at(np.zeros(len(places), np.int64))
-        texts = [orjson.dumps(source_of(headers[at])) for at in places]
-        return encode_texts(texts).at(np.arange(len(places)))
+    def _fillings(
+        self,
+        part: NormalRecords,
+        order: Integers,
+        late: NDArray[np.bool_],
+        numbers: Sequence[StringColumn],
+        times: StringColumn | None,
+    ) -> tuple[StringColumn, list[str], dict[str, bytes]]:
+        """What fills the placeholders: values of each record, their names, and what all share.
+
+        Args:
+            order: which of the part's records is the first, the second, ….
+        """
+        batch, positions, rows = self._batch, part.positions[order], part.rows[order]
+        # Only the count since an anomaly can be unknown: the others are never below 0.
+        counted = np.array([batch.offsets[positions], part.since[order], part.observed[order]])
+        names = [*RECORD_PLACEHOLDERS]
+        columns = [
+            *constant_columns(batch, part, order),
+            encode_known_numbers(counted),
+            *(number.at(rows) for number in numbers),
+        ]
+        constants = {"now": b"%d" % self._now, "late": b"false", "source": b"null"}
+        if late.any():
+            names.append("late")
+            columns.append(encode_texts([b"false", b"true"]).at(late.astype(np.int64)))
+        if any(batch.headers):
+            # Where ingest had each record from.
+            texts = [orjson.dumps(source_of(batch.headers[at])) for at in positions.tolist()]
+            names.append("source")
+            columns.append(encode_texts(texts))
+        if times is not None:
+            names.append("time")
+            columns.append(times.at(rows))
+        return stack(columns, SLACK), names, constants
 
 
 def concat_records(parts: Sequence[NormalRecords]) -> NormalRecords:
@@ -214,7 +228,7 @@ def constant_columns(
 
 
 _FIRST = ord("A")
-PLACEHOLDER_NAMES = (
+RECORD_PLACEHOLDERS = (
     "place",
     *CONSTANT_FIELDS,
     "features",
@@ -225,11 +239,10 @@ PLACEHOLDER_NAMES = (
     "decision",
     "p_value",
     "row",
-    "now",
-    "late",
-    "source",
-    "time",
 )
+"""Placeholders whose values differ from record to record in every batch."""
+
+PLACEHOLDER_NAMES = (*RECORD_PLACEHOLDERS, "now", "late", "source", "time")
 
 
 def placeholder(*names: str, form: bytes = b"%b") -> Any:
@@ -258,6 +271,28 @@ def parse_template(text: bytes) -> JsonTemplate:
     parts = _MARK.split(text)
     holes = np.array([part[0] - _FIRST for part in parts[1::2]])
     return JsonTemplate(*concat(parts[::2], SLACK), holes)
+
+
+def fill(
+    template: JsonTemplate, columns: Sequence[str], constants: Mapping[str, bytes]
+) -> JsonTemplate:
+    """The template with what all records share filled in, and the other placeholders numbered.
+
+    Args:
+        columns: names of the placeholders that have a column, in the columns' order.
+        constants: what stands in place of those that have none.
+    """
+    text = template.text.tobytes()
+    first, *pieces = (text[a:b] for a, b in pairwise([0, *template.ends.tolist()]))
+    texts, holes = [first], []
+    for hole, piece in zip(template.holes.tolist(), pieces, strict=True):
+        name = PLACEHOLDER_NAMES[hole]
+        if name in columns:
+            texts.append(piece)
+            holes.append(columns.index(name))
+        else:
+            texts[-1] += constants[name] + piece
+    return JsonTemplate(*concat(texts, SLACK), np.array(holes))
 
 
 BLOCK = 256

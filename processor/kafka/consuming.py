@@ -116,6 +116,8 @@ def split_errors(
     messages: Sequence[Message],
 ) -> tuple[RecordBatch, list[tuple[Message, KafkaError]]]:
     """Records as plain values, and what came instead of one, with the error that it tells."""
+    if not messages:
+        return RecordBatch.of(()), []
     errors = list(map(Message.error, messages))
     if not any(errors):
         return to_record_batch(messages), []

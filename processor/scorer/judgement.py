@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from math import isnan
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from processor.records import DeadLetter, ProducerRecord, ProfileKey
 from processor.scorer import verdicts
 from processor.scorer.regime import watch
 from processor.scorer.step_builder import AwaitingScore, StepBuilder, Waiting
-from processor.scorer.verdicts import Judgement, unscored
+from processor.scorer.verdicts import Judgement, Reasons, unscored
 from processor.state.profiles import ActiveProfile
 from processor.topics import OUTPUT_LIMIT
 
@@ -56,7 +57,7 @@ class ProfileRecords(NamedTuple):
 
 def can_defer(builder: StepBuilder, key: ProfileKey, standing: VersionConstants) -> bool:
     """Whether normal records of one sample may be answered together."""
-    plain = not builder.suppressed(key) and builder.regime(key) == "usual"
+    plain = not builder.suppressed(key) and not builder.shifted(key)
     return plain and standing.names.answer_bytes <= SAFE_BYTES
 
 
@@ -102,16 +103,21 @@ def answer_profile(
     judged: BatchScores,
     writer: NormalVerdictWriter | None,
     begin: int,
+    explained: Mapping[int, Reasons] = MappingProxyType({}),
 ) -> None:
     """Answer the records of one profile one by one, the normal ones of one sample but for the text.
 
     Args:
         judged: of the group's rows, the first of which has the number ``begin``.
+        explained: reasons that are known already, of records of one sample, by their row's number.
     """
     numbers = RowNumbers(*(of_all.tolist() for of_all in judged))
 
     def judge(item: AwaitingScore, part: slice) -> Judgement | None:
-        return judgement_of(item, numbers, part, builder, group.model)
+        judgement = judgement_of(item, numbers, part, builder, group.model)
+        if judgement is not None:
+            judgement.explained = explained.get(begin + part.start)
+        return judgement
 
     after = answer_in_turn(builder, group, numbers, numbers.p_values, judge, writer, begin)
     if after != group.active:

@@ -38,15 +38,24 @@ from processor.scorer.judgement import (
     judgement_of,
     write_normal,
 )
-from processor.scorer.step_builder import SINGLE_ROW, AwaitingScore, StepBuilder, Waiting
+from processor.scorer.regime import watch
+from processor.scorer.step_builder import (
+    SINGLE_ROW,
+    AwaitingScore,
+    StepBuilder,
+    Waiting,
+)
 from processor.scorer.verdicts import (
+    Reasons,
     accepted_fields,
+    reasons,
     scored_fields,
     timed_fields,
     verdict_headers,
 )
 from processor.scorer.versions import recover_lost_model
 from processor.state.profiles import COLUMNAR_KIND, ActiveProfile
+from schemas import ModelRecord
 
 NO_TEXTS = StringColumn(np.zeros(0, np.uint8), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
@@ -84,10 +93,12 @@ def score_columns_of(
     """
     budget = builder.context.settings.alert_budget
     fit = columnar_mask(builder, runs) if writer is not None else np.zeros(len(runs.rows), np.bool_)
+    watched = runs.among([*builder.state.shifts, *builder.delta.shifts], builder.watched)
     found = builder.context.fast_path.score(
-        runs, budget, lambda at: model_of(builder, runs, at), fit
+        runs, budget, lambda at: model_of(builder, runs, at), fit, watched
     )
     judged, firsts, begins, profile = found.judged, runs.firsts, runs.begins, runs.profile
+    explained = explain_rows(builder, runs, np.flatnonzero(judged.decisions < 0))
     for at in found.one_by_one:
         part = slice(int(firsts[at]), int(firsts[at] + runs.counts[at]))
         of_profile = BatchScores(*(numbers[part] for numbers in judged))
@@ -97,6 +108,7 @@ def score_columns_of(
             of_profile,
             writer,
             part.start,
+            explained,
         )
     for row in found.abnormal:
         at = int(profile[row])
@@ -104,10 +116,15 @@ def score_columns_of(
         numbers = RowNumbers(*([float(of_all[row])] for of_all in judged))
         model = model_of(builder, runs, at)
         judgement = judgement_of(item, numbers, slice(0, 1), builder, model)
+        if judgement is not None:
+            judgement.explained = explained[row]
         # The fast path leaves profiles whose anomalies are close to one another: no watch begins.
         before = item.active.after_verdict(None, item.active.drift)
         outputs, _ = build_verdict(builder, item, before, judgement, model)
         builder.answers[runs.positions[row]] = outputs
+    for at in found.watched:
+        count = int(runs.counts[at])
+        watch.follow_normal(builder, runs.key(at), announced(builder, runs, at), count)
     builder.delta.drift_updates = found.changes
     if writer is not None:
         defer_to_writer(builder, writer, COLUMNAR_KIND, found.normal)
@@ -137,8 +154,29 @@ def columnar_mask(builder: StepBuilder, runs: ColumnarRecords) -> NDArray[np.boo
     fit: NDArray[np.bool_] = small[runs.name]
     state, delta = builder.state, builder.delta
     fit &= ~runs.among([*state.suppressions, *delta.suppressions], builder.suppressed)
-    fit &= ~runs.among([*state.shifts, *delta.shifts], builder.watched)
+    fit &= ~runs.among([*state.shifts, *delta.shifts], builder.shifted)
     return fit
+
+
+def announced(builder: StepBuilder, runs: ColumnarRecords, at: int) -> ModelRecord:
+    """The announcement in force of one profile."""
+    active, _ = builder.state.profiles.at(int(runs.rows[at]))
+    return active.record
+
+
+def explain_rows(
+    builder: StepBuilder, runs: ColumnarRecords, wanted: Integers
+) -> dict[int, Reasons]:
+    """Why some rows are abnormal, by their number, all at once."""
+    profile, begins = runs.profile[wanted], runs.begins[wanted]
+    widths = runs.widths[profile]
+    found: dict[int, Reasons] = {}
+    for width in np.unique(widths):
+        those = widths == width
+        rows = runs.values[begins[those, np.newaxis] + np.arange(width)]
+        models = [model_of(builder, runs, at) for at in profile[those].tolist()]
+        found |= zip(wanted[those].tolist(), reasons(models, rows), strict=True)
+    return found
 
 
 def model_of(builder: StepBuilder, runs: ColumnarRecords, at: int) -> Model:

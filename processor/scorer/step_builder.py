@@ -195,12 +195,16 @@ class StepBuilder:
         shift = self.shift(key)
         return shift is not None and shift.recent.seen > 0
 
+    def shifted(self, key: ProfileKey) -> bool:
+        """Whether a profile's records are abnormal in one and the same way."""
+        shift = self.shift(key)
+        return shift is not None and shift.shifted
+
     def regime(self, key: ProfileKey) -> str | None:
         """``shifted`` or ``usual``; None while a profile learns."""
         if not isinstance(self.profile(key), ActiveProfile):
             return None
-        shift = self.shift(key)
-        return "shifted" if shift is not None and shift.shifted else "usual"
+        return "shifted" if self.shifted(key) else "usual"
 
     def suppressed(self, key: ProfileKey) -> bool:
         if not self.windows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -11,6 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from models.artifacts import Model
+from models.batch_scoring import explain_batch
 from processor.columnar.verdict_writer import LATE
 from processor.records import ConsumerRecord, HeaderList, ProducerRecord
 from processor.scorer.decode import Decoded
@@ -23,6 +25,9 @@ MAX_REASONS = 10
 MAX_SAMPLE_VERDICTS = 100
 
 Floats = NDArray[np.float64]
+
+Reasons = list[dict[str, Any]]
+"""Features of a sample that is abnormal, by their share in it."""
 
 _JSON = orjson.OPT_SERIALIZE_NUMPY
 
@@ -41,7 +46,7 @@ class Judgement:
         anomaly: whether that one is an anomaly, and with it the record.
         drift_p: p-value by which drift is followed, of detectors whose p-values follow the recent
             ones: these never show drift. None: the p-values do.
-        explained: reasons of an anomaly, of detectors that judge points in their order.
+        explained: reasons of an anomaly, if they are known already.
     """
 
     rows: Floats
@@ -53,7 +58,7 @@ class Judgement:
     severity: str
     anomaly: bool
     drift_p: float | None = None
-    explained: list[dict[str, Any]] | None = None
+    explained: Reasons | None = None
 
 
 def verdict_id(record: ConsumerRecord) -> str:
@@ -152,30 +157,35 @@ def scored_fields(
     }
 
 
-def reasons_of(model: Model, judgement: Judgement) -> list[dict[str, Any]]:
+def reasons_of(model: Model, judgement: Judgement) -> Reasons:
     """Why a record is abnormal; empty if it is not."""
     if not judgement.anomaly:
         return []
     if judgement.explained is not None:
         return judgement.explained[:MAX_REASONS]
-    return reasons(model, judgement.rows[judgement.worst])
+    return reasons([model], judgement.rows[[judgement.worst]])[0]
 
 
-def reasons(model: Model, row: Floats) -> list[dict[str, Any]]:
-    """Why a sample is abnormal: its features by their share in it, the largest first."""
-    shares = model.bench.contributions(row[np.newaxis])[0]
-    columns = np.argsort(-shares, kind="stable")[:MAX_REASONS]
-    columns = columns[shares[columns] > 0]
-    found = zip(
-        map(model.features.__getitem__, columns.tolist()),
-        row[columns].tolist(),
-        model.detector.typical_[:, columns].T.tolist(),
-        shares[columns].tolist(),
-        strict=True,
-    )
+def reasons(models: Sequence[Model], rows: Floats) -> list[Reasons]:
+    """Why each of some samples is abnormal: its features by their share in it, the largest first.
+
+    Args:
+        models: of each row.
+        rows: shape (n, features), of models that have as many.
+    """
+    shares = explain_batch([model.bench for model in models], rows)
+    columns = np.argsort(-shares, axis=1, kind="stable")[:, :MAX_REASONS]
+    typical = np.array([model.detector.typical_.T for model in models])
+    chosen = np.arange(len(rows))[:, np.newaxis], columns
+    numbers = (columns, rows[chosen], typical[chosen], shares[chosen])
+    found = zip(models, *(each.tolist() for each in numbers), strict=True)
     return [
-        {"feature": name, "value": value, "typical": typical, "contribution": share}
-        for name, value, typical, share in found
+        [
+            {"feature": model.features[at], "value": value, "typical": usual, "contribution": share}
+            for at, value, usual, share in zip(*numbers, strict=True)
+            if share > 0
+        ]
+        for model, *numbers in found
     ]
 
 

@@ -78,6 +78,7 @@ class Worker:
             log,
         )
         self._watch = Watch(self._consumer, settings, role, self._assignment, self.health, metrics)
+        self._unreadable_partitions = metrics.unreadable_partitions.labels(role.name)
         self._rest: Sequence[ConsumerRecord] = ()
         self._ready: ComputedStep | None = None
         self._end_offsets_committed = monotonic()
@@ -183,8 +184,7 @@ class Worker:
             self._assignment.fetching.pause_idle()
             self._commit_end_offsets()
         self._poller.pass_skipped()
-        stopped = self._metrics.unreadable_partitions.labels(self._role.name)
-        stopped.set(len(self._poller.stopped))
+        self._unreadable_partitions.set(len(self._poller.stopped))
         self._set_waiting(
             self._assignment.waiting
             or self._assignment.apart

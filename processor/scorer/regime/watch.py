@@ -87,12 +87,18 @@ def follow_shift(
     return declare(builder, item, shift, stored, model)
 
 
-def follow_normal(builder: StepBuilder, key: ProfileKey, announced: ModelRecord) -> None:
-    """Follow a normal record of a profile that is watched and not shifted."""
+def follow_normal(
+    builder: StepBuilder, key: ProfileKey, announced: ModelRecord, count: int = 1
+) -> None:
+    """Follow some normal records of a profile that is watched and not shifted."""
     shift = builder.shift(key)
     if shift is None or shift.renamed:
         return
-    recent = shift.recent.after(anomaly=False)
+    recent = shift.recent
+    for _ in range(count):
+        recent = recent.after(anomaly=False)
+        if recent.quiet:
+            break
     shift = replace(shift, recent=recent)
     quiet = give_up(builder, key, announced, shift) if recent.quiet else ShiftChange(shift, [])
     take_over(builder, key, quiet)
