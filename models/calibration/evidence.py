@@ -8,9 +8,12 @@ learnt. Without clear signs of them nothing is changed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.kernels.fit.dependence import neighbor_correlation
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -48,6 +51,9 @@ SOME = 3
 
 FAR = 6.0
 """Robust deviations from which on a sample can be far out; all others lie within."""
+
+DEVIATION = 1.4826
+"""Standard deviation of normal values, in medians of how far they lie from their own median."""
 
 GAP = 1.75
 """Samples that are far out lie so many times as far as all others."""
@@ -140,6 +146,11 @@ def distinct(samples: Floats) -> Mask:
     kept = np.ones(n, dtype=np.bool_)
     if n <= FEW:
         return kept
+    first = samples[:, 0]
+    same = first[1:] == first[:-1]
+    if not same.any() and not np.isnan(first).any():
+        # As nearly always: a feature that never stays the same is enough to know.
+        return kept
     plain = np.nan_to_num(samples, nan=np.inf)
     again = (plain[1:] == plain[:-1]).all(axis=1)
     if not again.any():
@@ -189,9 +200,14 @@ def far_out(samples: Floats, *, alike: bool = True) -> Mask:
         return none
     # A row for each feature, as medians are found by sorting.
     columns = np.ascontiguousarray(samples.T)
-    aside = columns - _medians(columns)[:, None]
-    scale = 1.4826 * _medians(np.abs(aside))
-    used = (scale > 0.0) & (np.count_nonzero(columns == columns, axis=1) > n // 2)
+    ordered = np.sort(columns, axis=1)
+    count = n - np.isnan(ordered).sum(axis=1)
+    middle = _middles(ordered, count)
+    if _within_reach(ordered, count, middle):
+        return none
+    aside = columns - middle[:, None]
+    scale = DEVIATION * _middles(np.sort(np.abs(aside), axis=1), count)
+    used = (scale > 0.0) & (count > n // 2)
     if not used.any():
         return none
     z = aside[used] / scale[used, None]
@@ -215,12 +231,21 @@ def far_out(samples: Floats, *, alike: bool = True) -> Mask:
     return none
 
 
-def _medians(columns: Floats) -> Floats:
-    """Median of each row, NaN left out, shape (d,); NaN of nothing."""
-    ordered = np.sort(columns, axis=1)
-    count = columns.shape[1] - np.isnan(ordered).sum(axis=1)
-    rows, middle = np.arange(columns.shape[0]), np.maximum(count, 1)
-    return np.asarray(0.5 * ordered[rows, (middle - 1) // 2] + 0.5 * ordered[rows, middle // 2])
+def _middles(ordered: Floats, count: NDArray[np.int64]) -> Floats:
+    """Median of each row, shape (d,), of ascending values with NaN behind them; NaN of nothing."""
+    rows, known = np.arange(ordered.shape[0]), np.maximum(count, 1)
+    return np.asarray(0.5 * ordered[rows, (known - 1) // 2] + 0.5 * ordered[rows, known // 2])
+
+
+def _within_reach(ordered: Floats, count: NDArray[np.int64], middle: Floats) -> bool:
+    """Whether surely no value lies ``FAR`` robust deviations away, by the quartiles of each row.
+
+    Less than half of the values lie within the nearer quartile: the median deviation is no less.
+    """
+    rows, last = np.arange(ordered.shape[0]), np.maximum(count - 1, 0)
+    near = np.minimum(middle - ordered[rows, count // 4], ordered[rows, 3 * count // 4] - middle)
+    furthest = np.maximum(middle - ordered[:, 0], ordered[rows, last] - middle)
+    return bool((furthest < FAR * DEVIATION * near).all())
 
 
 def worth(samples: Floats) -> float:
@@ -236,23 +261,13 @@ def worth(samples: Floats) -> float:
         return 1.0
     runs = max(1, n // RUN)
     size = n // runs
-    own = samples[n - runs * size :].reshape(runs, size, samples.shape[1])
-    there = ~np.isnan(own)
-    count = np.maximum(there.sum(axis=1, keepdims=True), 1)
-    z = np.where(there, own, 0.0)
-    z = np.where(there, own - z.sum(axis=1, keepdims=True) / count, 0.0)
-    spread = np.sqrt((z * z).sum(axis=1, keepdims=True) / count)
-    z = np.clip(z, -CUT * spread, CUT * spread)
-    z = np.where(there, z - z.sum(axis=1, keepdims=True) / count, 0.0)
-    square = (z * z).sum(axis=1) / count[:, 0]
-    pairs = np.maximum((there[:, 1:] & there[:, :-1]).sum(axis=1), 1)
-    both = (z[:, 1:] * z[:, :-1]).sum(axis=1) / pairs
-    known = (square > 0.0) & (count[:, 0] > size // 2)
-    told = known.any(axis=1)
-    if not told.any():
+    each = np.empty(runs)
+    own = np.require(samples[n - runs * size :], np.float64, ["C", "W"])
+    neighbor_correlation(own, size, CUT, each)
+    told = [rho for rho in each.tolist() if rho == rho]
+    if not told:
         return 1.0
-    each = np.where(known, both / np.where(known, square, 1.0), 0.0).sum(axis=1)
-    rho = float(np.median(each[told] / known.sum(axis=1)[told]))
+    rho = median(told)
     # Without its bias, (1 + 3 ρ) / n (Kendall, 1954).
     rho = min(rho + (1.0 + 3.0 * rho) / size, WHOLE)
     return 1.0 if rho < DEPENDENT else (1.0 - rho) / (1.0 + rho)

@@ -80,7 +80,7 @@ class Blend(Detector):
         scaled = robust(X)
         parts = [(self._part(name, scaled, every), weight) for name, weight in self.parts]
         self.block_, out_of_sample = packing.blend(
-            X.shape[1], parts, scaled.scaling, constant=not np.nan_to_num(scaled.z).any()
+            X.shape[1], parts, scaled.scaling, constant=not (np.abs(scaled.z) > 0.0).any()
         )
         return out_of_sample
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, chain, pairwise, repeat
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain, repeat
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -21,10 +19,15 @@ from models.kernels.text.byte_strings import (
     factorize,
     stack,
 )
-from models.kernels.text.compose import compose
 from processor.columnar.json_columns import encode_known_numbers, encode_texts
+from processor.columnar.json_template import (
+    RECORD_PLACEHOLDERS,
+    JsonTemplate,
+    fill_constants,
+    render,
+)
 from processor.columnar.profile_table import unique_inverse
-from processor.columnar.version_constants import CONSTANT_FIELDS, FeatureNames
+from processor.columnar.version_constants import FeatureNames
 from processor.record_batch import RecordBatch
 from processor.records import HeaderList, ProducerRecord, outgoing
 from processor.topics import Topics
@@ -61,19 +64,6 @@ class NormalRecords(NamedTuple):
     since: Integers
     observed: Integers
     rows: Integers
-
-
-class JsonTemplate(NamedTuple):
-    """A JSON template: constant pieces with placeholders between them.
-
-    Attributes:
-        text, ends: the constant pieces, and where each ends; ``SLACK`` behind the last.
-        holes: which value fills each placeholder.
-    """
-
-    text: NDArray[np.uint8]
-    ends: Integers
-    holes: Integers
 
 
 class NormalTemplates(NamedTuple):
@@ -132,7 +122,9 @@ class NormalVerdictWriter:
         places = positions.tolist()
         late = part.observed[order] < self._late_before
         columns, names, constants = self._fillings(part, order, late, numbers, times)
-        said, taken = (render(fill(of, names, constants), columns) for of in self._templates[:2])
+        said, taken = (
+            render(fill_constants(of, names, constants), columns) for of in self._templates[:2]
+        )
         anomalies, accepted = self._topics
         keys = list(map(batch.keys.__getitem__, places))
         partitions = batch.partitions[positions].tolist()
@@ -225,91 +217,3 @@ def constant_columns(
     stops = begins + part.ends.T
     yield StringColumn(text, np.vstack([begins, stops[:-1]]), stops).at(profile)
     yield encode_texts([found.text for found in part.names]).at(part.name[profile])
-
-
-_FIRST = ord("A")
-RECORD_PLACEHOLDERS = (
-    "place",
-    *CONSTANT_FIELDS,
-    "features",
-    "offset",
-    "since_anomaly",
-    "observed_at",
-    "score",
-    "decision",
-    "p_value",
-    "row",
-)
-"""Placeholders whose values differ from record to record in every batch."""
-
-PLACEHOLDER_NAMES = (*RECORD_PLACEHOLDERS, "now", "late", "source", "time")
-
-
-def placeholder(*names: str, form: bytes = b"%b") -> Any:
-    """A value for ``orjson`` that marks a placeholder in a template.
-
-    Args:
-        names: of ``PLACEHOLDER_NAMES``, one behind the other.
-        form: JSON around them.
-    """
-    return orjson.Fragment(
-        form % b"".join(b"\0%c" % (_FIRST + PLACEHOLDER_NAMES.index(name)) for name in names)
-    )
-
-
-PLACEHOLDERS: Any = SimpleNamespace(
-    **{name: placeholder(name) for name in (*CONSTANT_FIELDS, "features")}
-)
-"""Stands for the announcement of the version in force."""
-
-
-_MARK = re.compile(rb"\0(.)", re.DOTALL)
-
-
-def parse_template(text: bytes) -> JsonTemplate:
-    """A template from JSON text whose placeholders are a byte that JSON never has and a number."""
-    parts = _MARK.split(text)
-    holes = np.array([part[0] - _FIRST for part in parts[1::2]])
-    return JsonTemplate(*concat(parts[::2], SLACK), holes)
-
-
-def fill(
-    template: JsonTemplate, columns: Sequence[str], constants: Mapping[str, bytes]
-) -> JsonTemplate:
-    """The template with what all records share filled in, and the other placeholders numbered.
-
-    Args:
-        columns: names of the placeholders that have a column, in the columns' order.
-        constants: what stands in place of those that have none.
-    """
-    text = template.text.tobytes()
-    first, *pieces = (text[a:b] for a, b in pairwise([0, *template.ends.tolist()]))
-    texts, holes = [first], []
-    for hole, piece in zip(template.holes.tolist(), pieces, strict=True):
-        name = PLACEHOLDER_NAMES[hole]
-        if name in columns:
-            texts.append(piece)
-            holes.append(columns.index(name))
-        else:
-            texts[-1] += constants[name] + piece
-    return JsonTemplate(*concat(texts, SLACK), np.array(holes))
-
-
-BLOCK = 256
-"""Texts put together at once: they are in the caches when they are parted and passed on."""
-
-
-def render(skeleton: JsonTemplate, fillings: StringColumn) -> Iterator[bytes]:
-    """One text a column of the placeholders' values."""
-    return chain.from_iterable(_blocks(skeleton, fillings))
-
-
-def _blocks(skeleton: JsonTemplate, fillings: StringColumn) -> Iterator[list[bytes]]:
-    lengths = (fillings.ends - fillings.starts)[skeleton.holes]
-    sizes = lengths.sum(axis=0) + skeleton.ends[-1]
-    for begin in range(0, len(sizes), BLOCK):
-        at = [0, *np.cumsum(sizes[begin : begin + BLOCK]).tolist()]
-        out = np.empty(at[-1] + SLACK, np.uint8)
-        compose(*skeleton, *fillings, out, begin, len(at) - 1)
-        written = out.tobytes()
-        yield [written[a:b] for a, b in pairwise(at)]

@@ -14,8 +14,8 @@ from models.features.template_reader import TemplateReader
 from models.kernels.memory import SLACK
 from models.kernels.text.byte_strings import stack
 from processor.columnar.json_columns import encode_texts
+from processor.columnar.json_template import parse_template, render
 from processor.columnar.profile_index import ProfileIndex
-from processor.columnar.verdict_writer import parse_template, render
 from processor.record_batch import RecordBatch
 from processor.records import ConsumerRecord
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from math import isnan
@@ -17,6 +16,7 @@ from models.calibration import drift
 from models.calibration.conformal import sample_budget
 from models.calibration.drift import UNKNOWN, Drift
 from models.calibration.severity import severity
+from models.explanation.reasons import Reasons
 from models.kernels.text.byte_strings import StringColumn, append
 from processor.columnar.json_columns import encode_numbers
 from processor.columnar.verdict_writer import NormalRecords, NormalVerdictWriter
@@ -24,8 +24,8 @@ from processor.columnar.version_constants import VersionConstants
 from processor.records import DeadLetter, ProducerRecord, ProfileKey
 from processor.scorer import verdicts
 from processor.scorer.regime import watch
-from processor.scorer.step_builder import AwaitingScore, StepBuilder, Waiting
-from processor.scorer.verdicts import Judgement, Reasons, unscored
+from processor.scorer.step_builder import AwaitingScore, StepBuilder
+from processor.scorer.verdicts import Judgement, unscored
 from processor.state.profiles import ActiveProfile
 from processor.topics import OUTPUT_LIMIT
 
@@ -87,14 +87,6 @@ def write_normal(
     vectors = reduce(append, (texts for _, texts in parts))
     numbers = encode_numbers(np.array([judged.unit, judged.decisions, judged.p_values]))
     return writer.write((numbers, vectors), times)
-
-
-def by_profile(waiting: Mapping[int, AwaitingScore]) -> list[Waiting]:
-    """Waiting records of each profile, in the order of the widths of their rows."""
-    found: dict[ProfileKey, Waiting] = defaultdict(list)
-    for position, item in waiting.items():
-        found[item.key].append((position, item))
-    return sorted(found.values(), key=lambda items: items[0][1].rows.shape[1])
 
 
 def answer_profile(

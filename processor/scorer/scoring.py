@@ -2,60 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from models.artifacts import Model
 from models.batch_scoring import BatchScores, score_batch
 from models.calibration.conformal import sample_budget
 from models.errors import ArtifactError
-from models.features.vectors import Extracted
-from models.kernels.text.byte_strings import Integers, StringColumn
+from models.kernels.text.byte_strings import StringColumn
 from processor.columnar.fast_path import encode_rows
 from processor.columnar.feature_reader import ColumnarRecords
-from processor.columnar.verdict_writer import (
-    PLACEHOLDERS,
-    NormalTemplates,
-    NormalVerdictWriter,
-    parse_template,
-    placeholder,
-)
+from processor.columnar.json_template import PLACEHOLDERS, parse_template, placeholder
+from processor.columnar.verdict_writer import NormalTemplates, NormalVerdictWriter
 from processor.columnar.version_constants import VersionConstants
 from processor.records import ProducerRecord, ProfileKey
-from processor.scorer.decode import Decoded
+from processor.scorer.columns.scoring import score_columns_of
 from processor.scorer.judgement import (
-    SAFE_BYTES,
     ProfileRecords,
-    RowNumbers,
     answer_profile,
-    build_verdict,
-    by_profile,
-    defer_to_writer,
-    judgement_of,
     write_normal,
 )
-from processor.scorer.regime import watch
 from processor.scorer.step_builder import (
-    SINGLE_ROW,
     AwaitingScore,
     StepBuilder,
     Waiting,
 )
 from processor.scorer.verdicts import (
-    Reasons,
     accepted_fields,
-    reasons,
     scored_fields,
     timed_fields,
     verdict_headers,
 )
 from processor.scorer.versions import recover_lost_model
-from processor.state.profiles import COLUMNAR_KIND, ActiveProfile
-from schemas import ModelRecord
+from processor.state.profiles import ActiveProfile
 
 NO_TEXTS = StringColumn(np.zeros(0, np.uint8), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
@@ -83,128 +66,12 @@ def score_active(
     return write_normal(builder, writer, parts)
 
 
-def score_columns_of(
-    builder: StepBuilder, runs: ColumnarRecords, writer: NormalVerdictWriter | None
-) -> tuple[BatchScores, StringColumn]:
-    """Score records that were read together; the first has the row 0.
-
-    Returns:
-        What the rows come to, and the rows as JSON without brackets.
-    """
-    budget = builder.context.settings.alert_budget
-    fit = columnar_mask(builder, runs) if writer is not None else np.zeros(len(runs.rows), np.bool_)
-    watched = runs.among([*builder.state.shifts, *builder.delta.shifts], builder.watched)
-    found = builder.context.fast_path.score(
-        runs, budget, lambda at: model_of(builder, runs, at), fit, watched
-    )
-    judged, firsts, begins, profile = found.judged, runs.firsts, runs.begins, runs.profile
-    explained = explain_rows(builder, runs, np.flatnonzero(judged.decisions < 0))
-    for at in found.one_by_one:
-        part = slice(int(firsts[at]), int(firsts[at] + runs.counts[at]))
-        of_profile = BatchScores(*(numbers[part] for numbers in judged))
-        answer_profile(
-            builder,
-            records_of_profile(builder, runs, at, part, begins[part]),
-            of_profile,
-            writer,
-            part.start,
-            explained,
-        )
-    for row in found.abnormal:
-        at = int(profile[row])
-        item = pending(builder, runs, at, row, int(begins[row]))
-        numbers = RowNumbers(*([float(of_all[row])] for of_all in judged))
-        model = model_of(builder, runs, at)
-        judgement = judgement_of(item, numbers, slice(0, 1), builder, model)
-        if judgement is not None:
-            judgement.explained = explained[row]
-        # The fast path leaves profiles whose anomalies are close to one another: no watch begins.
-        before = item.active.after_verdict(None, item.active.drift)
-        outputs, _ = build_verdict(builder, item, before, judgement, model)
-        builder.answers[runs.positions[row]] = outputs
-    for at in found.watched:
-        count = int(runs.counts[at])
-        watch.follow_normal(builder, runs.key(at), announced(builder, runs, at), count)
-    builder.delta.drift_updates = found.changes
-    if writer is not None:
-        defer_to_writer(builder, writer, COLUMNAR_KIND, found.normal)
-    return judged, found.vectors
-
-
-def pending(
-    builder: StepBuilder, runs: ColumnarRecords, profile: int, at: int, begin: int
-) -> AwaitingScore:
-    """The record ``at`` of one profile as any other that waits for its score.
-
-    Args:
-        begin: where its sample begins in ``values``.
-    """
-    key, columns = runs.key(profile), runs.columns(profile)
-    row = runs.values[begin : begin + len(columns)][np.newaxis]
-    extracted = Extracted(columns, row, False, True)
-    decoded = Decoded(COLUMNAR_KIND, key[2], int(runs.observed[at]), extracted)
-    record = runs.batch[int(runs.positions[at])]
-    active, _ = builder.state.profiles.at(int(runs.rows[profile]))
-    return AwaitingScore(record, decoded, key, active, row, SINGLE_ROW)
-
-
-def columnar_mask(builder: StepBuilder, runs: ColumnarRecords) -> NDArray[np.bool_]:
-    """Of which profiles normal records may be answered together."""
-    small = np.array([each.answer_bytes <= SAFE_BYTES for each in runs.names], dtype=np.bool_)
-    fit: NDArray[np.bool_] = small[runs.name]
-    state, delta = builder.state, builder.delta
-    fit &= ~runs.among([*state.suppressions, *delta.suppressions], builder.suppressed)
-    fit &= ~runs.among([*state.shifts, *delta.shifts], builder.shifted)
-    return fit
-
-
-def announced(builder: StepBuilder, runs: ColumnarRecords, at: int) -> ModelRecord:
-    """The announcement in force of one profile."""
-    active, _ = builder.state.profiles.at(int(runs.rows[at]))
-    return active.record
-
-
-def explain_rows(
-    builder: StepBuilder, runs: ColumnarRecords, wanted: Integers
-) -> dict[int, Reasons]:
-    """Why some rows are abnormal, by their number, all at once."""
-    profile, begins = runs.profile[wanted], runs.begins[wanted]
-    widths = runs.widths[profile]
-    found: dict[int, Reasons] = {}
-    for width in np.unique(widths):
-        those = widths == width
-        rows = runs.values[begins[those, np.newaxis] + np.arange(width)]
-        models = [model_of(builder, runs, at) for at in profile[those].tolist()]
-        found |= zip(wanted[those].tolist(), reasons(models, rows), strict=True)
-    return found
-
-
-def model_of(builder: StepBuilder, runs: ColumnarRecords, at: int) -> Model:
-    """The model of one profile."""
-    row = runs.table[at]
-    held = builder.models.get(runs.profiles.standings[runs.rows[at]].sha256)
-    return held or builder.context.fast_path.cache.model(int(row["slot"]), int(row["serial"]))
-
-
-def records_of_profile(
-    builder: StepBuilder, runs: ColumnarRecords, at: int, rows: slice, begins: Integers
-) -> ProfileRecords:
-    """The records of one profile, which are those of some rows.
-
-    Args:
-        begins: where the sample of each begins.
-    """
-    count = rows.stop - rows.start
-    return ProfileRecords(
-        runs.key(at),
-        *builder.state.profiles.at(int(runs.rows[at])),
-        model_of(builder, runs, at),
-        runs.positions[rows].tolist(),
-        runs.observed[rows].tolist(),
-        [1] * count,
-        [False] * count,
-        lambda number: pending(builder, runs, at, rows.start + number, int(begins[number])),
-    )
+def by_profile(waiting: Mapping[int, AwaitingScore]) -> list[Waiting]:
+    """Waiting records of each profile, in the order of the widths of their rows."""
+    found: dict[ProfileKey, Waiting] = defaultdict(list)
+    for position, item in waiting.items():
+        found[item.key].append((position, item))
+    return sorted(found.values(), key=lambda items: items[0][1].rows.shape[1])
 
 
 def score_records(

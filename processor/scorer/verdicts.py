@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,7 +11,7 @@ import orjson
 from numpy.typing import NDArray
 
 from models.artifacts import Model
-from models.batch_scoring import explain_batch
+from models.explanation.reasons import MAX_REASONS, Reasons, reasons
 from processor.columnar.verdict_writer import LATE
 from processor.records import ConsumerRecord, HeaderList, ProducerRecord
 from processor.scorer.decode import Decoded
@@ -21,13 +20,9 @@ from processor.state.profiles import ActiveProfile, LearningProfile, Profile
 from processor.trace_context import source_of, traceparent
 from schemas import ModelRecord
 
-MAX_REASONS = 10
 MAX_SAMPLE_VERDICTS = 100
 
 Floats = NDArray[np.float64]
-
-Reasons = list[dict[str, Any]]
-"""Features of a sample that is abnormal, by their share in it."""
 
 _JSON = orjson.OPT_SERIALIZE_NUMPY
 
@@ -164,29 +159,6 @@ def reasons_of(model: Model, judgement: Judgement) -> Reasons:
     if judgement.explained is not None:
         return judgement.explained[:MAX_REASONS]
     return reasons([model], judgement.rows[[judgement.worst]])[0]
-
-
-def reasons(models: Sequence[Model], rows: Floats) -> list[Reasons]:
-    """Why each of some samples is abnormal: its features by their share in it, the largest first.
-
-    Args:
-        models: of each row.
-        rows: shape (n, features), of models that have as many.
-    """
-    shares = explain_batch([model.bench for model in models], rows)
-    columns = np.argsort(-shares, axis=1, kind="stable")[:, :MAX_REASONS]
-    typical = np.array([model.detector.typical_.T for model in models])
-    chosen = np.arange(len(rows))[:, np.newaxis], columns
-    numbers = (columns, rows[chosen], typical[chosen], shares[chosen])
-    found = zip(models, *(each.tolist() for each in numbers), strict=True)
-    return [
-        [
-            {"feature": model.features[at], "value": value, "typical": usual, "contribution": share}
-            for at, value, usual, share in zip(*numbers, strict=True)
-            if share > 0
-        ]
-        for model, *numbers in found
-    ]
 
 
 def verdict_record(

@@ -24,6 +24,10 @@ from models.kernels.nearest import (
 )
 from models.kernels.simd import LANES
 
+NO_VARIANCE = 1e-60
+"""Mean variance, in squares of the features' mean deviation, up to which axes are not turned: their
+inverse would leave single precision."""
+
 
 @njit(nogil=True, cache=True)
 def _turned(samples, recency, divisor):
@@ -181,7 +185,7 @@ def _whiten(covariance, samples, shrinkage, least, axes):
     for i in range(width):
         mean += covariance[i, i] / samples / width
     axes[:] = 0.0
-    if mean <= 0.0:
+    if mean <= NO_VARIANCE:
         for i in range(width):
             axes[i, i] = 1.0
         return

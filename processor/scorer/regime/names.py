@@ -17,8 +17,8 @@ from models.errors import ArtifactError
 from models.features import KINDS, Mismatch, align, with_new
 from processor.columnar.feature_reader import ColumnarRecords
 from processor.records import ProfileKey
+from processor.scorer.columns.scoring import pending
 from processor.scorer.regime.watch import ShiftChange, outlook, take_over
-from processor.scorer.scoring import pending
 from processor.scorer.step_builder import AwaitingScore, StepBuilder
 from processor.scorer.verdicts import verdict_id
 from processor.scorer.versions import model_in_force

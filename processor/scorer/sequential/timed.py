@@ -16,8 +16,8 @@ from processor.columnar.fast_path import encode_rows
 from processor.columnar.json_columns import encode_numbers
 from processor.columnar.verdict_writer import NormalVerdictWriter
 from processor.records import ProducerRecord
-from processor.scorer.judgement import by_profile, write_normal
-from processor.scorer.scoring import normal_templates, score_records
+from processor.scorer.judgement import write_normal
+from processor.scorer.scoring import by_profile, normal_templates, score_records
 from processor.scorer.sequential.answers import (
     PointScores,
     answer_points,

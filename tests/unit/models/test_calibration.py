@@ -23,6 +23,7 @@ scores = arrays.arrays(
 )
 budgets = st.floats(1e-7, 0.999)
 values = st.floats(-1e4, 1e4)
+ROUNDING = 4.0 * np.finfo(np.float64).eps
 
 
 def student(out_of_sample):
@@ -42,7 +43,10 @@ def test_a_lower_budget_never_raises_more_alarms(fit, learned, one, two):
 def test_the_more_abnormal_the_smaller_the_p_value_and_never_zero(fit, learned, one, two):
     low, high = fit(learned).p_values(np.array([min(one, two), max(one, two)]))
 
-    assert 0 < low <= high <= 1
+    assert 0 < low <= 1
+    assert 0 < high <= 1
+    # Scores that are the same but for their last digits may change places in a p-value's.
+    assert low <= high * (1.0 + ROUNDING)
 
 
 @pytest.mark.parametrize("fit", [Calibration.fit, student])

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from models.artifacts import Model, pack, unpack
 from models.calibration import evidence
 from models.calibration.counted import thinned
 from models.calibration.severity import severity
 from models.detectors.registry import make
+from models.kernels.fit.dependence import neighbor_correlation
 from models.learning.training import train
 
 BUDGET = 0.01
@@ -179,3 +183,69 @@ def test_severity_grades_how_far_a_constant_is_left(name):
     assert found == sorted(found)
     assert found[1] < found[2]
     assert found[3] == grades.index("critical")
+
+
+TABLES = hnp.arrays(
+    np.float64,
+    st.tuples(st.integers(1, 60), st.integers(1, 4)),
+    elements=st.one_of(st.sampled_from([np.nan, 0.0, 5.0]), st.floats(-1e6, 1e6)),
+)
+
+
+def robust_deviations(column: np.ndarray) -> np.ndarray:
+    known = column[~np.isnan(column)]
+    aside = np.abs(known - np.median(known))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return aside / (evidence.DEVIATION * np.median(aside))
+
+
+@given(TABLES)
+def test_what_lies_within_reach_by_the_quartiles_lies_within_it_by_the_median_deviation(samples):
+    ordered = np.sort(samples.T, axis=1)
+    count = samples.shape[0] - np.isnan(ordered).sum(axis=1)
+    within = evidence._within_reach(ordered, count, evidence._middles(ordered, count))
+
+    if within:
+        assert all(robust_deviations(column).max() < evidence.FAR for column in samples.T)
+
+
+def test_normal_samples_lie_within_reach():
+    samples = np.random.default_rng(4).normal(size=(400, 3))
+    ordered = np.sort(samples.T, axis=1)
+    count = np.full(3, 400)
+
+    assert evidence._within_reach(ordered, count, evidence._middles(ordered, count))
+
+
+def plain_correlation(run: np.ndarray) -> float:
+    """As ``neighbor_correlation`` of one run, a feature at a time."""
+    found = []
+    for column in run.T:
+        there = ~np.isnan(column)
+        if there.sum() <= len(column) // 2:
+            continue
+        aside = column - column[there].mean()
+        limit = evidence.CUT * np.sqrt(np.mean(aside[there] ** 2))
+        cut = np.clip(aside, -limit, limit)
+        cut -= cut[there].mean()
+        square, products = np.mean(cut[there] ** 2), cut[1:] * cut[:-1]
+        products = products[~np.isnan(products)]
+        if square > 0.0:
+            found.append((products.mean() if products.size else 0.0) / square)
+    return float(np.mean(found)) if found else np.nan
+
+
+@pytest.mark.parametrize("absent", [0.0, 0.05, 0.4])
+@pytest.mark.parametrize("phi", [0.0, 0.7, 0.95])
+def test_the_compiled_correlation_of_neighbours_is_the_plain_one(absent, phi):
+    samples = dependent(3, 150, phi)
+    samples[np.random.default_rng(1).random(samples.shape) < absent] = np.nan
+    samples[50:100, 1] = 7.0
+    samples[100:, :] = np.nan
+    found = np.empty(3)
+    neighbor_correlation(samples, 50, evidence.CUT, found)
+
+    plain = [plain_correlation(samples[begin : begin + 50]) for begin in (0, 50, 100)]
+
+    assert np.allclose(found, plain, rtol=1e-9, atol=1e-9, equal_nan=True)
+    assert np.isnan(found[2])

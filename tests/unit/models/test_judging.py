@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import Blend, Detector, Deviation, Forest, Gaussian, Neighbors, warm_up
-from models.batch_scoring import CompiledModel, score_batch
+from models.batch_scoring import CompiledModel, explain_batch, score_batch
 from models.kernels import calibration as calibration_kernels
 from models.kernels import score as score_kernels
 from models.kernels.fit import grow as grow_forest
@@ -56,6 +56,21 @@ def test_a_row_is_judged_as_by_its_detector_alone(groups: list[int], seed: int) 
         assert found.decisions[part].tobytes() == (scores - offsets).tobytes()
         assert found.p_values[part].tobytes() == detector.calibration_.p_values(scores).tobytes()
         assert found.unit[part].tobytes() == detector.unit(scores).tobytes()
+
+
+@given(seed=st.integers(0, 1000), rows=st.integers(1, 6))
+def test_a_row_is_explained_as_by_its_detector_alone(seed: int, rows: int) -> None:
+    random = np.random.default_rng(seed)
+    width = BENCHES[random.integers(len(BENCHES))].detector.n_features_in_
+    equal = [bench for bench in BENCHES if bench.detector.n_features_in_ == width]
+    benches = [equal[at] for at in random.integers(len(equal), size=rows)]
+    shape = (rows, width)
+    samples = np.where(random.random(shape) < 0.2, np.nan, 3 * random.normal(size=shape))
+
+    found = explain_batch(benches, samples)
+
+    alone = [bench.contributions(row[None])[0] for bench, row in zip(benches, samples, strict=True)]
+    assert found.tobytes() == np.array(alone).tobytes()
 
 
 def test_contributions_are_the_detectors_own() -> None:

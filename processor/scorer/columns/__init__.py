@@ -1,0 +1,1 @@
+"""Columns: records that were read together, scored together."""
