@@ -69,7 +69,7 @@ def reweight_calibration(
     # Of a heavy tail the lowest scores themselves say more.
     below = min(lowest - beyond, scores[:rejected], key=np.sum)
     restored = np.concatenate([scores, below, scores[spread]])
-    base = Calibration.fit(restored, detector.least_spread)
+    base = Calibration.fit(restored, detector.least_spread, known.wider)
     learnt_fields = {field.name: getattr(base, field.name) for field in fields(base)}
     detector.calibration_ = replace(known, **learnt_fields)
     detector.offset_ = detector.calibration_.offset(detector.alert_budget)

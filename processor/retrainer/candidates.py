@@ -34,8 +34,8 @@ def trigger(builder: RetrainerStepBuilder, key: ProfileKey) -> str | None:
         return pool.asked
     settings = builder.context.settings
     fresh = pool.accepted - max(base.pool_count, pool.tried)
-    # What a handful says is normal is looked at again after as many samples as it took.
-    needed = base.trained_on if guessed(base) else settings.retrain_samples
+    # What a handful says is normal is looked at again after as many samples as it was.
+    needed = max(evidence_of(base), 1) if guessed(base) else settings.retrain_samples
     if fresh >= min(needed, settings.retrain_samples):
         return "samples"
     age = builder.now - max(base.trained_at, pool.tried_at)
@@ -44,9 +44,13 @@ def trigger(builder: RetrainerStepBuilder, key: ProfileKey) -> str | None:
 
 def guessed(base: ModelRecord) -> bool:
     """Whether a model learnt from a handful: nearly all of its samples were the same."""
+    return evidence_of(base) < FEW < base.trained_on
+
+
+def evidence_of(base: ModelRecord) -> int:
+    """How many of a model's samples it learnt, those that were left out not counted."""
     told = base.provenance or {}
-    left_out = sum(int(told.get(name, 0)) for name in ("repeated", "far_out"))
-    return base.trained_on - left_out < FEW < base.trained_on
+    return base.trained_on - sum(int(told.get(name, 0)) for name in ("repeated", "far_out"))
 
 
 def train_if_due(builder: RetrainerStepBuilder, key: ProfileKey) -> None:
