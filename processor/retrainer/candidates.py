@@ -156,6 +156,7 @@ def trained(
             or current.provenance.get("followed_drift") is True
             or guessed(base)
         ),
+        alarmed=(pool.alarmed, pool.accepted),
     )
     if not candidate.outcome.passed:
         return candidate, None, 0
