@@ -34,9 +34,11 @@ def trigger(builder: RetrainerStepBuilder, key: ProfileKey) -> str | None:
         return pool.asked
     settings = builder.context.settings
     fresh = pool.accepted - max(base.pool_count, pool.tried)
-    # What a handful says is normal is looked at again after as many samples as it was.
-    needed = max(evidence_of(base), 1) if guessed(base) else settings.retrain_samples
-    if fresh >= min(needed, settings.retrain_samples):
+    needed = settings.retrain_samples
+    if guessed(base):
+        # Looked at again after as many samples as it was, and twice as many behind a refusal.
+        needed = min(needed, max(evidence_of(base), 1) << min(pool.refused, 20))
+    if fresh >= needed:
         return "samples"
     age = builder.now - max(base.trained_at, pool.tried_at)
     return "age" if fresh > 0 and age >= settings.retrain_days * DAY_MS else None
