@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -32,6 +32,9 @@ DEPENDENCE_SHARE = 0.35
 FOLDS = 5
 """Number of held-out blocks."""
 
+CONFIDENCE = 0.95
+"""Of a handful's threshold: chance that it keeps the budget, see ``tolerance``."""
+
 TAIL_SHARE = 0.25
 """Share of the samples, the most abnormal, from which the tail's scale is learnt."""
 
@@ -49,6 +52,21 @@ def sample_budget(budget: float, samples: int) -> float:
     with probability 1 − (1 − q)^m (Šidák, 1967).
     """
     return float(-np.expm1(np.log1p(-budget) / samples))
+
+
+@lru_cache(maxsize=1024)
+def tolerance(samples: int, share: float) -> float:
+    """How many times wider a tolerance limit is than a limit of prediction, 1 or more.
+
+    Beyond the prediction limit of n normal samples lies ``share`` of all others in the mean over
+    the draws of the n; beyond the tolerance limit at most that for ``CONFIDENCE`` of the draws
+    (Wilks, 1941; its factor is a quantile of the noncentral t distribution: Owen, 1968).
+    """
+    n = max(samples, 2)
+    root, far = np.sqrt(n), -special.ndtri(share)
+    limit = special.nctdtrit(n - 1, far * root, CONFIDENCE) / root
+    predicted = -special.stdtrit(n - 1, share) * np.sqrt(1.0 + 1.0 / n)
+    return max(1.0, float(limit / predicted))
 
 
 def blocked_cv_scores(samples: int, held_out: ScoreHeldOut, folds: int = FOLDS) -> Floats:
@@ -128,6 +146,7 @@ class Calibration:
         excess: S, above 0.
         origin: the (k + 1)-th lowest score.
         order: k.
+        wider: below ``FEW`` scores, how many times wider than by prediction, see ``tolerance``.
     """
 
     scores: Floats
@@ -136,17 +155,19 @@ class Calibration:
     excess: float
     origin: float
     order: int
+    wider: float = field(default=1.0, kw_only=True)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over what was pickled; without this, a pickle could set attributes of the class."""
         self.__dict__.update(state)
 
     @classmethod
-    def fit(cls, out_of_sample: Floats, least: float = 0.0) -> Calibration:
+    def fit(cls, out_of_sample: Floats, least: float = 0.0, wider: float = 1.0) -> Calibration:
         """Learn from the out-of-sample scores, shape (n,); NaN (no evidence) is left out.
 
         Args:
             least: scores do not spread less than this, however alike they are: from 0 on.
+            wider: see ``Calibration``.
         """
         scores = np.sort(out_of_sample[~np.isnan(out_of_sample)])
         n = scores.size
@@ -158,7 +179,8 @@ class Calibration:
         least_excess = order * floor if spread < floor else rounding
         origin = float(scores[min(order, n - 1)]) if n else 0.0
         excess = float((origin - scores[:order]).sum())
-        return cls(scores, mean, max(spread, floor), max(excess, least_excess), origin, order)
+        spread, excess = max(spread, floor), max(excess, least_excess)
+        return cls(scores, mean, spread, excess, origin, order, wider=wider)
 
     def offset(self, budget: float) -> float:
         """The score below which a share ``budget`` (0–1) of the profile's normal samples falls.
@@ -197,7 +219,7 @@ class Calibration:
 
     def _prediction(self) -> tuple[int, float]:
         n = self.scores.size
-        return max(n - 1, 1), self.spread * float(np.sqrt(1.0 + 1.0 / max(n, 1)))
+        return max(n - 1, 1), self.wider * self.spread * float(np.sqrt(1.0 + 1.0 / max(n, 1)))
 
 
 @pickled_as("models.calibration")
@@ -218,10 +240,15 @@ class StudentCalibration(Calibration):
 
     @classmethod
     def predict(
-        cls, out_of_sample: Floats, count: int, features: int, least: float = 0.0
+        cls,
+        out_of_sample: Floats,
+        count: int,
+        features: int,
+        least: float = 0.0,
+        wider: float = 1.0,
     ) -> StudentCalibration:
         """Learn from the out-of-sample scores, shape (n,), of ``features`` features."""
-        base = Calibration.fit(out_of_sample, least)
+        base = Calibration.fit(out_of_sample, least, wider)
         return cls(
             base.scores,
             base.mean,
@@ -231,6 +258,7 @@ class StudentCalibration(Calibration):
             base.order,
             count,
             features,
+            wider=wider,
         )
 
     def offset(self, budget: float) -> float:
@@ -238,13 +266,13 @@ class StudentCalibration(Calibration):
         if self.scores.size >= FEW:
             return super().offset(budget)
         each = sample_budget(budget, self.features)
-        return float(special.stdtrit(max(self.count - 1, 1), each / 2.0))
+        return self.wider * float(special.stdtrit(max(self.count - 1, 1), each / 2.0))
 
     def p_values(self, scores: Floats) -> Floats:
         """Chance that a normal sample lies at least as far from the mean, same shape."""
         if self.scores.size >= FEW:
             return super().p_values(scores)
-        scores = np.minimum(np.asarray(scores, dtype=np.float64), 0.0)
+        scores = np.minimum(np.asarray(scores, dtype=np.float64), 0.0) / self.wider
         each = np.minimum(2.0 * special.stdtr(max(self.count - 1, 1), scores), 1.0 - 1e-16)
         shares = -np.expm1(self.features * np.log1p(-each))
         return np.asarray(np.clip(shares, TINY, 1.0), dtype=np.float64)

@@ -141,6 +141,8 @@ def distinct(samples: Floats) -> Mask:
 
     A sample that makes more than half of all counts once if it lies among the others, and not at
     all if it does not and nearly all of its copies stand in one run: nothing was measured then.
+    With fewer than ``FEW`` others it counts once if such a run is over: of how far normal goes
+    nothing is known but how far they lie from it.
     """
     n = samples.shape[0]
     kept = np.ones(n, dtype=np.bool_)
@@ -164,8 +166,12 @@ def distinct(samples: Floats) -> Mask:
     commonest = int(counts.argmax())
     copies = (which == commonest) & kept
     others = kept & (which != commonest)
-    if n >= MANY and 2 * counts[commonest] > n and others.sum() >= FEW:
+    if n >= MANY and 2 * counts[commonest] > n and others.any():
         held = _longest(which == commonest) >= IN_A_ROW * counts[commonest]
+        if others.sum() < FEW:
+            if held and which[-1] != commonest:
+                kept[np.flatnonzero(copies)[1:]] = False
+            return kept
         among = _among(plain[which == commonest][0], plain[others])
         if held or among:
             kept[np.flatnonzero(copies)[1:]] = False

@@ -11,7 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from models.calibration.conformal import Calibration, blocked_cv_scores, out_of_sample
+from models.calibration.conformal import (
+    FEW,
+    Calibration,
+    blocked_cv_scores,
+    out_of_sample,
+    tolerance,
+)
 from models.calibration.counted import CAUTION, thinned, with_vouched
 from models.calibration.evidence import Evidence, weigh
 from models.kernels import block as packing
@@ -34,6 +40,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         in_blocks_: whether these are by models without a block of neighbours in time.
         repeated_, far_out_: training samples that were left out, see ``calibration.evidence``.
         worth_: how many independent samples each of the others stands for, above 0 to 1.
+        handful_: whether so few are left that the threshold is a tolerance limit.
         offset_: the score below which a sample is an anomaly at ``alert_budget``.
         typical_: shape (2, d), the 5 % and 95 % quantiles of each feature of the training samples.
     """
@@ -51,6 +58,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     repeated_: int
     far_out_: int
     worth_: float
+    handful_: bool
     offset_: float
     typical_: Floats
     n_features_in_: int
@@ -80,11 +88,13 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """
         del y
         samples = self._check(X, reset=True)
+        given = samples.shape[0]
         found = weigh(samples) if evidence is None else evidence
         self.repeated_, self.far_out_, self.worth_ = found.repeated, found.far_out, found.worth
         if not found.kept.all() or found.vouched.any():
             learnt = found.learnt()
             samples, found = samples[learnt], found.of(learnt)
+        self.handful_ = samples.shape[0] < FEW < given
         left_out = self._fit(samples)
         vouched = found.vouched
         own = np.flatnonzero(~vouched)
@@ -177,7 +187,14 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """Scores mapped to 0–1, strictly decreasing: 1 is the most abnormal."""
 
     def _calibrate(self, out_of_sample: Floats) -> Calibration:
-        return Calibration.fit(out_of_sample, self.least_spread)
+        return Calibration.fit(out_of_sample, self.least_spread, self._wider(out_of_sample.size))
+
+    def _wider(self, count: int, features: int = 1) -> float:
+        """How many times wider a threshold is that a handful of samples gives.
+
+        What it rejects wrongly is not learnt, so that no later version makes up for it.
+        """
+        return tolerance(count, self.alert_budget / features) if self.handful_ else 1.0
 
     def _check(self, X: ArrayLike, *, reset: bool) -> Floats:
         if self._plain(X, reset=reset):

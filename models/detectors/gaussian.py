@@ -75,7 +75,10 @@ class Gaussian(Detector):
         count = int(self.count_.min())
         if self.worth_ < 1.0:
             count = min(count, max(out_of_sample.size, 1))
-        return StudentCalibration.predict(out_of_sample, count, self.mean_.size, self.least_spread)
+        width = self.mean_.size
+        # Two sides of each feature.
+        wider = self._wider(count, 2 * width)
+        return StudentCalibration.predict(out_of_sample, count, width, self.least_spread, wider)
 
     unit = staticmethod(distance_to_unit)
 

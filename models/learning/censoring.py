@@ -10,6 +10,13 @@ from models.calibration.conformal import Calibration
 from models.detectors.base import Detector
 from models.learning.admission import DEFAULT as ADMISSION
 from models.learning.admission import Admission
+from models.learning.gate import at_least
+
+FAR_MORE = 5.0
+"""So many times the budget true anomalies do not make."""
+
+DOUBT = 0.05
+"""Chance at which alarms are taken for more than that, 0–1."""
 
 BORDERLINE = ADMISSION.clear_from
 """Share of normal that counts as borderline, its most abnormal."""
@@ -34,6 +41,25 @@ def censored_counts(
         thinned = borderline * (1.0 - admission.borderline_share)
     stands_for = pooled / (1.0 - alert_budget - thinned)
     return round(stands_for * alert_budget), round(stands_for * thinned)
+
+
+def rejected_share(alarmed: int, accepted: int, alert_budget: float) -> float:
+    """Share of normal that was called anomalies: the budget, or what was counted if far more.
+
+    Anomalies that come one after another are one event; of normal records that alarm by chance
+    few do. So an anomaly is counted if the record behind it was accepted. A count may hold true
+    anomalies, so it says nothing until it surely exceeds ``FAR_MORE`` budgets.
+
+    Args:
+        alarmed: how many accepted records came directly behind an anomaly.
+        accepted: how many samples were accepted.
+        alert_budget: share of normal samples that should be called anomalous, 0–1.
+    """
+    told = alarmed + accepted
+    most = min(FAR_MORE * alert_budget, 0.5)
+    if alarmed and at_least(alarmed, told, most) < DOUBT:
+        return alarmed / told
+    return alert_budget
 
 
 def reweight_calibration(
@@ -69,7 +95,7 @@ def reweight_calibration(
     # Of a heavy tail the lowest scores themselves say more.
     below = min(lowest - beyond, scores[:rejected], key=np.sum)
     restored = np.concatenate([scores, below, scores[spread]])
-    base = Calibration.fit(restored, detector.least_spread)
+    base = Calibration.fit(restored, detector.least_spread, known.wider)
     learnt_fields = {field.name: getattr(base, field.name) for field in fields(base)}
     detector.calibration_ = replace(known, **learnt_fields)
     detector.offset_ = detector.calibration_.offset(detector.alert_budget)

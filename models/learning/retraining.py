@@ -26,7 +26,7 @@ from models.learning.candidate import (
     training_indices,
     union_indices,
 )
-from models.learning.censoring import censored_counts, reweight_calibration
+from models.learning.censoring import censored_counts, rejected_share, reweight_calibration
 from models.learning.gate import (
     DEFAULT,
     FOLLOWING,
@@ -69,6 +69,7 @@ def retrain(
     vouched: NDArray[np.bool_] | None = None,
     follow_drift: bool = False,
     times: Floats | None = None,
+    alarmed: tuple[int, int] = (0, 0),
 ) -> Candidate:
     """Train a candidate on original and accepted samples, and judge it; pure.
 
@@ -94,6 +95,7 @@ def retrain(
             is one whose new normal is adopted: the gate lets a candidate pass that moves with it,
             and ``followed_drift`` in provenance says so.
         times: of the pool, shape (n,), if each sample has one.
+        alarmed: what ``rejected_share`` asks for; said of profiles that began with a handful.
 
     Raises:
         ValueError: the pool is empty, or has another width than the model; or no original samples.
@@ -137,7 +139,7 @@ def retrain(
             judged = retrain(
                 current, pool[~vouched], strangers, policy=policy, cold_start=cold_start,
                 alert_budget=alert_budget, seed=seed, provenance=provenance, detector=detector,
-                rules=rules, admission=admission, follow_drift=follow_drift,
+                rules=rules, admission=admission, follow_drift=follow_drift, alarmed=alarmed,
             ).outcome  # fmt: skip
         accepted = np.concatenate([accepted, pool[vouched]])[-MOST_VOUCHED:]
         pool = pool[~vouched]
@@ -179,12 +181,13 @@ def retrain(
     )
     fitted = model.row_detector
     pooled = int((learnt >= original.shape[0]).sum())
-    reweight_calibration(
-        fitted,
-        learnt.size,
-        learnt.size - pooled,
-        *censored_counts(pooled, alert_budget, admission),
-    )
+    rejected = alert_budget
+    if follow_drift and evidence.kept[: original.shape[0]].sum() < FEW:
+        rules, rejected = GUESSED, rejected_share(*alarmed, alert_budget)
+    elif follow_drift:
+        rules = FOLLOWING
+    counts = censored_counts(pooled, rejected, admission)
+    reweight_calibration(fitted, learnt.size, learnt.size - pooled, *counts)
     calibrated = fitted.calibration_
     impostors = np.concatenate([strangers, synthetic(original)])
     version_1 = known
@@ -205,8 +208,6 @@ def retrain(
     moving = pool.shape[0] >= LATEST and departure(latest, originals) > rules.moving
     beyond = extrapolated_samples(own, shown) if moving else pool[:0]
     by_known = first if known is version_1 else p_values_of(known, impostors)
-    if follow_drift:
-        rules = GUESSED if evidence.kept[: original.shape[0]].sum() < FEW else FOLLOWING
     outcome = evaluate_candidate(
         calibrated.p_values(held_back),
         calibrated.p_values(spared),

@@ -34,9 +34,11 @@ def trigger(builder: RetrainerStepBuilder, key: ProfileKey) -> str | None:
         return pool.asked
     settings = builder.context.settings
     fresh = pool.accepted - max(base.pool_count, pool.tried)
-    # What a handful says is normal is looked at again after as many samples as it took.
-    needed = base.trained_on if guessed(base) else settings.retrain_samples
-    if fresh >= min(needed, settings.retrain_samples):
+    needed = settings.retrain_samples
+    if guessed(base):
+        # Looked at again after as many samples as it was, and twice as many behind a refusal.
+        needed = min(needed, max(evidence_of(base), 1) << min(pool.refused, 20))
+    if fresh >= needed:
         return "samples"
     age = builder.now - max(base.trained_at, pool.tried_at)
     return "age" if fresh > 0 and age >= settings.retrain_days * DAY_MS else None
@@ -44,9 +46,13 @@ def trigger(builder: RetrainerStepBuilder, key: ProfileKey) -> str | None:
 
 def guessed(base: ModelRecord) -> bool:
     """Whether a model learnt from a handful: nearly all of its samples were the same."""
+    return evidence_of(base) < FEW < base.trained_on
+
+
+def evidence_of(base: ModelRecord) -> int:
+    """How many of a model's samples it learnt, those that were left out not counted."""
     told = base.provenance or {}
-    left_out = sum(int(told.get(name, 0)) for name in ("repeated", "far_out"))
-    return base.trained_on - left_out < FEW < base.trained_on
+    return base.trained_on - sum(int(told.get(name, 0)) for name in ("repeated", "far_out"))
 
 
 def train_if_due(builder: RetrainerStepBuilder, key: ProfileKey) -> None:
@@ -152,6 +158,7 @@ def trained(
             or current.provenance.get("followed_drift") is True
             or guessed(base)
         ),
+        alarmed=(pool.alarmed, pool.accepted),
     )
     if not candidate.outcome.passed:
         return candidate, None, 0

@@ -177,8 +177,9 @@ def accept_sample(
             vouched = pool.with_vouched(held, record.offset)
     builder.step.outputs += [*cleared, *stored]
     accepted = pool.accepted + rows.shape[0]
+    alarmed = pool.alarmed + (sample.since_anomaly == 1)
     builder.step.delta[key] = replace(
-        pool, ring=held, accepted=accepted, offset=record.offset, vouched=vouched
+        pool, ring=held, accepted=accepted, offset=record.offset, vouched=vouched, alarmed=alarmed
     )
     builder.step.count("records", sample.kind, why)
     train_if_due(builder, key)

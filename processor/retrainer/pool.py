@@ -21,7 +21,7 @@ from processor.state.ring_codec import HEAD, Slot, SlotError
 from processor.text.escaping import key_digest
 
 FORMAT = 1
-LATER = ("tried", "tried_at", "refused", "rolled_back")
+LATER = ("tried", "tried_at", "refused", "rolled_back", "alarmed")
 """Counters that the first release did not have."""
 
 
@@ -46,6 +46,7 @@ class Pool:
         rolled_back: the newest version that a rollback emptied the pool for.
         obeyed: ids of the last ``retrain`` marks that were obeyed, the newest first.
         vouched: offsets in ``accepted-normal`` of what the ring holds that an analyst accepted.
+        alarmed: accepted records of this generation that came directly behind an anomaly.
     """
 
     ring: Ring
@@ -58,6 +59,7 @@ class Pool:
     rolled_back: int = 0
     obeyed: tuple[str, ...] = ()
     vouched: tuple[int, ...] = ()
+    alarmed: int = 0
 
     @property
     def generation(self) -> int:
@@ -106,6 +108,7 @@ def head(topic: str, key: ProfileKey, pool: Pool) -> ProducerRecord:
         "rolled_back": pool.rolled_back,
         "obeyed": pool.obeyed,
         "vouched": pool.vouched,
+        "alarmed": pool.alarmed,
     }
     return ProducerRecord(
         topic, orjson.dumps(value), ring_codec.key(kind, profile_id, HEAD), partition

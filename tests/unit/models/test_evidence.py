@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import special
 
 from models.artifacts import Model, pack, unpack
 from models.calibration import evidence
+from models.calibration.conformal import CONFIDENCE, tolerance
 from models.calibration.counted import thinned
 from models.calibration.severity import severity
 from models.detectors.registry import make
@@ -65,6 +67,52 @@ def test_a_profile_that_began_with_equal_samples_still_finds_anomalies(equal, he
     assert detector.repeated_ >= equal - 1
     assert (detector.decision_function(np.array([[60.0], [1e6], [-20.0]])) < 0).all()
     assert (detector.decision_function(noise(4, 500, 1)) < 0).mean() <= 0.03
+
+
+@pytest.mark.parametrize("others", [1, 2])
+@pytest.mark.parametrize("held_at", [0.0, 20.0])
+def test_a_value_that_was_held_until_one_or_two_samples_ago_counts_once(others, held_at):
+    learnt = noise(3, 200, 1)
+    learnt[: 200 - others] = held_at
+
+    detector = make("gaussian").fit(learnt)
+
+    assert detector.repeated_ == 199 - others
+    assert (detector.decision_function(noise(4, 100, 1)) >= 0).mean() >= 0.95
+
+
+@pytest.mark.parametrize("odd_at", [0, 100])
+def test_a_value_that_is_still_held_counts_as_often_as_it_came(odd_at):
+    learnt = np.full((200, 1), 2.0)
+    learnt[odd_at] = 3.0
+
+    assert evidence.distinct(learnt).all()
+
+
+@pytest.mark.parametrize("name", ["blend", "gaussian"])
+def test_a_handful_that_is_left_of_many_gives_a_wider_threshold(name):
+    learnt = noise(3, 200, 2)
+    learnt[:190] = 20.0
+
+    handful = make(name).fit(learnt)
+    as_many = make(name).fit(learnt[evidence.distinct(learnt)])
+
+    assert handful.offset_ < as_many.offset_
+    assert handful.calibration_.wider > as_many.calibration_.wider == 1.0
+    assert handful.calibration_.p_values(np.array([handful.offset_])) == pytest.approx(BUDGET)
+    assert (handful.decision_function(noise(4, 200, 2) + 15.0) < 0).mean() >= 0.95
+
+
+@pytest.mark.parametrize("count", [3, 5, 10, 19])
+@pytest.mark.parametrize("share", [0.01, 0.05])
+def test_beyond_a_tolerance_limit_lies_no_more_than_its_share_in_19_of_20_draws(count, share):
+    drawn = np.random.default_rng(0).normal(size=(20_000, count))
+    scale = drawn.std(axis=1, ddof=1) * np.sqrt(1.0 + 1.0 / count)
+    limit = tolerance(count, share) * special.stdtrit(count - 1, share)
+
+    kept = special.ndtr(drawn.mean(axis=1) + limit * scale) <= share
+
+    assert kept.mean() == pytest.approx(CONFIDENCE, abs=0.01)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.05])

@@ -10,7 +10,7 @@ from models import DETECTORS
 from models.evaluation.retraining.simulate import Learning, first_model, plain, simulate
 from models.learning.admission import Admission
 from models.learning.candidate import training_indices
-from models.learning.censoring import censored_counts, reweight_calibration
+from models.learning.censoring import censored_counts, rejected_share, reweight_calibration
 from models.learning.impostors import extrapolated_samples, synthetic
 from models.learning.retraining import (
     detector_name,
@@ -180,6 +180,40 @@ def test_a_pool_stands_for_what_admission_kept_out_of_it():
     assert censored_counts(945, 0.01, rules) == (10, 45)
     assert censored_counts(990, 0.01, None) == (10, 0)
     assert censored_counts(850, 0.15, rules) == (150, 0)
+
+
+def test_so_many_alarms_as_were_counted_were_rejected_if_the_budget_cannot_be_kept():
+    # Of 500 records 15 alarms may be as many true ones, 60 may not.
+    assert rejected_share(15, 485, 0.01) == 0.01
+    assert rejected_share(60, 440, 0.01) == 0.12
+    assert rejected_share(0, 500, 0.01) == 0.01
+    assert rejected_share(3, 2, 0.2) == 0.2
+
+
+def after_a_handful(alarmed, *, follow_drift=True, count=4):
+    """The candidate of a profile that began with so few live samples, and what it accepted."""
+    generator = np.random.default_rng(6)
+    held = np.full((200, 2), 10.0)
+    held[-count:] = normal(generator, count, 2)
+    model = version_1(held, budget=0.01)
+    pool = normal(generator, 400, 2)
+    pool = pool[np.abs(pool).max(axis=1) < 1.5]
+    more = {"alarmed": alarmed, "follow_drift": follow_drift, "policy": "grow"}
+    return retrained(model, pool, **more).model.detector
+
+
+def test_a_profile_that_began_with_a_handful_makes_up_for_the_alarms_that_were_counted():
+    known = after_a_handful((0, 300)).offset_
+
+    assert after_a_handful((60, 300)).offset_ < known
+    assert after_a_handful((5, 300)).offset_ == known
+    assert after_a_handful((60, 300), follow_drift=False).offset_ == known
+
+
+def test_a_profile_that_began_with_enough_keeps_to_its_budget_however_many_alarms():
+    many, none = (after_a_handful((told, 300), count=60).offset_ for told in (60, 0))
+
+    assert many == none
 
 
 def test_false_alarms_do_not_grow_over_many_retrainings():

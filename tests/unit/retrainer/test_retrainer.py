@@ -227,6 +227,13 @@ class TestAdmission:
         assert restored is not None
         assert (restored.accepted, restored.offset, restored.generation) == (1, 0, 20)
 
+    def test_what_came_directly_behind_an_anomaly_is_counted(self, role):
+        distances = (1, 2, 3, 1, None)
+        written = role.feed([sample(offset=i, since_anomaly=at) for i, at in enumerate(distances)])
+
+        assert role.pools[KEY].alarmed == 2
+        assert pools.read_head(of(written, TOPICS.pool)[-1].value)["alarmed"] == 2
+
 
 GONE = [(KEY, None)]
 """What ``models`` has of a forgotten profile."""
@@ -457,6 +464,23 @@ class TestTriggers:
     def test_rows_count_and_not_records(self, role):
         several = sample(vectors=[[10.0, 10.0, 10.0]] * 10, p_values=[0.5] * 10)
         assert len(candidates(role.feed([several]))) == 1
+
+    @pytest.mark.parametrize(("refused", "needed"), [(0, 3), (1, 6), (2, 10), (99, 10)])
+    def test_what_a_handful_says_is_looked_at_again_after_as_many_samples(
+        self, role, taught, refused, needed
+    ):
+        held = {"samples": 200, "repeated": 197, "far_out": 0}
+        known = taught.current(KEY)
+        guessed = known.model_copy(
+            update={"trained_on": 200, "provenance": {**(known.provenance or {}), **held}}
+        )
+        role.know(guessed)
+        role.feed(samples(1))
+        role.pools[KEY] = replace(role.pools[KEY], refused=refused)
+
+        assert candidates(role.feed(samples(needed - 2, first=1))) == []
+        (candidate,) = candidates(role.feed(samples(1, first=needed - 1)))
+        assert candidate.trigger == "samples"
 
     def test_a_version_so_many_days_old_with_something_new(self, role):
         later = NOW + 7 * DAY_MS

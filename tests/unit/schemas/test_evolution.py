@@ -226,7 +226,7 @@ class TestPoolHeads:
         assert counters["accepted"] == 30
         assert (counters["asked"], counters["tried"], counters["refused"]) == (None, 0, 0)
         assert (counters["rolled_back"], counters["obeyed"]) == (0, ())
-        assert counters["vouched"] == ()
+        assert (counters["vouched"], counters["alarmed"]) == ((), 0)
 
     def test_of_a_release_to_come_are_read_as_if_they_were_of_today(self):
         found = golden("pool_head")["today"]
