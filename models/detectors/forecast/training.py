@@ -99,7 +99,10 @@ def train_forecast(
         model = fit_series(values[:learnt], times[:learnt], options)
         first = max(0, learnt - WARM_UP)
         out, _ = statistics(model, values[first:end], times[first:end], learnt - first)
-        judged.append(out[learnt - first :, layout.VALUES : layout.SHARES])
+        found = out[learnt - first :, layout.VALUES : layout.SHARES]
+        # Of another regime than the points that were learnt: it says nothing of errors to come.
+        found[found[:, layout.ERROR] > layout.ABSURD] = np.nan
+        judged.append(found)
     knots, tails = calibrated(np.concatenate(judged) if judged else np.empty((0, layout.COUNT)))
     final = fit_series(values, times, options)
     state = statistics(final, values[-WARM_UP:], times[-WARM_UP:], min(n, WARM_UP))[1]
