@@ -41,7 +41,9 @@ def predictive() -> Callable[[float], float]:
     return judge
 
 
-def once_a_record(make: Callable[[], Callable[[float], float]]) -> Callable[[Sequence[Message]], Any]:
+def once_a_record(
+    make: Callable[[], Callable[[float], float]],
+) -> Callable[[Sequence[Message]], Any]:
     models: dict[bytes, Callable[[float], float]] = defaultdict(make)
 
     def answer(batch: Sequence[Message]) -> list[Answer]:
@@ -58,4 +60,4 @@ def once_a_record(make: Callable[[], Callable[[float], float]]) -> Callable[[Seq
 if __name__ == "__main__":
     options = arguments()
     options.batch = RECORDS_A_TRANSACTION
-    run(options, once_a_record(half_space_trees if options.each == "batch" else predictive))
+    run(options, once_a_record(half_space_trees if options.detector == "trees" else predictive))

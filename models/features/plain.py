@@ -93,9 +93,7 @@ def parse_points(values: Sequence[bytes], keys: Sequence[bytes], most: int) -> P
     room = len(text) // read_points.SHORTEST + 1
     stamps, points = np.empty(room), np.empty(room)
     counts, observed = np.empty_like(ends), np.empty_like(ends)
-    read_points.read_points(
-        text, ends, *concat(keys, 2 * SLACK), stamps, points, counts, observed
-    )
+    read_points.read_points(text, ends, *concat(keys, 2 * SLACK), stamps, points, counts, observed)
     rows = points[:, np.newaxis]
     # The decoder tells which unit these count in.
     good = (counts >= 0) & (counts <= most) & ~((observed >= SECONDS[0]) & (observed <= SECONDS[1]))

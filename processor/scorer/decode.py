@@ -24,7 +24,6 @@ from processor.settings import Limits
 from schemas import InvalidJson, explain, parse_object
 from schemas.base import MAX_EPOCH_MS, SECONDS, names_fault, profile_id_of
 
-
 READ_AS_TEXT = frozenset({"behavior", "series"})
 """Kinds of which a kernel reads the records that are plainly valid."""
 
@@ -125,7 +124,7 @@ def _read_texts(
     found: list[Decoded | DeadLetter | None],
     plain: dict[str, list[tuple[int, PlainRecord]]],
 ) -> None:
-    """Decode records from their text: those that are plainly valid in it at once, others one by one.
+    """Decode records from their text: the plainly valid ones at once, others one by one.
 
     Args:
         waiting: place, record and profile of each, none longer than the limit.

@@ -18,8 +18,7 @@ from models.detectors.forecast.training import Options, check_packed, train_fore
 from models.kernels.forecast import layout, points
 from models.kernels.limits import LIMIT
 
-
-ACCEPTED_SHARE = 0.5
+OF_ONE_STATISTIC = 0.7
 """Of the normal points that were anomalies, how many were so by any one statistic."""
 
 
@@ -139,7 +138,7 @@ class Forecast(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         values, stamps = np.ascontiguousarray(values[kept]), np.ascontiguousarray(stamps[kept])
         self.unit_ = unit_of(stamps) or ""
         second = UNITS[self.unit_] if self.unit_ else 0.0
-        unseen = ACCEPTED_SHARE * self.alert_budget * accepted
+        unseen = OF_ONE_STATISTIC * self.alert_budget * accepted
         options = Options(bool(self.shapes), bool(self.seasonal), int(self.library), second, unseen)
         self.block_, state = train_forecast(values, stamps, options)
         self.last_state_ = state.view(np.uint8).copy()

@@ -31,7 +31,7 @@ LEAST_SCALES = np.array([0.02, 0.02, 1e-3, 0.02, 1e-3, 1e-3, 0.2])
 class Options:
     """What is learnt: windows of the past (``shapes``), a season, and how many last values.
 
-    ``unseen`` is the share of normal points that are not among the points since they were anomalies.
+    ``unseen``: share of normal that models rejected, so that it is not among the points.
     """
 
     shapes: bool = True

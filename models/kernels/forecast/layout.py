@@ -42,8 +42,8 @@ STATE: Final = np.dtype(
 )
 """The online state of one profile; ``median`` and ``scale`` are those of the model it belongs to.
 
-``surprise`` counts in ``UNITS``, ``near`` from 1 (0: none). ``run`` grows with each error that is far
-off and falls with each other; ``alone`` is the share of errors that are far off and alone, of 65,536.
+``surprise`` counts in ``UNITS``, ``near`` from 1 (0: none). ``run`` grows with each error that is
+far off and falls with each other; ``alone`` is the share of those that were alone, of 65,536.
 """
 _OFFSETS = {name: place[1] for name, place in (STATE.fields or {}).items()}
 (LAST, LAST_TIME, POINTS, SINCE_GAP, S_LEVEL, SPREAD, ANALOG, S_MEAN, S_VOLATILITY) = range(9)
@@ -53,9 +53,10 @@ RUN_AT = _OFFSETS["run"]
 NEAR_AT, RING_AT, SURPRISE_AT = _OFFSETS["near"], _OFFSETS["ring"], _OFFSETS["surprise"]
 
 # An error beyond ``FAR`` deviations is far off. It stands alone if the calibration says that it is
-# rarer than ``UNHEARD`` nats and there was no run of them: then nothing learns from it, unless so
-# many were alone lately (2.6 %) that they are usual. Beyond ``ABSURD`` the size of the errors is not
-# that of this metric: the calibration leaves such errors out, and in a run the size follows at once.
+# rarer than ``UNHEARD`` nats and there was no run of them: then nothing learns from it, unless
+# ``OFTEN`` of 65,536 were alone lately, 2.6 %: they are usual then. Beyond ``ABSURD`` deviations the
+# regime is another one: the calibration leaves such errors out, and in a run the usual size of an
+# error follows them at once.
 FAR, UNHEARD, ABSURD = 7.0, 10.0, 200.0
 RUN_STEP, RUN, LONGEST_RUN = 4, 10, 16
 KEPT, OFTEN, AT_ONCE = 3.0, 1700, 0.3
