@@ -54,7 +54,7 @@ bench: $(STAMP) build/peers-venv/.installed ## the benchmarks, each beside its p
 # Quix Streams asks for older versions of the Kafka client and of pydantic than ours.
 build/peers-venv/.installed: $(STAMP)
 	@$(PYTHON) -m venv --clear build/peers-venv
-	@build/peers-venv/bin/pip install --quiet --disable-pip-version-check "quixstreams==3.28.1" fastavro \
+	@build/peers-venv/bin/pip install --quiet --disable-pip-version-check "quixstreams==3.28.1" fastavro "river==0.22.0" \
 	  $$($(BIN)/pip freeze | grep -iE '^(scikit-learn|joblib|numpy)==') \
 	  && touch $@ || echo "Quix Streams, a peer, could not be installed: its rows are left out"
 

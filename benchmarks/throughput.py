@@ -40,6 +40,11 @@ QUIX_PYTHON = ROOT / "build" / "peers-venv" / "bin" / "python"
 
 A_RECORD = Peer(SINGLE, ("scikit", "--each", "record"))
 A_BATCH = Peer(BATCHED, ("scikit", "--each", "batch"), DESIGNED)
+HALF_SPACE, PREDICTIVE = "river, half-space trees", "river, forecast"
+OF_RIVER = (
+    Peer(HALF_SPACE, ("river_online", "--detector", "trees"), python=QUIX_PYTHON),
+    Peer(PREDICTIVE, ("river_online", "--detector", "forecast"), python=QUIX_PYTHON),
+)
 OUR_BATCH = Peer(f"scikit-learn, once a batch of {BATCH:,}", ("scikit", "--each", "batch"))
 
 
@@ -86,7 +91,13 @@ CASES = (
     ),
     Case("features", 8, (PASSING, A_BATCH, OUR_BATCH)),
     Case("behavior", 8, (PASSING, A_RECORD), {SINGLE: ("≥ 40", "80")}),
-    Case("series", 1, (PASSING,), {PASSING.name: ("≥ 0.30", "0.5")}),
+    Case(
+        "series",
+        1,
+        (PASSING, A_RECORD, *OF_RIVER),
+        {PASSING.name: ("≥ 0.30", "0.5")}
+        | dict.fromkeys((SINGLE, HALF_SPACE, PREDICTIVE), ("≥ 50", "100")),
+    ),
 )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.detectors.base import Detector
 from models.detectors.blend import Blend
-from models.features import KINDS, parse_windows
+from models.features import KINDS, parse_points, parse_windows
 from models.kernels import block as packing
 from models.kernels import calibration as calibration_kernels
 from models.kernels import score as score_kernels
@@ -204,3 +204,4 @@ def warm_up() -> None:
     behavior = KINDS["behavior"]
     behavior.extract(behavior.telemetry.model_validate(nothing))
     parse_windows([b"{}"], [b"p"])
+    parse_points([b"{}"], [b"p"], 1)

@@ -27,7 +27,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=2000)
     parser.add_argument("--at-once", action="store_true", help="never wait for a batch to fill")
     parser.add_argument("--each", choices=("record", "batch"), default="batch")
-    parser.add_argument("--kind", choices=("features", "behavior"), default="features")
+    parser.add_argument("--kind", choices=("features", "behavior", "series"), default="features")
+    parser.add_argument(
+        "--detector", choices=("trees", "forecast"), default="trees", help="river's"
+    )
     parser.add_argument("--nothing", action="store_true", help="Quix Streams without a model")
     return parser.parse_args()
 

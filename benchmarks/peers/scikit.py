@@ -20,7 +20,8 @@ def vector(kind: str, value: bytes) -> list[float]:
     """A record's numbers."""
     if kind == "behavior":
         return extract(Window.model_validate_json(value))
-    return list(orjson.loads(value)["values"].values())
+    values = orjson.loads(value)["values"]
+    return list(values.values()) if isinstance(values, dict) else values
 
 
 def answered(message: Message, row: Sequence[float], score: float, decision: float) -> Answer:

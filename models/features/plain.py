@@ -10,20 +10,35 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, islice
 from operator import lt
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.features import drowsiness, series
 from models.features.drowsiness import Event
 from models.features.vectors import Extracted, bounded
 from models.kernels.limits import LIMIT
+from models.kernels.text.byte_strings import concat
+from schemas.base import SECONDS
 
 _INTEGERS, _NUMBERS = frozenset((int,)), frozenset((int, float))
 _OWN = ("ear_value", "duration_ms", "is_drowsy")
 
 Points = tuple[list[int], list[float]]
 """Times and values of a record of `series`."""
+
+
+class ParsedPoints(NamedTuple):
+    """Records of `series` that were read from their text.
+
+    Attributes:
+        samples: of each record; None of one that is not plainly valid.
+        times: milliseconds of each record's time of observation, -1 where it tells none.
+    """
+
+    samples: list[Extracted | None]
+    times: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -61,6 +76,37 @@ def extract_points(records: Sequence[Points]) -> list[Extracted]:
         Extracted(series.NAMES, rows[begin:end], False, end - begin == 1, times[begin:end])
         for begin, end in zip([0, *ends], ends, strict=False)
     ]
+
+
+def parse_points(values: Sequence[bytes], keys: Sequence[bytes], most: int) -> ParsedPoints:
+    """What ``extract_points`` gives for the records that are plainly valid, and their times.
+
+    Args:
+        values: records as they came, of any bytes.
+        keys: the key of each, of which its profile has to be where it names one.
+        most: points of a record, at most.
+    """
+    from models.kernels.memory import SLACK
+    from models.kernels.text import read_points
+
+    text, ends = concat(values, 2 * SLACK)
+    room = len(text) // read_points.SHORTEST + 1
+    stamps, points = np.empty(room), np.empty(room)
+    counts, observed = np.empty_like(ends), np.empty_like(ends)
+    read_points.read_points(text, ends, *concat(keys, 2 * SLACK), stamps, points, counts, observed)
+    rows = points[:, np.newaxis]
+    # The decoder tells which unit these count in.
+    good = (counts >= 0) & (counts <= most) & ~((observed >= SECONDS[0]) & (observed <= SECONDS[1]))
+    lasts = np.cumsum(np.maximum(counts, 0)).tolist()
+    samples = [
+        Extracted(
+            series.NAMES, rows[end - count : end], False, count == 1, stamps[end - count : end]
+        )
+        if plain
+        else None
+        for count, end, plain in zip(counts.tolist(), lasts, good.tolist(), strict=True)
+    ]
+    return ParsedPoints(samples, observed)
 
 
 def plain_events(parsed: Mapping[str, Any]) -> list[Event] | None:

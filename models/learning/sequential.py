@@ -15,7 +15,12 @@ FEWEST_JUDGED = 10
 
 
 def fit_in_order(
-    name: str, values: Floats, times: Floats | None, *, alert_budget: float
+    name: str,
+    values: Floats,
+    times: Floats | None,
+    *,
+    alert_budget: float,
+    accepted: float = 0.0,
 ) -> Forecast:
     """A fitted detector of points.
 
@@ -24,12 +29,13 @@ def fit_in_order(
         values: shape (n, 1).
         times: shape (n,), in any order; None counts the points.
         alert_budget: share of normal points that may be called anomalous, 0–1.
+        accepted: share of the points that are here since a model accepted them, 0–1.
     """
     detector = SEQUENTIAL_DETECTORS[name](alert_budget=alert_budget)
     if times is None:
-        return detector.fit(values)
+        return detector.fit(values, accepted=accepted)
     order = in_order(times)
-    return detector.fit(values[order], times=times[order])
+    return detector.fit(values[order], times=times[order], accepted=accepted)
 
 
 def in_order(times: Floats) -> NDArray[np.int64]:

@@ -38,13 +38,14 @@ def retrain_in_order(
         learnt: places of what the candidate learns.
         held_back: how many of the latest a probe is judged on.
     """
-    latest = samples.shape[0] - held_back
+    latest, originals = samples.shape[0] - held_back, int(provenance["cold_start"])
     seen = learnt[learnt < latest]
     probe = fit_in_order(
         name,
         samples[seen],
         None if times is None else times[seen],
         alert_budget=alert_budget,
+        accepted=float(np.mean(seen >= originals)) if seen.size else 0.0,
     )
     outcome = judge_held_back(
         probe,
@@ -61,8 +62,9 @@ def retrain_in_order(
         seed=seed,
         provenance=provenance,
         times=None if times is None else times[learnt],
+        accepted=float(np.mean(learnt >= originals)),
     )
-    kept = union_indices(samples.shape[0], learnt, np.arange(int(provenance["cold_start"])))
+    kept = union_indices(samples.shape[0], learnt, np.arange(originals))
     if kept.size > learnt.size:
         again = stored(samples[kept], model.detector.typical_)._asdict()
         model = replace(model, **again, times=None if times is None else times[kept])

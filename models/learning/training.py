@@ -111,6 +111,7 @@ def train(
     suspected: bool = False,
     evidence: Evidence | None = None,
     times: Floats | None = None,
+    accepted: float = 0.0,
 ) -> Model:
     """Fit and calibrate a detector.
 
@@ -125,10 +126,13 @@ def train(
         suspected: samples may be autocorrelated: an earlier version was calibrated in blocks.
         evidence: what the samples are worth, if that is known already.
         times: of the samples, shape (n,), if each has one; they travel with the model.
+        accepted: share of them that are here since a model accepted them, of sequential detectors.
     """
     fitted: Detector | Forecast
     if detector in SEQUENTIAL:
-        fitted = fit_in_order(detector, samples, times, alert_budget=alert_budget)
+        fitted = fit_in_order(
+            detector, samples, times, alert_budget=alert_budget, accepted=accepted
+        )
         found: dict[str, Any] = {}
     else:
         new = make(detector, alert_budget=alert_budget, seed=seed)

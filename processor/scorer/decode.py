@@ -14,6 +14,7 @@ from models.features import (
     Extracted,
     Kind,
     extract_plain,
+    parse_points,
     parse_windows,
     plain_numbers,
 )
@@ -22,6 +23,9 @@ from processor.records import INVALID_HEADERS, UNREADABLE_HEADERS, ConsumerRecor
 from processor.settings import Limits
 from schemas import InvalidJson, explain, parse_object
 from schemas.base import MAX_EPOCH_MS, SECONDS, names_fault, profile_id_of
+
+READ_AS_TEXT = frozenset({"behavior", "series"})
+"""Kinds of which a kernel reads the records that are plainly valid."""
 
 
 class Decoded(NamedTuple):
@@ -52,7 +56,7 @@ def decode_all(
     """
     found: list[Decoded | DeadLetter | None] = []
     vectors: dict[int, list[tuple[int, Vector]]] = {}
-    windows: list[tuple[int, ConsumerRecord, str]] = []
+    texts: dict[str, list[tuple[int, ConsumerRecord, str]]] = {}
     plain: dict[str, list[tuple[int, PlainRecord]]] = {}
     identities: dict[bytes | None, str | DeadLetter] = {}
     for position, record in enumerate(records):
@@ -76,8 +80,8 @@ def decode_all(
                 if vector is None:
                     found.append(_checked(record, kind, identity, parsed, limits))
                     continue
-            elif kind == "behavior":
-                windows.append((position, record, identity))
+            elif kind in READ_AS_TEXT:
+                texts.setdefault(kind, []).append((position, record, identity))
                 found.append(None)
                 continue
             elif kind in PLAIN:
@@ -104,37 +108,52 @@ def decode_all(
                     continue
                 checked = rows.names
             found[position] = Decoded("features", vector[0], vector[1], rows)
+    for kind, waiting in texts.items():
+        _read_texts(kind, waiting, limits, found, plain)
     for kind, those in plain.items():
         samples = PLAIN[kind].extract([fields for _, (_, _, fields, _) in those])
         for (position, (name, at, _, rule)), of_record in zip(those, samples, strict=True):
             found[position] = Decoded(kind, name, at, of_record, rule)
-    if windows:
-        _read_windows(windows, limits, found)
     return [value for value in found if value is not None]
 
 
-def _read_windows(
-    windows: Sequence[tuple[int, ConsumerRecord, str]],
+def _read_texts(
+    kind: str,
+    waiting: Sequence[tuple[int, ConsumerRecord, str]],
     limits: Limits,
     found: list[Decoded | DeadLetter | None],
+    plain: dict[str, list[tuple[int, PlainRecord]]],
 ) -> None:
-    """Decode windows: those that are plainly valid at once, all others one by one.
+    """Decode records from their text: the plainly valid ones at once, others one by one.
 
     Args:
-        windows: place, record and profile of each, none longer than the limit.
+        waiting: place, record and profile of each, none longer than the limit.
         found: out, what each comes to at its place.
+        plain: out, others that are plainly valid objects.
     """
-    read = parse_windows(
-        [record.value or b"" for _, record, _ in windows],
-        [record.key or b"" for _, record, _ in windows],
-    )
-    columns = read.good.tolist(), read.times.tolist(), read.rows[:, np.newaxis]
-    for (position, record, identity), good, time, row in zip(windows, *columns, strict=True):
-        if good:
+    values = [record.value or b"" for _, record, _ in waiting]
+    keys = [record.key or b"" for _, record, _ in waiting]
+    if kind == "series":
+        samples, times = parse_points(values, keys, limits.samples)
+    else:
+        good, times, rows = parse_windows(values, keys)
+        each = zip(good.tolist(), rows[:, np.newaxis], strict=True)
+        samples = [Extracted(OF_WINDOW, row) if valid else None for valid, row in each]
+    for (position, record, identity), of_record, time in zip(
+        waiting, samples, times.tolist(), strict=True
+    ):
+        if of_record is not None:
             observed_at = min(max(0, record.timestamp), MAX_EPOCH_MS) if time < 0 else time
-            found[position] = Decoded("behavior", identity, observed_at, Extracted(OF_WINDOW, row))
+            found[position] = Decoded(kind, identity, observed_at, of_record)
+            continue
+        if kind in PLAIN:
+            read = _plain(record, kind, identity, limits)
         else:
-            found[position] = decode(record, "behavior", limits)
+            read = decode(record, kind, limits)
+        if isinstance(read, Decoded | DeadLetter):
+            found[position] = read
+        else:
+            plain.setdefault(kind, []).append((position, read))
 
 
 PlainRecord = tuple[str, int, Any, str | None]

@@ -18,6 +18,9 @@ from models.detectors.forecast.training import Options, check_packed, train_fore
 from models.kernels.forecast import layout, points
 from models.kernels.limits import LIMIT
 
+OF_ONE_STATISTIC = 0.7
+"""Of the normal points that were anomalies, how many were so by any one statistic."""
+
 
 class Points(NamedTuple):
     """What points give, one entry each, and the state behind them; NaN for a missing value.
@@ -104,13 +107,17 @@ class Forecast(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.seasonal = seasonal
         self.library = library
 
-    def fit(self, X: ArrayLike, y: Any = None, *, times: ArrayLike | None = None) -> Self:
+    def fit(
+        self, X: ArrayLike, y: Any = None, *, times: ArrayLike | None = None, accepted: float = 0.0
+    ) -> Self:
         """Learn from points of normal.
 
         Args:
             X: values, shape (n, 1), oldest first; NaN is no point.
             y: not used.
             times: shape (n,), ascending, in any one unit; by default the points' places.
+            accepted: share of the points that are here since a model accepted them, 0–1. A share
+                of normal was not, and is put back into the calibration.
 
         Raises:
             ValueError: no value, more than one column, infinite values, or times that descend.
@@ -131,7 +138,8 @@ class Forecast(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         values, stamps = np.ascontiguousarray(values[kept]), np.ascontiguousarray(stamps[kept])
         self.unit_ = unit_of(stamps) or ""
         second = UNITS[self.unit_] if self.unit_ else 0.0
-        options = Options(bool(self.shapes), bool(self.seasonal), int(self.library), second)
+        unseen = OF_ONE_STATISTIC * self.alert_budget * accepted
+        options = Options(bool(self.shapes), bool(self.seasonal), int(self.library), second, unseen)
         self.block_, state = train_forecast(values, stamps, options)
         self.last_state_ = state.view(np.uint8).copy()
         self.reference_ = reference(self.block_, stamps, values)

@@ -29,12 +29,16 @@ LEAST_SCALES = np.array([0.02, 0.02, 1e-3, 0.02, 1e-3, 1e-3, 0.2])
 
 @dataclass(frozen=True)
 class Options:
-    """What is learnt: windows of the past (``shapes``), a season, and how many last values."""
+    """What is learnt: windows of the past (``shapes``), a season, and how many last values.
+
+    ``unseen``: share of normal that models rejected, so that it is not among the points.
+    """
 
     shapes: bool = True
     seasonal: bool = True
     library: int = 2000
     second: float = 0.0
+    unseen: float = 0.0
 
 
 class Fitted(NamedTuple):
@@ -99,8 +103,12 @@ def train_forecast(
         model = fit_series(values[:learnt], times[:learnt], options)
         first = max(0, learnt - WARM_UP)
         out, _ = statistics(model, values[first:end], times[first:end], learnt - first)
-        judged.append(out[learnt - first :, layout.VALUES : layout.SHARES])
-    knots, tails = calibrated(np.concatenate(judged) if judged else np.empty((0, layout.COUNT)))
+        found = out[learnt - first :, layout.VALUES : layout.SHARES]
+        # Of another regime than the points that were learnt: it says nothing of errors to come.
+        found[found[:, layout.ERROR] > layout.ABSURD] = np.nan
+        judged.append(found)
+    found = np.concatenate(judged) if judged else np.empty((0, layout.COUNT))
+    knots, tails = calibrated(found, options.unseen)
     final = fit_series(values, times, options)
     state = statistics(final, values[-WARM_UP:], times[-WARM_UP:], min(n, WARM_UP))[1]
     return final.packed(knots, tails), state
@@ -135,8 +143,11 @@ def statistics(
     return out, state
 
 
-def calibrated(judged: Floats) -> tuple[Floats, Floats]:
-    """Knots (7, 40) and tails (7, 4) of out-of-sample statistics, shape (n, 7)."""
+def calibrated(judged: Floats, unseen: float = 0.0) -> tuple[Floats, Floats]:
+    """Knots (7, 40) and tails (7, 4) of out-of-sample statistics, shape (n, 7).
+
+    A share ``unseen`` of others are taken to lie beyond the largest.
+    """
     knots, tails = (part.copy() for part in UNCALIBRATED)
     ordered = np.sort(np.ascontiguousarray(judged.T), axis=1)
     counts = judged.shape[0] - np.isnan(ordered).sum(axis=1)
@@ -144,21 +155,25 @@ def calibrated(judged: Floats) -> tuple[Floats, Floats]:
         if n < 10:
             continue
         column = ordered[q, :n]
-        below, part = _knot_places(n)
+        below, part, seen = _knot_places(n, unseen)
         knots[q] = column[below] + part * (column[np.minimum(below + 1, n - 1)] - column[below])
         order = max(n // 4, 5)
         scale = max(float(column[-order:].mean() - column[-order]), LEAST_SCALES[q])
-        tails[q] = n, order, scale, column[-1]
+        tails[q] = seen, order, scale, column[-1]
     return knots, tails
 
 
 @lru_cache(maxsize=64)
-def _knot_places(n: int) -> tuple[NDArray[np.int64], Floats]:
-    """Where the knots stand among n ascending values: the place below, and the part beyond it."""
-    rank = np.exp(-np.linspace(0.0, np.log(n + 1.0), layout.KNOTS)) * (n + 1)
+def _knot_places(n: int, unseen: float) -> tuple[NDArray[np.int64], Floats, float]:
+    """Where the knots stand among n ascending values: the place below, the part beyond it, and
+    of how many values the largest is as rare as that of these.
+    """
+    more = unseen * n
+    seen = (n + more + 1.0) / (more + 1.0) - 1.0
+    rank = np.exp(-np.linspace(0.0, np.log(seen + 1.0), layout.KNOTS)) * (n + more + 1.0) - more
     place = np.clip(n - rank, 0.0, n - 1.0)
     below = place.astype(np.int64)
-    return below, place - below
+    return below, place - below, seen
 
 
 def fit_series(values: Floats, times: Floats, options: Options) -> Fitted:

@@ -15,7 +15,7 @@ STATISTICS: Final = ("error", "mean_error", "level", "volatility", "shape", "cyc
 LAGS, NEAREST, PROBES, RING = 16, 16, 16, 256
 BINS, KNOTS, WEIGHTS, COUNT = 32, 40, 8, len(STATISTICS)
 ERROR, MEAN_ERROR, LEVEL, VOLATILITY, SHAPE, CYCLE, FLAT = range(COUNT)
-LIMIT_Z, LARGEST, BIN_WIDTH = 50.0, 40.0, 0.4
+LIMIT_Z, LARGEST, BIN_WIDTH = 1000.0, 40.0, 0.4
 GAP_STEPS, CLOCK_SET_BACK = 3.5, 20
 
 # The head of a model, float64: ``FIRST_WEIGHT`` is that of eight weights of the forecast.
@@ -36,18 +36,30 @@ STATE: Final = np.dtype(
         ("near", "u2", NEAREST),
         ("ring", "f2", RING),
         ("surprise", "u2", (COUNT, BINS)),
-        ("unused", "u1", 4),
+        ("run", "u2"),
+        ("alone", "u2"),
     ]
 )
 """The online state of one profile; ``median`` and ``scale`` are those of the model it belongs to.
 
-``surprise`` counts in ``UNITS``, ``near`` from 1 (0: none).
+``surprise`` counts in ``UNITS``, ``near`` from 1 (0: none). ``run`` grows with each error that is
+far off and falls with each other; ``alone`` is the share of those that were alone, of 65,536.
 """
 _OFFSETS = {name: place[1] for name, place in (STATE.fields or {}).items()}
 (LAST, LAST_TIME, POINTS, SINCE_GAP, S_LEVEL, SPREAD, ANALOG, S_MEAN, S_VOLATILITY) = range(9)
 EQUAL, SEASON, PROBE, LATE, TICK, SCALARS = 9, 10, 11, 12, 13, 14
 DISTANCE_AT, TOTAL_AT = _OFFSETS["distance"], _OFFSETS["total"]
+RUN_AT = _OFFSETS["run"]
 NEAR_AT, RING_AT, SURPRISE_AT = _OFFSETS["near"], _OFFSETS["ring"], _OFFSETS["surprise"]
+
+# An error beyond ``FAR`` deviations is far off. It stands alone if the calibration says that it is
+# rarer than ``UNHEARD`` nats and there was no run of them: then nothing learns from it, unless
+# ``OFTEN`` of 65,536 were alone lately, 2.6 %: they are usual then. Beyond ``ABSURD`` deviations
+# the regime is another one: the calibration leaves such errors out, and in a run the usual size of
+# an error follows them at once.
+FAR, UNHEARD, ABSURD = 7.0, 10.0, 200.0
+RUN_STEP, RUN, LONGEST_RUN = 4, 10, 16
+KEPT, OFTEN, AT_ONCE = 3.0, 1700, 0.3
 
 # Columns of what a point gives: log p-values are negated, nats.
 (RARITY, SURPRISE, EXPECTED, DEVIATION) = range(4)

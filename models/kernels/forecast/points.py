@@ -11,7 +11,9 @@ import numpy as np
 from numba import njit
 
 from models.kernels.forecast.layout import (
+    ABSURD,
     ANALOG,
+    AT_ONCE,
     BUCKETS,
     CLOCK_SET_BACK,
     CYCLE,
@@ -19,11 +21,14 @@ from models.kernels.forecast.layout import (
     EQUAL,
     ERROR,
     EXPECTED,
+    FAR,
     FIRST_WEIGHT,
     FLAT,
     FLOOR,
     GAP_STEPS,
     HEAD,
+    KEPT,
+    KNOTS_AT,
     LAG,
     LAGS,
     LAST,
@@ -33,16 +38,21 @@ from models.kernels.forecast.layout import (
     LIBRARY,
     LIMIT_Z,
     LONG,
+    LONGEST_RUN,
     MEAN_ERROR,
     MEDIAN,
     NEAR_AT,
     NEAREST,
+    OFTEN,
     ORIGIN,
     PERIOD,
     POINTS,
     RATE,
     RING,
     RING_AT,
+    RUN,
+    RUN_AT,
+    RUN_STEP,
     S_LEVEL,
     S_MEAN,
     S_VOLATILITY,
@@ -55,13 +65,22 @@ from models.kernels.forecast.layout import (
     SINCE_GAP,
     SPREAD,
     STEP,
+    TAILS_AT,
+    UNHEARD,
     VALUES,
     VOLATILITY,
     WEIGHTS,
 )
-from models.kernels.forecast.rarity import judge_rarity
+from models.kernels.forecast.rarity import judge_rarity, nats
 from models.kernels.forecast.shapes import ASKED, shapes
-from models.kernels.memory import address, doubles_at, load_binary16, store_binary16, words16_at
+from models.kernels.memory import (
+    address,
+    doubles_at,
+    load_binary16,
+    singles_at,
+    store_binary16,
+    words16_at,
+)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -84,8 +103,43 @@ def _lag(ring_at, place, back):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _follow(model_at, state, state_at, error, spread):
+    """Let the running means follow an error; whether it stands alone, and they did not.
+
+    A single gross error says nothing of those to come. A run of them does: it is a new regime.
+    """
+    size = abs(error) / spread
+    counts = words16_at(state_at + RUN_AT, 2)
+    run, share = int(counts[0]), int(counts[1])
+    far = size > FAR
+    run = min(run + RUN_STEP, LONGEST_RUN) if far else max(run - 1, 0)
+    unheard = False
+    if far and run < RUN:
+        tail = singles_at(model_at + TAILS_AT, 4)
+        known = (tail[0], tail[1], tail[2], tail[3])
+        unheard = nats(size, known, model_at + KNOTS_AT) >= UNHEARD
+    alone = unheard and share < OFTEN
+    share -= (share + 255) >> 8
+    counts[0] = np.uint16(run)
+    counts[1] = np.uint16(min(share + 256, 65535) if unheard else share)
+    if alone:
+        return True
+    if size > ABSURD and run >= RUN:
+        state[SPREAD] += AT_ONCE * (1.2533141373 * abs(error) - state[SPREAD])
+    else:
+        state[SPREAD] += 0.05 * (1.2533141373 * min(abs(error), 4.0 * spread) - state[SPREAD])
+    u = min(max(error / spread, -6.0), 6.0)
+    state[S_MEAN] += (u - state[S_MEAN]) / 12.0
+    state[S_VOLATILITY] += (abs(u) - state[S_VOLATILITY]) / 32.0
+    return False
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def _observe(model, model_at, state, state_at, time, value, asked_at, out, features):
-    """The statistics of a point, into ``out``; the state goes on. ``features``: of its forecast."""
+    """The statistics of a point, into ``out``; the state goes on. ``features``: of its forecast.
+
+    Whether the point is to be counted among the recent ones: late and gross ones are not.
+    """
     ring_at, table_at = state_at + RING_AT, model_at + SEASON_AT
     z = min(max((value - model[MEDIAN]) / model[SCALE], -LIMIT_Z), LIMIT_Z)
     new = state[POINTS] == 0.0
@@ -93,7 +147,7 @@ def _observe(model, model_at, state, state_at, time, value, asked_at, out, featu
         # Late or repeated: only its level says something, and the forecast goes on without it.
         state[LATE] += 1.0
         out[VALUES + LEVEL] = abs(z - state[S_LEVEL])
-        return
+        return False
     if not new and not 0.0 < time - state[LAST_TIME] <= GAP_STEPS * model[STEP]:
         state[SINCE_GAP] = 0.0
         near = words16_at(state_at + NEAR_AT, NEAREST)
@@ -101,6 +155,7 @@ def _observe(model, model_at, state, state_at, time, value, asked_at, out, featu
     state[LATE] = 0.0
     place = int(state[POINTS]) & (RING - 1)
     season = season_at(model, table_at, time) if model[PERIOD] > 0.0 else np.nan
+    alone, kept = False, z
     if state[SINCE_GAP] >= 9.0:
         before = _lag(ring_at, place, 1)
         mean = 0.0
@@ -124,19 +179,19 @@ def _observe(model, model_at, state, state_at, time, value, asked_at, out, featu
         out[EXPECTED] = model[MEDIAN] + model[SCALE] * expected
         out[DEVIATION] = model[SCALE] * spread
         out[VALUES + ERROR] = abs(error) / spread
-        state[SPREAD] += 0.05 * (1.2533141373 * min(abs(error), 4.0 * spread) - state[SPREAD])
-        u = min(max(error / spread, -6.0), 6.0)
-        state[S_MEAN] += (u - state[S_MEAN]) / 12.0
-        state[S_VOLATILITY] += (abs(u) - state[S_VOLATILITY]) / 32.0
+        alone = _follow(model_at, state, state_at, error, spread)
+        if alone:
+            # What is forecast from it next would be as wrong.
+            kept = expected + min(max(error, -KEPT * spread), KEPT * spread)
         out[VALUES + MEAN_ERROR] = abs(state[S_MEAN])
         out[VALUES + VOLATILITY] = state[S_VOLATILITY]
     if new:
         state[S_LEVEL] = z
     out[VALUES + LEVEL] = abs(z - state[S_LEVEL])
-    state[S_LEVEL] += model[RATE] * min(max(z - state[S_LEVEL], -3.0), 3.0)
+    state[S_LEVEL] += model[RATE] * min(max(kept - state[S_LEVEL], -3.0), 3.0)
     state[EQUAL] = state[EQUAL] + 1.0 if state[SINCE_GAP] > 0.0 and value == state[LAST] else 0.0
     out[VALUES + FLAT] = math.log1p(min(max(state[EQUAL] - 3.0, 0.0), 60.0))
-    store_binary16(ring_at + 2 * place, np.float32(z))
+    store_binary16(ring_at + 2 * place, np.float32(kept))
     state[LAST], state[LAST_TIME], state[SEASON] = value, time, season
     state[SINCE_GAP] += 1.0
     state[POINTS] += 1.0
@@ -146,6 +201,7 @@ def _observe(model, model_at, state, state_at, time, value, asked_at, out, featu
         library_at = table_at + 2 * int(model[BUCKETS])
         near, far, step = shapes(model, library_at, state, state_at, place, asked_at)
         out[VALUES + SHAPE], out[VALUES + CYCLE], state[ANALOG] = near, far, step
+    return not alone
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -170,8 +226,7 @@ def run_points(model_at, state_at, stamps, values, calibrating, out, features):
         value, time = values[at], stamps[at]
         if value != value:
             continue
-        points = state[POINTS]
-        _observe(
+        counted = _observe(
             model,
             model_at,
             state,
@@ -183,7 +238,7 @@ def run_points(model_at, state_at, stamps, values, calibrating, out, features):
             features[at if each else 0],
         )
         if not calibrating:
-            judge_rarity(model_at, state, state_at, state[POINTS] > points, out[at])
+            judge_rarity(model_at, state, state_at, counted, out[at])
     # Held until here: only its address was passed on.
     asked[0] = 0.0
 

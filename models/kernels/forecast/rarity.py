@@ -15,6 +15,7 @@ from models.kernels.forecast.layout import (
     BINS,
     COUNT,
     DECAYS,
+    ERROR,
     GROWTH,
     KNOTS,
     KNOTS_AT,
@@ -85,11 +86,14 @@ def _among_recent(q, rarity, p, tick, bins, totals, learn):
     """p-value of a static p among the recent ones; then counts it as one of them."""
     place = rarity / BIN_WIDTH
     own = min(int(place), BINS - 1)
-    rest = float(totals[q])
-    for b in range(own):
-        rest -= bins[q * BINS + b]
-    if own < BINS - 1:
-        rest -= bins[q * BINS + own] * (place - own)
+    rest = 0.0
+    # An error that stands alone is rarer than all that were counted, whatever their static p.
+    if learn or q != ERROR:
+        rest = float(totals[q])
+        for b in range(own):
+            rest -= bins[q * BINS + b]
+        if own < BINS - 1:
+            rest -= bins[q * BINS + own] * (place - own)
     one = int(UNITS[q] * GROWTH[q, tick] + 0.5)
     found = (PRIORS[q] * p + rest / one) / (PRIORS[q] + totals[q] / one)
     if learn:

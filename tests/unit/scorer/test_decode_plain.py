@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.features import PLAIN
+from models.features import PLAIN, parse_points
 from processor.records import ConsumerRecord, DeadLetter
 from processor.scorer.decode import Decoded, decode, decode_all
 from processor.settings import Limits
@@ -116,3 +116,40 @@ def test_records_that_are_damaged_too(case: Case, seed: int) -> None:
 def test_usual_records_are_plain(kind: str, value: dict[str, Any]) -> None:
     assert PLAIN[kind].read(orjson.loads(orjson.dumps(value))) is not None
     compare([record(value, kind=kind)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"timestamps":[1,2],"values":[1,-2.5e3]}',
+        b'{ "values" : [ 0.1 ,\t2 ] ,\r\n"timestamps": [0, 9007199254740993] }',
+        b'{"kind":"series","profile_id":"p","observed_at":5,"timestamps":[],"values":[]}',
+    ],
+)
+def test_usual_texts_of_points_are_read_by_the_kernel(text: bytes) -> None:
+    (samples,), _ = parse_points([text], [b"p"], 8)
+
+    assert samples is not None
+    compare([ConsumerRecord(TOPICS.telemetry("series"), 0, 0, b"p", text, (), 7)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"", b"{}", b"[]", b'{"timestamps":[1],"values":[1]', b'{"timestamps":[1],"values":[1]}x',
+        b'{"timestamps":[2,1],"values":[1,2]}', b'{"timestamps":[1],"values":[1,2]}',
+        b'{"timestamps":[1.0],"values":[1]}', b'{"timestamps":[1],"values":[null]}',
+        b'{"timestamps":[1],"values":[01]}', b'{"timestamps":[1,],"values":[1]}',
+        b'{"timestamps":[1],"values":[1],"values":[2]}', b'{"timestamps":[1],"values":[1],"a":0}',
+        b'{"timestamps":[1],"values":[1],"profile_id":"q"}',
+        b'{"timestamps":[1],"values":[1],"kind":"seriez"}',
+        b'{"timestamps":[1],"values":[1],"kind":"series_"}',
+        b'{"timestamps":[1],"values":[1],"observed_at":1700000000}',
+        b'{"timestamps":[1,2,3,4,5,6,7,8,9],"values":[1,2,3,4,5,6,7,8,9]}',
+    ],
+)  # fmt: skip
+def test_other_texts_of_points_are_left_to_the_model(text: bytes) -> None:
+    (samples,), _ = parse_points([text], [b"p"], 8)
+
+    assert samples is None
+    compare([ConsumerRecord(TOPICS.telemetry("series"), 0, 0, b"p", text, (), 7)])
