@@ -177,12 +177,13 @@ const inSight = (element) => {
 
 /**
  * Draw all figures under an element: first those in sight, together, then one after the other, so
- * that clicks and keys need not wait for what is further down.
+ * that clicks and keys need not wait for what is further down. Marks are for whoever measures.
  */
 export async function drawAll(under = document) {
   const all = [...under.querySelectorAll("[data-figure]")];
   const first = new Set(all.filter(inSight));
   await Promise.all([...first].map((each) => draw(each)));
+  performance.mark("telltale:drawn");
   for (const each of all) {
     if (first.has(each)) continue;
     await rested();
@@ -201,5 +202,4 @@ new MutationObserver(redraw).observe(root, {attributeFilter: ["data-theme"]});
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 addEventListener("beforeprint", redraw);
 document.addEventListener("telltale:changed", (event) => event.detail.forEach((each) => drawAll(each)));
-// When all that was in the page at first is drawn: a mark for whoever measures.
-drawAll().then(() => performance.mark("telltale:drawn"));
+drawAll().then(() => performance.mark("telltale:all-drawn"));
