@@ -1,5 +1,6 @@
 """A verdict's page in a real browser: a key labels it, people talk there, names are text."""
 
+from time import monotonic
 from uuid import uuid4
 
 from playwright.sync_api import Browser, expect
@@ -11,12 +12,21 @@ from tests.browser.sending import alarm, learn
 HOSTILE = "<img src=x onerror=alert(1)>\u202egnp "
 
 
+def alarmed(console: Running, name: str) -> str:
+    """The id of an anomaly of a new profile, once the store has its row."""
+    learn(console, name)
+    (verdict,) = alarm(console, name)
+    deadline = monotonic() + 60
+    while console.http.get(f"/ui/anomalies/{verdict}").status_code != 200:
+        assert monotonic() < deadline, f"{verdict} has not become a row"
+    return verdict
+
+
 def test_a_verdict_is_labelled_by_a_key_and_talked_of_on_its_page(
     console: Running, looking: Looking
 ):
     name = f"{HOSTILE}{uuid4().hex[:6]}"
-    learn(console, name)
-    (verdict,) = alarm(console, name)
+    verdict = alarmed(console, name)
 
     page = looking.go(console, f"/ui/anomalies/{verdict}")
     expect(page.locator("h1")).to_have_text(f"Anomaly of {name}")
@@ -36,8 +46,7 @@ def test_a_verdict_is_labelled_by_a_key_and_talked_of_on_its_page(
 
 def test_the_page_of_a_verdict_fits_a_phone_in_the_dark(console: Running, chromium: Browser):
     name = f"phone-{uuid4().hex[:6]}"
-    learn(console, name)
-    (verdict,) = alarm(console, name)
+    verdict = alarmed(console, name)
     window = Looking.open(
         chromium, viewport={"width": 360, "height": 740}, color_scheme="dark", has_touch=True
     )
@@ -54,8 +63,7 @@ def test_the_page_of_a_verdict_fits_a_phone_in_the_dark(console: Running, chromi
 def test_charts_below_the_fold_are_drawn_after_those_in_sight(console: Running, looking: Looking):
     for number in range(3):
         name = f"lane-{uuid4().hex[:6]}-{number}"
-        learn(console, name)
-        alarm(console, name)
+        alarmed(console, name)
     page = looking.page
     page.set_viewport_size({"width": 1280, "height": 500})
     page.add_init_script(
