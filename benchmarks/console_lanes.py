@@ -28,6 +28,7 @@ from console.store.database import Database
 
 PROFILES, ANOMALIES, DAY_MS, TIMES = 100_000, 300_000, 86_400_000, 9
 NOW = 1_800_000_000_000
+CHUNK = 20_000
 
 
 def main(url: str) -> None:
@@ -93,6 +94,32 @@ def _fill(connection: object) -> None:
     connection.execute(  # type: ignore[attr-defined]
         insert(lane_pages), [{"page": page, "changes": 1} for page in pages]
     )
+
+
+def fill_lanes(database: Database) -> None:
+    """Write the buckets that the projection would have written beside the anomalies of a store."""
+    kept = t.verdicts.c
+    found: dict[tuple[object, ...], int] = {}
+    query = select(kept.kind, kept.partition, kept.profile_id, kept.severity, kept.scored_at).where(
+        ~kept.suppressed
+    )
+    with database.read() as connection:
+        for number, row in enumerate(connection.execute(query)):
+            bucket, feature = row.scored_at // BUCKET_MS * BUCKET_MS, f"f{number % 3}"
+            key = (bucket, row.kind, row.partition, row.profile_id, feature, row.severity)
+            found[key] = found.get(key, 0) + 1
+    _write(database, [(*key, many, 0.9) for key, many in sorted(found.items())])
+
+
+def _write(database: Database, rows: list[tuple[object, ...]]) -> None:
+    names = [column.name for column in lane_buckets.columns]
+    pages = sorted({int(str(row[0])) // PAGE_MS * PAGE_MS for row in rows})
+    for begin in range(0, len(rows), CHUNK):
+        many = [dict(zip(names, row, strict=True)) for row in rows[begin : begin + CHUNK]]
+        with database.write() as connection:
+            connection.execute(insert(lane_buckets), many)
+    with database.write() as connection:
+        connection.execute(insert(lane_pages), [{"page": page, "changes": 1} for page in pages])
 
 
 def _change(connection: object, database: Database) -> None:

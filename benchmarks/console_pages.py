@@ -20,6 +20,7 @@ from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 from sqlalchemy import func, insert, select
 
+from benchmarks.console_lanes import fill_lanes
 from console.app import make_app, make_services
 from console.live.state import now_ms
 from console.settings import ConsoleSettings
@@ -38,6 +39,9 @@ FEATURES = (("memory", 129.0, 148.0), ("cpu", 0.21, 0.58), ("latency_ms", 11.0, 
 PAGES = (
     "/ui/overview",
     "/ui/overview?step=1h",
+    "/ui/explorer",
+    "/ui/explorer?last=30d",
+    "/ui/profiles/features/host-504",
     "/ui/anomalies",
     "/ui/anomalies?severity=critical",
     "/ui/anomalies?severity=critical&kind=series",
@@ -199,6 +203,7 @@ def fill(database: Database, profiles: int, anomalies: int, days: int = DAYS) ->
         for many in _many(found):
             with database.write() as connection:
                 connection.execute(insert(table), many)
+    fill_lanes(database)
     with database.write() as connection:
         kept = t.verdicts.c
         held = connection.execute(

@@ -49,7 +49,7 @@ from console.pages.views import jobs as jobs_page
 from console.pages.views import models as models_page
 from console.pages.views import profile as profile_page
 from console.pages.views import settings as settings_page
-from console.pages.warming import warm_pages, warm_routes
+from console.pages.warming import warm_lanes, warm_pages, warm_routes
 from console.requests import RequestMetrics, Requests
 from console.routes import (
     admin,
@@ -166,6 +166,7 @@ def make_app(console: Services, registry: CollectorRegistry) -> FastAPI:
         await run_in_threadpool(warm_routes, app)
         if pages:
             await run_in_threadpool(warm_pages)
+            await run_in_threadpool(warm_lanes, console)
         console.producing.start()
         console.follow.start()
         spaces.start()

@@ -104,6 +104,17 @@ def find_lanes(memory: LaneMemory, database: Database, wanted: Wanted) -> Found:
     return Found(starts, width, overall, lanes, keys, totals, lanes_in_all, counts)
 
 
+def first_anomaly(memory: LaneMemory, database: Database, wanted: Wanted) -> int | None:
+    """When the first anomalous interval of five minutes begins, epoch milliseconds; None without.
+
+    Of what is asked for, only its stretch of time, its kind and its prefix count.
+    """
+    width = width_of(wanted.since, wanted.until)
+    rows = memory.rows(database, wanted.since // width * width, wanted.until)
+    own = memory.seen(wanted.prefix, wanted.kind)[rows.profile]
+    return int(rows.bucket[own].min()) if own.any() else None
+
+
 def _by_severity(rows: Rows, slots: np.ndarray, count: int) -> dict[str, list[int]]:
     steps = len(SEVERITIES)
     totals = np.bincount(slots * steps + rows.rank, rows.anomalies, minlength=count * steps)

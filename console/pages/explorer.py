@@ -12,7 +12,7 @@ from sqlalchemy import select, tuple_
 from console.answers import Word, rfc3339
 from console.auth.permissions import Caller
 from console.figures import SEVERITIES, Lane
-from console.lanes.query import Found, Wanted
+from console.lanes.query import Found, Wanted, first_anomaly
 from console.lanes.routes import TOPS, chosen_severities, lanes_of, stretch, values_of
 from console.live.state import now_ms
 from console.pages.found_anomalies import complete
@@ -104,17 +104,17 @@ def fitted(console: Services, who: Caller, asked: Asked) -> tuple[Asked, Found, 
     """
     if asked.last or asked.fixed:
         return asked, *lanes(console, who, asked)
-    now, day = now_ms(), replace(asked, last="24h")
-    found, view = lanes(console, who, day)
-    counted = zip(*found.counts.values(), strict=True)
-    first = next((at for at, n in zip(found.starts, counted, strict=True) if any(n)), None)
+    begin, now = replace(asked, last="24h").span()
+    first = first_anomaly(
+        console.state.lanes,
+        console.database,
+        Wanted(begin, now, kind=asked.kind or None, prefix=who.profile_prefix),
+    )
     last: Last = "24h"
     if first is not None:
-        last = next(name for name, ms in LASTS.items() if now - first < ms)
-    if last == "24h":
-        return day, found, view
-    shorter = replace(asked, last=last)
-    return shorter, *lanes(console, who, shorter)
+        last = next((name for name, ms in LASTS.items() if now - first < ms), "24h")
+    shown = replace(asked, last=last)
+    return shown, *lanes(console, who, shown)
 
 
 def lanes(console: Services, who: Caller, asked: Asked) -> tuple[Found, str]:

@@ -74,6 +74,11 @@ def model_path(kind: str, profile_id: str, version: int | None = None) -> str:
     return f"{PREFIX}/models/{quote(name, safe='')}"
 
 
+def verdict_path(verdict_id: str) -> str:
+    """The address of a verdict's page."""
+    return f"{PREFIX}/anomalies/{quote(verdict_id, safe='')}"
+
+
 def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -97,6 +102,7 @@ def _environment() -> Environment:
         "plotly": static_files.plotly,
         "profile_path": profile_path,
         "model_path": model_path,
+        "verdict_path": verdict_path,
         "navigation": NAVIGATION,
         "prefix": PREFIX,
     }

@@ -6,22 +6,16 @@ import {json, show} from "./api.js";
 
 const root = document.documentElement;
 const held = new WeakMap();
-let library = null;
 
+/** Plotly: its deferred script stands before this one in the page, and has run. */
 function plotly() {
-  library ??= new Promise((resolve, reject) => {
-    if (globalThis.Plotly) { resolve(globalThis.Plotly); return; }
-    const tag = document.createElement("script");
-    tag.src = document.querySelector('meta[name="plotly"]').content;
-    tag.onload = () => resolve(globalThis.Plotly);
-    tag.onerror = () => reject(new Error("the charts' script could not be loaded"));
-    document.head.append(tag);
-  });
-  return library;
+  if (!globalThis.Plotly) throw new Error("The charts' script could not be loaded. Reload the page.");
+  return globalThis.Plotly;
 }
 
 const STAMP = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}$/;
 const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+const known = new Map();
 
 /** The colour of a custom property as rgba(): light-dark() and the like are worked out. */
 export function colour(name) {
@@ -39,7 +33,7 @@ export function colour(name) {
   return `rgba(${r}, ${g}, ${b}, ${a / 255})`;
 }
 
-function resolved(value, known) {
+function resolved(value) {
   if (typeof value === "string") {
     // Times of figures made in Python are text in UTC.
     if (STAMP.test(value)) return local(Date.parse(`${value.replace(" ", "T")}Z`));
@@ -50,16 +44,16 @@ function resolved(value, known) {
   }
   if (Array.isArray(value)) {
     // Numbers are the bulk of a figure, and none of them is a colour.
-    return typeof value[0] === "number" && typeof value.at(-1) === "number" ? value : value.map((each) => resolved(each, known));
+    return typeof value[0] === "number" && typeof value.at(-1) === "number" ? value : value.map((each) => resolved(each));
   }
   if (value !== null && typeof value === "object") {
-    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, resolved(v, known)]));
+    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, resolved(v)]));
   }
   return value;
 }
 
-function themed(layout, known) {
-  const get = (name) => resolved(`var(${name})`, known);
+function themed(layout) {
+  const get = (name) => resolved(`var(${name})`);
   const axis = {gridcolor: get("--grid"), linecolor: get("--line"), zerolinecolor: get("--grid"),
     tickcolor: get("--line"), automargin: true};
   const out = {
@@ -68,7 +62,7 @@ function themed(layout, known) {
     hoverlabel: {bgcolor: get("--card"), bordercolor: get("--line"),
       font: {color: get("--text")}, namelength: -1},
     margin: {l: 48, r: 12, t: 12, b: 36},
-    ...resolved(layout ?? {}, known),
+    ...resolved(layout ?? {}),
   };
   delete out.template;
   for (const name of Object.keys(out).filter((key) => /^[xy]axis\d*$/.test(key))) {
@@ -151,7 +145,7 @@ export async function draw(element, figure = null) {
   try {
     const given = figure ?? await read(element);
     if (!given) return null;
-    const Plotly = await plotly();
+    const Plotly = plotly();
     held.set(element, given);
     let plot = element.querySelector(":scope > .plot");
     if (!plot) {
@@ -159,11 +153,10 @@ export async function draw(element, figure = null) {
       plot.className = "plot";
       element.append(plot);
     }
-    const known = new Map();
-    const layout = themed(given.layout, known);
+    const layout = themed(given.layout);
     if (element.clientWidth < NARROW) narrowed(layout);
     if (element.dataset.height) layout.height = Number(element.dataset.height);
-    const drawn = timed({data: resolved(given.data, known), layout});
+    const drawn = timed({data: resolved(given.data), layout});
     await Plotly.react(plot, drawn.data, drawn.layout, {
       responsive: true, displaylogo: false, displayModeBar: false, ...given.config,
     });
@@ -176,11 +169,30 @@ export async function draw(element, figure = null) {
   }
 }
 
-/** Draw all figures under an element. */
-export const drawAll = (under = document) =>
-  Promise.all([...under.querySelectorAll("[data-figure]")].map((each) => draw(each)));
+const rested = () => new Promise((resolve) => { setTimeout(resolve); });
+const inSight = (element) => {
+  const {top, bottom} = element.getBoundingClientRect();
+  return bottom > 0 && top < innerHeight;
+};
+
+/**
+ * Draw all figures under an element: first those in sight, together, then one after the other, so
+ * that clicks and keys need not wait for what is further down. Marks are for whoever measures.
+ */
+export async function drawAll(under = document) {
+  const all = [...under.querySelectorAll("[data-figure]")];
+  const first = new Set(all.filter(inSight));
+  await Promise.all([...first].map((each) => draw(each)));
+  performance.mark("telltale:drawn");
+  for (const each of all) {
+    if (first.has(each)) continue;
+    await rested();
+    if (each.isConnected) await draw(each);
+  }
+}
 
 function redraw() {
+  known.clear();
   for (const element of document.querySelectorAll("[data-figure]")) {
     if (held.has(element)) draw(element, held.get(element));
   }
@@ -190,4 +202,4 @@ new MutationObserver(redraw).observe(root, {attributeFilter: ["data-theme"]});
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 addEventListener("beforeprint", redraw);
 document.addEventListener("telltale:changed", (event) => event.detail.forEach((each) => drawAll(each)));
-drawAll();
+drawAll().then(() => performance.mark("telltale:all-drawn"));

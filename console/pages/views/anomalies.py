@@ -84,27 +84,31 @@ def export(
     return StreamingResponse(written, headers=headers, media_type=kind)
 
 
+@router.get("/anomalies/{verdict_id}")
+def one(request: Request, console: Console, who: Reader, verdict_id: PathId) -> Response:
+    """A verdict's own page: its label, why it is an anomaly, and what people say of it."""
+    row = _row(console, who, verdict_id)
+    label = _label(console, verdict_id)
+    told = {"label": None, "note": None} if label is None else label
+    return render(
+        request,
+        "verdict.html",
+        who,
+        verdict=anomalies_found.complete(row.body, label=told["label"], note=told["note"]),
+        can_label=LABEL_WRITE in who.permissions,
+    )
+
+
 @router.get("/anomalies/{verdict_id}/why")
 def why(request: Request, console: Console, who: Reader, verdict_id: PathId) -> Response:
     """A part of the page: the whole explanation of an anomaly."""
     row = _row(console, who, verdict_id)
-    with console.database.read() as connection:
-        said = t.labels.c
-        label = (
-            connection.execute(
-                select(said.label, said.note, said.by, said.at, said.accepted).where(
-                    said.verdict_id == verdict_id
-                )
-            )
-            .mappings()
-            .first()
-        )
     return render(
         request,
         "anomaly_why.html",
         who,
         verdict=anomalies_found.complete(row.body),
-        label=label,
+        label=_label(console, verdict_id),
         can_label=LABEL_WRITE in who.permissions,
     )
 
@@ -123,6 +127,14 @@ def records(request: Request, console: Console, who: Labeller, verdict_id: PathI
         readable=raw_records.readable,
         in_short=raw_records.in_short,
     )
+
+
+def _label(console: Services, verdict_id: str) -> Any:
+    said = t.labels.c
+    query = select(said.label, said.note, said.by, said.at, said.accepted)
+    with console.database.read() as connection:
+        found = connection.execute(query.where(said.verdict_id == verdict_id))
+        return found.mappings().first()
 
 
 def _row(console: Services, who: Caller, verdict_id: str) -> Any:

@@ -198,6 +198,31 @@ def test_plotlys_own_script_is_sent_compressed(sqlite: Database):
     assert b"plotly.js" in told.content[:200]
 
 
+def test_plotlys_function_is_put_in_parentheses_and_nothing_else_changes():
+    held = b'(typeof self, () => {\n"use strict";var Plotly=(()=>{})();\nreturn Plotly;\n}));\n'
+
+    told = static_files.eager(held)
+
+    assert told == (
+        b'(typeof self, (() => {\n"use strict";var Plotly=(()=>{})();\nreturn Plotly;\n})));'
+    )
+    assert static_files.eager(told) == told
+    assert static_files.eager(b"another version") == b"another version"
+
+
+def test_plotlys_script_of_this_version_is_compiled_while_it_loads():
+    plain = static_files._plotly_path().read_bytes()
+
+    assert len(static_files.eager(plain).strip()) == len(plain.strip()) + 2
+
+
+def test_scripts_of_a_page_come_before_plotlys_and_what_draws_after_it(sqlite: Database):
+    text = client_of(made(sqlite)).get("/ui/overview", headers={"Accept": "text/html"}).text
+
+    places = [text.index(name) for name in ("overview.js", "plotly.min.js", "figures.js")]
+    assert places == sorted(places)
+
+
 def test_the_pages_can_be_installed(sqlite: Database):
     client = client_of(made(sqlite))
     manifest = client.get("/ui/manifest.webmanifest").json()
