@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -84,8 +85,10 @@ def figure(
     # Here, not above: the console need not wait until plotly is imported, nor hold it in memory.
     # Plotly looks pandas up in sys.modules at each value, and fails while another thread is half
     # way through its import, as scikit-learn's first use in a thread is: this waits for its end.
-    with suppress(ImportError):
-        import_module("pandas")
+    # Where nothing else imports it, it is left out: with pyarrow it takes 60 MB.
+    if "pandas" in sys.modules:
+        with suppress(ImportError):
+            import_module("pandas")
     from plotly.graph_objects import Figure
 
     colours = PALETTES[theme]
@@ -108,7 +111,14 @@ def figure(
         "yaxis": _axis(colours) | own.pop("yaxis", {}),
         "template": "none",
     }
-    return Figure(data=[dict(trace) for trace in data], layout=frame | own)
+    try:
+        return Figure(data=[dict(trace) for trace in data], layout=frame | own)
+    except AttributeError:
+        # Another thread began to import pandas after the look above.
+        if "pandas" not in sys.modules:
+            raise
+        import_module("pandas")
+        return Figure(data=[dict(trace) for trace in data], layout=frame | own)
 
 
 def time_axis(begin: int | None = None, end: int | None = None) -> dict[str, Any]:

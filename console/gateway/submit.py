@@ -95,6 +95,7 @@ class Gateway:
                     sent.append(problem)
             deadline = monotonic() + seconds
             found: list[Answer | Problem] = []
+            later: list[tuple[str, Submission]] = []
             for future, submission in zip(sent, submissions, strict=True):
                 if isinstance(future, Problem):
                     found.append(future)
@@ -105,7 +106,14 @@ class Gateway:
                     found.append(problem)
                     continue
                 verdict_id = f"{self._topics.telemetry(submission.kind)}-{number}-{offset}"
-                found.append(await self._answer(inbox, submission, verdict_id, deadline))
+                answer = await self._answer(inbox, verdict_id, deadline)
+                if answer is None:
+                    later.append((verdict_id, submission))
+                    body = {"verdict_id": verdict_id, "status": "awaited"}
+                    answer = Answer(202, body, f"/api/v1/verdicts/{quote(verdict_id)}")
+                found.append(answer)
+            if later:
+                await run_in_threadpool(self._await_later, inbox, later)
         return found
 
     async def _send(
@@ -199,46 +207,45 @@ class Gateway:
         return states[0] if states else None
 
     async def _answer(
-        self, inbox: Inbox, submission: Submission, verdict_id: str, deadline: float
-    ) -> Answer | Problem:
+        self, inbox: Inbox, verdict_id: str, deadline: float
+    ) -> Answer | Problem | None:
+        """What the stream says of a record; None if it says nothing in time."""
         while (left := deadline - monotonic()) > 0 and not self._state.waiting.closing:
             found = self._found(inbox, verdict_id)
             if found is not None:
                 return found
             await inbox.more(left)
-        await run_in_threadpool(self._await_later, inbox, submission, verdict_id)
-        body = {"verdict_id": verdict_id, "status": "awaited"}
-        return Answer(202, body, f"/api/v1/verdicts/{quote(verdict_id)}")
+        return None
 
-    def _await_later(self, inbox: Inbox, submission: Submission, verdict_id: str) -> None:
-        """Have the verdict kept when it comes; what came meanwhile is kept here."""
-        row = {
-            "verdict_id": verdict_id,
-            "kind": submission.kind,
-            "profile_id": submission.profile_id,
-            "expires_at": now_ms() + AWAITED_MS,
-        }
+    def _await_later(self, inbox: Inbox, later: Sequence[tuple[str, Submission]]) -> None:
+        """Have verdicts kept when they come; those that came meanwhile are kept here."""
+        until = now_ms() + AWAITED_MS
+        rows = [
+            {
+                "verdict_id": verdict_id,
+                "kind": submission.kind,
+                "profile_id": submission.profile_id,
+                "expires_at": until,
+            }
+            for verdict_id, submission in later
+        ]
         with self._database.write() as connection:
-            connection.execute(self._database.insert(t.awaited).values(row))
-        body = inbox.verdicts.get(verdict_id)
-        if body is None:
+            connection.execute(self._database.insert(t.awaited), rows)
+        come = [(*each, inbox.verdicts[each[0]]) for each in later if each[0] in inbox.verdicts]
+        if not come:
             return
-        seen = VerdictSeen(
-            body,
-            verdict_id,
-            submission.kind,
-            submission.profile_id,
-            not body["anomaly"],
-            body["scored_at"],
-        )
-        partition = int(verdict_id.rsplit("-", 2)[1])
         with self._database.write() as connection:
-            connection.execute(
-                self._database.insert(t.verdicts)
-                .values(verdict_row(seen, partition, 0.0 if seen.normal else 1.0))
-                .on_conflict_do_nothing()
-            )
-            connection.execute(t.awaited.delete().where(t.awaited.c.verdict_id == verdict_id))
+            for verdict_id, submission, body in come:
+                told = (verdict_id, submission.kind, submission.profile_id)
+                seen = VerdictSeen(body, *told, not body["anomaly"], body["scored_at"])
+                partition = int(verdict_id.rsplit("-", 2)[1])
+                connection.execute(
+                    self._database.insert(t.verdicts)
+                    .values(verdict_row(seen, partition, 0.0 if seen.normal else 1.0))
+                    .on_conflict_do_nothing()
+                )
+                awaited = t.awaited.c
+                connection.execute(t.awaited.delete().where(awaited.verdict_id == verdict_id))
 
     def _found(self, inbox: Inbox, verdict_id: str) -> Answer | Problem | None:
         body = inbox.verdicts.get(verdict_id)

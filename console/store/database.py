@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import orjson
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -44,6 +46,7 @@ class Database:
             "pool_pre_ping": not self.sqlite,
             # What an exception says is logged: never a value of a row.
             "hide_parameters": True,
+            "json_serializer": _json,
         }
         if self.sqlite:
             path = Path(url.database or "")
@@ -143,6 +146,14 @@ class Database:
 def head() -> str | None:
     """The revision that this version needs."""
     return ScriptDirectory.from_config(_config(None)).get_current_head()
+
+
+def _json(value: Any) -> str:
+    # Several times as fast, but for what it does not take: whole numbers of more than 64 bits.
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value)
 
 
 def _config(connection: Connection | None) -> Config:

@@ -40,8 +40,49 @@ def test_the_command_line_prints_the_openapi_document():
 
 
 def test_a_console_starts_without_what_only_training_needs():
-    heavy = {"mlflow", "plotly", "pyarrow", "shap", "skops", "sklearn"}
+    heavy = {"mlflow", "pandas", "plotly", "pyarrow", "shap", "skops", "sklearn"}
     code = f"import sys, console.serve; print({heavy} & set(sys.modules))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert told.stdout == "set()\n"
+
+
+def test_figures_are_drawn_without_pandas():
+    code = (
+        "import sys; from console.pages.warming import warm_pages; warm_pages(); "
+        "print({'pandas', 'pyarrow', 'sklearn'} & set(sys.modules), 'plotly' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert told.stdout == "set() True\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc alone is asked")
+def test_free_memory_goes_back_to_the_system():
+    # Blocks too small to have pages of their own, with one in use above them.
+    code = """
+import ctypes, threading
+from console import serve
+serve.tune_process()
+serve.LOOK_SECONDS = serve.TRIM_SECONDS = 0.05
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+stopping, before = threading.Event(), serve.resident()
+thread = threading.Thread(target=serve.give_back, args=(stopping,))
+blocks = [libc.malloc(4096) for _ in range(50_000)]
+for block in blocks: ctypes.memset(block, 1, 4096)
+grown = serve.resident() - before
+for block in blocks[:-1]: libc.free(block)
+kept = serve.resident() - before
+thread.start()
+for _ in range(500):
+    if serve.resident() - before < grown / 4: break
+    stopping.wait(0.02)
+left = serve.resident() - before
+stopping.set(); thread.join()
+print(grown > 150e6, kept > 150e6, left < grown / 4)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert told.stdout == "True True True\n"
