@@ -73,7 +73,7 @@ def test_charts_below_the_fold_are_drawn_after_those_in_sight(console: Running, 
     )
 
     looking.go(console, "/ui/explorer")
-    page.wait_for_function("performance.getEntriesByName('telltale:all-drawn').length > 0")
+    page.wait_for_function("() => performance.getEntriesByName('telltale:all-drawn').length > 0")
 
     seen = page.evaluate("window.drawn")
     assert len(seen) == page.locator("[data-figure]").count()
