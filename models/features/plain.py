@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, islice
-from operator import lt
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -18,15 +16,11 @@ from numpy.typing import NDArray
 from models.features import drowsiness, series
 from models.features.drowsiness import Event
 from models.features.vectors import Extracted, bounded
-from models.kernels.limits import LIMIT
 from models.kernels.text.byte_strings import concat
 from schemas.base import SECONDS
 
-_INTEGERS, _NUMBERS = frozenset((int,)), frozenset((int, float))
+_NUMBERS = frozenset((int, float))
 _OWN = ("ear_value", "duration_ms", "is_drowsy")
-
-Points = tuple[list[int], list[float]]
-"""Times and values of a record of `series`."""
 
 
 class ParsedPoints(NamedTuple):
@@ -56,30 +50,8 @@ class Plain:
     rule: Callable[[Any], str] | None = None
 
 
-def plain_points(parsed: Mapping[str, Any]) -> Points | None:
-    """Times and values, as many, the times ascending; None if that is not plain."""
-    times, values = parsed.get("timestamps"), parsed.get("values")
-    if type(times) is not list or type(values) is not list or len(times) != len(values):
-        return None
-    if not _INTEGERS.issuperset(map(type, times)) or not _NUMBERS.issuperset(map(type, values)):
-        return None
-    return (times, values) if all(map(lt, times, islice(times, 1, None))) else None
-
-
-def extract_points(records: Sequence[Points]) -> list[Extracted]:
-    """What ``extract_series`` gives, for some records together."""
-    flat = chain.from_iterable
-    rows = bounded(np.array([*flat(values for _, values in records)], np.float64))[:, np.newaxis]
-    times = np.clip(np.array([*flat(times for times, _ in records)], np.float64), -LIMIT, LIMIT)
-    ends = list(accumulate(len(values) for _, values in records))
-    return [
-        Extracted(series.NAMES, rows[begin:end], False, end - begin == 1, times[begin:end])
-        for begin, end in zip([0, *ends], ends, strict=False)
-    ]
-
-
 def parse_points(values: Sequence[bytes], keys: Sequence[bytes], most: int) -> ParsedPoints:
-    """What ``extract_points`` gives for the records that are plainly valid, and their times.
+    """What ``extract_series`` gives for the records that are plainly valid, and their times.
 
     Args:
         values: records as they came, of any bytes.
@@ -144,7 +116,6 @@ def extract_events(records: Sequence[list[Event]]) -> list[Extracted]:
 
 
 PLAIN: Final[dict[str, Plain]] = {
-    "series": Plain(plain_points, extract_points),
     "drowsiness": Plain(plain_events, extract_events, drowsiness.rule_of),
 }
 """Kind → how its plainly valid records are read."""

@@ -109,7 +109,7 @@ def decode_all(
                 checked = rows.names
             found[position] = Decoded("features", vector[0], vector[1], rows)
     for kind, waiting in texts.items():
-        _read_texts(kind, waiting, limits, found, plain)
+        _read_texts(kind, waiting, limits, found)
     for kind, those in plain.items():
         samples = PLAIN[kind].extract([fields for _, (_, _, fields, _) in those])
         for (position, (name, at, _, rule)), of_record in zip(those, samples, strict=True):
@@ -122,14 +122,12 @@ def _read_texts(
     waiting: Sequence[tuple[int, ConsumerRecord, str]],
     limits: Limits,
     found: list[Decoded | DeadLetter | None],
-    plain: dict[str, list[tuple[int, PlainRecord]]],
 ) -> None:
     """Decode records from their text: the plainly valid ones at once, others one by one.
 
     Args:
         waiting: place, record and profile of each, none longer than the limit.
         found: out, what each comes to at its place.
-        plain: out, others that are plainly valid objects.
     """
     values = [record.value or b"" for _, record, _ in waiting]
     keys = [record.key or b"" for _, record, _ in waiting]
@@ -146,14 +144,7 @@ def _read_texts(
             observed_at = min(max(0, record.timestamp), MAX_EPOCH_MS) if time < 0 else time
             found[position] = Decoded(kind, identity, observed_at, of_record)
             continue
-        if kind in PLAIN:
-            read = _plain(record, kind, identity, limits)
-        else:
-            read = decode(record, kind, limits)
-        if isinstance(read, Decoded | DeadLetter):
-            found[position] = read
-        else:
-            plain.setdefault(kind, []).append((position, read))
+        found[position] = decode(record, kind, limits)
 
 
 PlainRecord = tuple[str, int, Any, str | None]

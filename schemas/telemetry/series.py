@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from itertools import islice
-from operator import lt
-from typing import Annotated, ClassVar, Self
+from operator import length_hint, lt
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, FailFast, Field, Strict, model_validator
+from pydantic import BeforeValidator, FailFast, Field, Strict, model_validator
 
 from schemas.base import Number, Telemetry
 
 
-def _strictly_increasing(timestamps: list[int]) -> list[int]:
-    later = islice(timestamps, 1, None)
-    if not all(map(lt, timestamps, later)):
-        index = next(i for i in range(1, len(timestamps)) if timestamps[i] <= timestamps[i - 1])
+def _strictly_increasing(timestamps: Any) -> Any:
+    """Times as they were given, before their types are looked at.
+
+    Raises:
+        ValueError: a whole number does not come after the one before it.
+    """
+    if type(timestamps) is not list:
+        return timestamps
+    later = iter(timestamps)
+    next(later, None)
+    try:
+        if all(map(lt, timestamps, later)):
+            return timestamps
+    except TypeError:
+        return timestamps
+    # The iterator stands behind the first that is early: nothing is looked at twice.
+    index = len(timestamps) - length_hint(later) - 1
+    before, early = timestamps[index - 1 : index + 1]
+    if type(before) is int and type(early) is int:
         raise ValueError(
-            f"should be strictly increasing, but index {index} ({timestamps[index]}) does not "
-            f"come after index {index - 1} ({timestamps[index - 1]})"
+            f"should be strictly increasing, but index {index} ({early}) does not "
+            f"come after index {index - 1} ({before})"
         )
     return timestamps
 
@@ -28,7 +42,7 @@ class SeriesTelemetry(Telemetry):
     summary: ClassVar[str] = "Points of metrics."
 
     timestamps: Annotated[
-        list[Annotated[int, Strict()]], FailFast(), AfterValidator(_strictly_increasing)
+        list[Annotated[int, Strict()]], FailFast(), BeforeValidator(_strictly_increasing)
     ] = Field(description="Times of the points, strictly increasing, in any one unit.")
     values: Annotated[list[Number], FailFast()] = Field(
         description="Values of the points, as many as timestamps, in the metric's own unit."

@@ -107,8 +107,6 @@ def test_records_that_are_damaged_too(case: Case, seed: int) -> None:
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
-        ("series", {"timestamps": [1, 2], "values": [1, 2.5]}),
-        ("series", {"timestamps": [], "values": []}),
         ("drowsiness", {"ear_value": 0.3, "is_drowsy": False, "duration_ms": 10}),
         ("drowsiness", {"events": [{"ear_value": 0, "is_drowsy": True, "duration_ms": 9.5}] * 7}),
     ],
