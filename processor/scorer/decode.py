@@ -143,8 +143,8 @@ def _read_texts(
         if of_record is not None:
             observed_at = min(max(0, record.timestamp), MAX_EPOCH_MS) if time < 0 else time
             found[position] = Decoded(kind, identity, observed_at, of_record)
-            continue
-        found[position] = decode(record, kind, limits)
+        else:
+            found[position] = decode(record, kind, limits)
 
 
 PlainRecord = tuple[str, int, Any, str | None]

@@ -50,8 +50,13 @@ SHORTEST = 2
 
 
 @njit(nogil=True, cache=True)
-def _times(at, end, row):
-    """Where an array of ascending whole numbers ends, -1 where it is none; how many it has."""
+def _numbers(at, end, row, rising):
+    """Where an array of numbers ends, -1 where it is none; how many it has.
+
+    Args:
+        row: out, address of the numbers.
+        rising: whether they have to be whole, not negative, and ascending, as times are.
+    """
     if _byte(at) != OPEN_LIST:
         return -1, 0
     count, before, sign = 0, np.int64(-1), COMMA
@@ -60,29 +65,9 @@ def _times(at, end, row):
         return at + 1, 0
     while sign == COMMA:
         at, value, whole, _ = number(at, end)
-        if at < 0 or whole <= before:
+        if at < 0 or (rising and whole <= before):
             return -1, 0
         before = whole
-        _store(row, min(value, LIMIT))
-        row += 8
-        count += 1
-        sign, at = _behind(at, end)
-    return at if sign == CLOSE_LIST else -1, count
-
-
-@njit(nogil=True, cache=True)
-def _values(at, end, row):
-    """The same of an array of numbers."""
-    if _byte(at) != OPEN_LIST:
-        return -1, 0
-    count, sign = 0, COMMA
-    at = _skip(at + 1, end)
-    if _byte(at) == CLOSE_LIST:
-        return at + 1, 0
-    while sign == COMMA:
-        at, value, _, _ = number(at, end)
-        if at < 0:
-            return -1, 0
         _store(row, min(max(value, -LIMIT), LIMIT))
         row += 8
         count += 1
@@ -122,9 +107,9 @@ def _read(at, end, key, key_size, stamps, values, told):
             return -1
         at = _skip(at + 1, end)
         if member == TIMES:
-            at, of_times = _times(at, end, stamps)
+            at, of_times = _numbers(at, end, stamps, True)
         elif member == VALUES:
-            at, of_values = _values(at, end, values)
+            at, of_values = _numbers(at, end, values, False)
         elif member == OBSERVED:
             at, _, whole, _ = number(at, end)
             if not 0 <= whole <= MAX_EPOCH_MS:
