@@ -79,14 +79,18 @@ class Model:
         Raises:
             TypeError: it judges points in their order.
         """
-        if isinstance(self.detector, Forecast):
-            raise TypeError("a Forecast judges points in their order, not rows")
-        return self.detector
+        return self.bench.row_detector
 
     @cached_property
     def bench(self) -> CompiledModel:
         """The detector as a batch is judged by it."""
-        return CompiledModel(self.row_detector)
+        return CompiledModel(self.detector)
+
+    @property
+    def in_columns(self) -> bool:
+        """Whether records are judged in columns: not by a ``Forecast`` of an earlier Telltale."""
+        timed = self.times is not None and hasattr(self.detector, "reference_")
+        return timed or not isinstance(self.detector, Forecast)
 
     @property
     def nbytes(self) -> int:

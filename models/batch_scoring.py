@@ -8,8 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.calibration.drift import least_mean
 from models.detectors.base import Detector
 from models.detectors.blend import Blend
+from models.detectors.forecast.departures import fitting_mean
+from models.detectors.forecast.detector import Forecast
 from models.features import KINDS, parse_points, parse_windows
 from models.kernels import block as packing
 from models.kernels import calibration as calibration_kernels
@@ -30,14 +33,19 @@ class CompiledModel:
     Attributes:
         sort: class of the detector.
         place: address and size in words of the packed model and of the calibration's table, and
-            width of a row, int64; valid while this object lives.
+            width of a row, int64; valid while this object lives. In place of the table a
+            ``Forecast`` has what its drift is followed by.
     """
 
     __slots__ = ("_held", "detector", "place", "sort")
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: Detector | Forecast) -> None:
         block = getattr(detector, "block_", NO_BLOCK)
-        table = detector.calibration_.table()
+        if isinstance(detector, Forecast):
+            # Of an earlier Telltale it has none.
+            table = getattr(detector, "reference_", NO_BLOCK)
+        else:
+            table = detector.calibration_.table()
         self.detector = detector
         self.sort = type(detector)
         self._held = block, table
@@ -45,10 +53,31 @@ class CompiledModel:
             block.ctypes.data, block.size, table.ctypes.data, table.size, detector.n_features_in_
         )
 
+    @property
+    def row_detector(self) -> Detector:
+        """The detector, if it judges rows one by one.
+
+        Raises:
+            TypeError: it judges points in their order.
+        """
+        if isinstance(self.detector, Forecast):
+            raise TypeError("a Forecast judges points in their order, not rows")
+        return self.detector
+
+    def fitting_mean(self, trained_on: int) -> float:
+        """Least mean of the p-values of independent samples that still fits, 0–0.5.
+
+        Args:
+            trained_on: samples of the version in force.
+        """
+        if isinstance(self.detector, Forecast):
+            return fitting_mean(self.detector.reference_, trained_on)
+        return least_mean(trained_on)
+
     def contributions(self, rows: Floats) -> Floats:
         """Share of each feature in the abnormality of each row, shape (n, d), unchecked."""
         if not self._held[0].size:
-            return self.detector.contributions(rows)
+            return self.row_detector.contributions(rows)
         return packing.explain_rows(self._held[0], rows)
 
 
@@ -162,7 +191,7 @@ def _score_mixed(
     compiled = places[:, 1] > 0
     for g in np.flatnonzero(~compiled).tolist():
         held = values[cells[g] - counts[g] * widths[g] : cells[g]].reshape(-1, widths[g])
-        scores[rows[g] - counts[g] : rows[g]] = bench(g).detector.score_samples(held)
+        scores[rows[g] - counts[g] : rows[g]] = bench(g).row_detector.score_samples(held)
     if compiled.any():
         of_row = np.repeat(compiled, counts)
         some = np.empty(int(of_row.sum()))
@@ -181,7 +210,7 @@ def _judge_few(
     p_values: Floats,
 ) -> None:
     """Thresholds and p-values by calibrations of few samples, which the kernels leave out."""
-    calibration = bench.detector.calibration_
+    calibration = bench.row_detector.calibration_
     for budget in np.unique(budgets[part]):
         offsets[part][budgets[part] == budget] = calibration.offset(float(budget))
     p_values[part] = calibration.p_values(scores[part])

@@ -12,7 +12,7 @@ from models.features.named import (
     plain_numbers,
     with_new,
 )
-from models.features.plain import PLAIN, parse_points
+from models.features.plain import PLAIN, parse_point_columns, parse_points
 from models.features.vectors import Extracted, Feature
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "align",
     "extract_plain",
     "frequent",
+    "parse_point_columns",
     "parse_points",
     "parse_windows",
     "plain_numbers",

@@ -35,6 +35,21 @@ class ParsedPoints(NamedTuple):
     times: NDArray[np.int64]
 
 
+class PointColumns(NamedTuple):
+    """Records of `series` that were read from their text, as columns.
+
+    Attributes:
+        counts: points of each record, -1 of one that is not plainly valid.
+        points, stamps: values and times of all points, one record behind another.
+        observed: milliseconds of each record's time of observation, -1 where it tells none.
+    """
+
+    counts: NDArray[np.int64]
+    points: NDArray[np.float64]
+    stamps: NDArray[np.float64]
+    observed: NDArray[np.int64]
+
+
 @dataclass(frozen=True)
 class Plain:
     """How records of one kind are read.
@@ -58,17 +73,9 @@ def parse_points(values: Sequence[bytes], keys: Sequence[bytes], most: int) -> P
         keys: the key of each, of which its profile has to be where it names one.
         most: points of a record, at most.
     """
-    from models.kernels.memory import SLACK
-    from models.kernels.text import read_points
-
-    text, ends = concat(values, 2 * SLACK)
-    room = len(text) // read_points.SHORTEST + 1
-    stamps, points = np.empty(room), np.empty(room)
-    counts, observed = np.empty_like(ends), np.empty_like(ends)
-    read_points.read_points(text, ends, *concat(keys, 2 * SLACK), stamps, points, counts, observed)
+    counts, points, stamps, observed = parse_point_columns(values, keys)
     rows = points[:, np.newaxis]
-    # The decoder tells which unit these count in.
-    good = (counts >= 0) & (counts <= most) & ~((observed >= SECONDS[0]) & (observed <= SECONDS[1]))
+    good = (counts >= 0) & (counts <= most)
     lasts = np.cumsum(np.maximum(counts, 0)).tolist()
     samples = [
         Extracted(
@@ -79,6 +86,26 @@ def parse_points(values: Sequence[bytes], keys: Sequence[bytes], most: int) -> P
         for count, end, plain in zip(counts.tolist(), lasts, good.tolist(), strict=True)
     ]
     return ParsedPoints(samples, observed)
+
+
+def parse_point_columns(values: Sequence[bytes], keys: Sequence[bytes]) -> PointColumns:
+    """As ``parse_points``, as columns, and however many points a record has."""
+    from models.kernels.memory import SLACK
+    from models.kernels.text import read_points
+
+    text, ends = concat(values, 2 * SLACK)
+    room = len(text) // read_points.SHORTEST + 1
+    stamps, points = np.empty(room), np.empty(room)
+    counts, observed = np.empty_like(ends), np.empty_like(ends)
+    read_points.read_points(text, ends, *concat(keys, 2 * SLACK), stamps, points, counts, observed)
+    # The decoder tells which unit these count in.
+    unclear = (observed >= SECONDS[0]) & (observed <= SECONDS[1])
+    if unclear.any():
+        held = np.repeat(~unclear & (counts >= 0), np.maximum(counts, 0))
+        points, stamps = points[: held.size][held], stamps[: held.size][held]
+        counts[unclear] = -1
+    used = int(np.maximum(counts, 0).sum())
+    return PointColumns(counts, points[:used], stamps[:used], observed)
 
 
 def plain_events(parsed: Mapping[str, Any]) -> list[Event] | None:

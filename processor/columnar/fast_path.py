@@ -1,4 +1,4 @@
-"""The fast path: `features` records of active profiles, read, scored and answered in columns.
+"""The fast path: records of active profiles, read, scored and answered in columns.
 
 Everything that exists for speed in the scorer stands behind ``FastPath``. For every batch, outputs
 and state are byte for byte those of the plain path. A property test compares it with
@@ -20,16 +20,14 @@ from models.calibration.conformal import sample_budget
 from models.calibration.drift import UNKNOWN, Drifts
 from models.calibration.drift_batch import follow_all
 from models.features.template_reader import TemplateReader
-from models.kernels.text.byte_strings import Integers, StringColumn, append
+from models.kernels.text.byte_strings import Integers
 from models.learning.shifts.recent import NEAR
 from processor.artifacts.model_cache import ModelCache
-from processor.columnar.feature_reader import (
-    ColumnarRecords,
-    Reader,
-    UnknownTemplates,
-    read_records,
-)
-from processor.columnar.json_columns import encode_vectors
+from processor.columnar import feature_reader, point_reader
+from processor.columnar.columnar_records import ColumnarRecords
+from processor.columnar.feature_reader import UnknownTemplates, read_features
+from processor.columnar.point_reader import read_points
+from processor.columnar.profile_lookup import Reader, find_profiles
 from processor.columnar.profile_table import DriftUpdates, column, drifts_of
 from processor.columnar.verdict_writer import (
     NormalRecords,
@@ -40,25 +38,34 @@ from processor.record_batch import RecordBatch
 from processor.topics import Topics
 
 Floats = NDArray[np.float64]
+COLUMNAR_KINDS = (feature_reader.KIND, point_reader.KIND)
 MAX_NEW_TEMPLATES = 4
 """Layouts learnt in a batch, at most."""
 
 
-class Scored(NamedTuple):
-    """Scores of ``ColumnarRecords``, and who answers which of them.
+class Judged(NamedTuple):
+    """What the rows of ``ColumnarRecords`` come to.
 
     Attributes:
-        judged: row by row.
-        vectors: the rows as JSON without brackets.
+        scores: row by row.
+        drift: p-values by which drift is followed, row by row.
+    """
+
+    scores: BatchScores
+    drift: Floats
+
+
+class Divided(NamedTuple):
+    """Who answers which of ``ColumnarRecords``.
+
+    Attributes:
         changes: drift of the profiles that have none to report.
-        one_by_one: profiles that the plain path answers, with the numbers of ``judged``.
+        one_by_one: profiles that the plain path answers, with the numbers that are known.
         abnormal: rows of all other profiles that are not normal.
         watched: of these profiles those whose records, all normal, count for a new normal.
         normal: normal records of these profiles, for the writer.
     """
 
-    judged: BatchScores
-    vectors: StringColumn
     changes: DriftUpdates
     one_by_one: Sequence[int]
     abnormal: Sequence[int]
@@ -85,13 +92,12 @@ class FastPath:
         ...     seat=lambda source, key: NO_ROW,
         ...     open_models=lambda rows: {},
         ...     changed=(),
-        ...     kind="features",
-        ...     topic="telemetry.features",
+        ...     kinds={"telemetry.features": "features"},
         ...     record_bytes=1_000_000,
         ... )
         >>> records, left, _ = FastPath().read(nobody, telemetry)
         >>> records, left  # no profile is active: the plain path takes place 0
-        (None, [0])
+        ([], [0])
     """
 
     cache: ModelCache = field(default_factory=ModelCache)
@@ -99,11 +105,25 @@ class FastPath:
 
     def read(
         self, reader: Reader, telemetry: RecordBatch
-    ) -> tuple[ColumnarRecords | None, list[int], UnknownTemplates]:
+    ) -> tuple[list[ColumnarRecords], list[int], UnknownTemplates]:
         """Records that can be answered in columns, positions of all others, and those of these
         whose layout is worth learning.
         """
-        return read_records(reader, self.templates, self.cache, telemetry)
+        found = find_profiles(reader, self.cache, telemetry)
+        kinds = [reader.kinds.get(telemetry.topics[at]) for at in found.firsts.tolist()]
+        runs: list[ColumnarRecords] = []
+        missed: UnknownTemplates = []
+        if feature_reader.KIND in kinds:
+            wanted = np.array([kind == feature_reader.KIND for kind in kinds], np.bool_)
+            read, missed = read_features(reader, self.templates, telemetry, found, wanted)
+            runs.append(read)
+        if point_reader.KIND in kinds:
+            wanted = np.array([kind == point_reader.KIND for kind in kinds], np.bool_)
+            runs += read_points(reader, telemetry, found, wanted)
+        left = np.ones(len(telemetry), np.bool_)
+        for read in runs:
+            left[read.positions] = False
+        return [read for read in runs if len(read.rows)], np.flatnonzero(left).tolist(), missed
 
     def learn(
         self, telemetry: RecordBatch, missed: UnknownTemplates, valid: Collection[int]
@@ -118,62 +138,70 @@ class FastPath:
             (telemetry.values[at] or b"", telemetry.keys[at] or b"", names) for at, names in wanted
         )
 
-    def score(
-        self,
-        runs: ColumnarRecords,
-        budget: float,
-        model: Callable[[int], Model],
-        fit: NDArray[np.bool_],
-        watched: NDArray[np.bool_],
-    ) -> Scored:
-        """Score records that ``read`` has read.
+    def judge_rows(
+        self, runs: ColumnarRecords, budget: float, model: Callable[[int], Model]
+    ) -> Judged:
+        """Score records whose detectors judge rows.
 
         Args:
             budget: share that may be called anomalous, 0–1.
             model: of one of the profiles.
-            fit: whether the writer may answer the normal records of each profile.
-            watched: of which profiles each record counts for a new normal.
         """
-        counts, rows = runs.counts, len(runs.positions)
-        judged = score_columns(
+        scores = score_columns(
             column(runs.table, "place"),
             runs.detector_classes,
             runs.sort,
-            counts,
+            runs.counts,
             runs.values,
-            np.full(rows, sample_budget(budget, 1)),
+            np.full(len(runs.positions), sample_budget(budget, 1)),
             lambda at: model(at).bench,
         )
+        return Judged(scores, scores.p_values)
+
+    def divide(
+        self,
+        runs: ColumnarRecords,
+        judged: Judged,
+        fit: NDArray[np.bool_],
+        watched: NDArray[np.bool_],
+        begin: int,
+    ) -> Divided:
+        """Follow the drift of the profiles, and divide their records by who answers them.
+
+        Args:
+            fit: whether the writer may answer the normal records of each profile.
+            watched: of which profiles each record counts for a new normal.
+            begin: number of the first row for the writer.
+        """
+        decisions, counts = judged.scores.decisions, runs.counts
         followed = follow_all(
             drifts_of(runs.table),
             column(runs.table, "since_anomaly"),
             column(runs.table, "mean"),
             counts,
-            judged.decisions,
-            judged.p_values,
+            decisions,
+            judged.drift,
         )
         # Of nearly every profile no drift is to be told.
         profile = runs.profile
-        normal = judged.decisions >= 0
+        normal = decisions >= 0
         wholly_normal = np.bincount(profile[~normal], minlength=len(counts)) == 0
-        plain = followed.plain & fit & ~lasting(runs, judged.decisions, followed.each)
+        plain = followed.plain & fit & ~lasting(runs, decisions, followed.each)
         plain &= wholly_normal | ~watched
         usual = plain[profile]
-        with_evidence = profile[judged.decisions == judged.decisions]
+        with_evidence = profile[decisions == decisions]
         changed = plain & (np.bincount(with_evidence, minlength=len(plain)) > 0)
         changes = DriftUpdates(
             runs.rows[changed],
             Drifts(*(numbers[changed] for numbers in followed.drifts)),
             followed.since_anomaly[changed],
         )
-        return Scored(
-            judged,
-            vectors_of(runs),
+        return Divided(
             changes,
             np.flatnonzero(~plain).tolist(),
             np.flatnonzero(usual & ~normal).tolist(),
             np.flatnonzero(plain & watched).tolist(),
-            normal_part(runs, followed.each, normal & usual),
+            normal_part(runs, followed.each, normal & usual, begin),
         )
 
     def writer(
@@ -198,9 +226,9 @@ class NoFastPath(FastPath):
 
     def read(
         self, _reader: Reader, telemetry: RecordBatch
-    ) -> tuple[ColumnarRecords | None, list[int], UnknownTemplates]:
+    ) -> tuple[list[ColumnarRecords], list[int], UnknownTemplates]:
         """Nothing, and all places."""
-        return None, list(range(len(telemetry))), []
+        return [], list(range(len(telemetry))), []
 
     def learn(
         self, _telemetry: RecordBatch, _missed: UnknownTemplates, _valid: Collection[int]
@@ -234,40 +262,15 @@ def lasting(runs: ColumnarRecords, decisions: Floats, since: Integers) -> NDArra
     return found
 
 
-def vectors_of(runs: ColumnarRecords) -> StringColumn:
-    """The rows as JSON without brackets: the text that came, or written if it had another form."""
-    vectors = runs.vectors
-    missing = vectors.starts == vectors.ends
-    if not missing.any():
-        return vectors
-    widths = runs.widths[runs.profile]
-    written = encode_rows(runs.values[np.repeat(missing, widths)], widths[missing])
-    rows = len(missing)
-    which = np.arange(rows)
-    which[missing] = rows + np.arange(len(written.ends))
-    return append(vectors, written).at(which)
-
-
-def encode_rows(values: Floats, widths: Integers) -> StringColumn:
-    """Flat rows as JSON without brackets.
-
-    Args:
-        widths: of each row, ascending.
-    """
-    found, begin = [], 0
-    for width, count in zip(*np.unique(widths, return_counts=True), strict=True):
-        end = begin + int(width) * int(count)
-        found.append(values[begin:end].reshape(-1, width))
-        begin = end
-    return encode_vectors(found)
-
-
-def normal_part(runs: ColumnarRecords, since: Integers, wanted: NDArray[np.bool_]) -> NormalRecords:
+def normal_part(
+    runs: ColumnarRecords, since: Integers, wanted: NDArray[np.bool_], begin: int
+) -> NormalRecords:
     """Normal records for the writer.
 
     Args:
         since: records since the last anomaly, of each.
         wanted: which of the records are normal.
+        begin: number of the first row.
     """
     counts = np.bincount(runs.profile[wanted], minlength=len(runs.rows))
     held = counts > 0
@@ -280,5 +283,5 @@ def normal_part(runs: ColumnarRecords, since: Integers, wanted: NDArray[np.bool_
         runs.positions[wanted],
         since[wanted],
         runs.observed[wanted],
-        np.flatnonzero(wanted),
+        begin + np.flatnonzero(wanted),
     )

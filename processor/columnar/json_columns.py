@@ -46,3 +46,17 @@ def encode_vectors(tables: Sequence[Floats]) -> StringColumn:
     return StringColumn(
         text, np.flatnonzero(text == ord("[")) + 1, np.flatnonzero(text == ord("]"))
     )
+
+
+def encode_rows(values: Floats, widths: Integers) -> StringColumn:
+    """Flat rows as JSON without brackets.
+
+    Args:
+        widths: of each row, ascending.
+    """
+    found, begin = [], 0
+    for width, count in zip(*np.unique(widths, return_counts=True), strict=True):
+        end = begin + int(width) * int(count)
+        found.append(values[begin:end].reshape(-1, width))
+        begin = end
+    return encode_vectors(found)

@@ -28,7 +28,7 @@ INITIAL_CAPACITY: Final = 64
 _DRIFT = Drift._fields
 _ROW = np.dtype(
     [
-        *((name, np.float64) for name in (*_DRIFT, "mean")),
+        *((name, np.float64) for name in (*_DRIFT, "mean", "fits")),
         ("since_anomaly", np.int64),
         ("slot", np.int64),
         ("serial", np.int64),
@@ -169,10 +169,12 @@ class ProfileTable:
 
     def opened(self, row: int, model: Model, slot: int, serial: int) -> None:
         """Store where the model of a profile lies in memory."""
-        self.detector_classes[row] = model.bench.sort
+        bench = model.bench
+        self.detector_classes[row] = bench.sort
         held = self._table[row]
-        held["slot"], held["serial"], held["sort"] = slot, serial, id(model.bench.sort)
-        held["place"] = np.frombuffer(model.bench.place, np.int64)
+        held["slot"], held["serial"], held["sort"] = slot, serial, id(bench.sort)
+        held["place"] = np.frombuffer(bench.place, np.int64)
+        held["fits"] = bench.fitting_mean(self.standings[row].trained_on)
 
     def _have(self, table: Table) -> None:
         self._table = table

@@ -62,6 +62,7 @@ class VersionConstants(NamedTuple):
         text: the ``CONSTANT_FIELDS`` fields as JSON, one after another.
         ends: where each of them ends in ``text``, int64.
         mean: least mean of p-values that still fits the version, see ``drift.least_mean``.
+        trained_on: samples of the version.
         misnamed: why the artefact is not one that Telltale names; None if it is.
     """
 
@@ -71,6 +72,7 @@ class VersionConstants(NamedTuple):
     text: bytes
     ends: bytes
     mean: float
+    trained_on: int
     misnamed: str | None = None
 
 
@@ -88,5 +90,12 @@ def version_constants(announced: ModelRecord) -> VersionConstants:
         generation=announced.generation,
     )
     return VersionConstants(
-        announced.sha256, announced.artifact, names, b"".join(texts), ends, mean, wrong
+        announced.sha256,
+        announced.artifact,
+        names,
+        b"".join(texts),
+        ends,
+        mean,
+        announced.trained_on,
+        wrong,
     )

@@ -8,7 +8,7 @@ import models
 from models.calibration import drift
 from models.calibration.drift import Drifts
 from models.calibration.drift_batch import follow_all
-from models.detectors.forecast.batch import MetricPoints, judge_in_order
+from models.detectors.forecast.batch import MetricPoints, followed_by, judge_in_order
 from models.detectors.forecast.detector import Forecast
 from models.features.template_reader import TemplateReader
 from models.kernels.memory import SLACK
@@ -27,7 +27,8 @@ def warm_up() -> None:
     """Call every kernel once, those of training and scoring and those of a batch's texts."""
     models.warm_up()
     wave = np.sin(np.arange(40.0))
-    judge_in_order([MetricPoints(Forecast().fit(wave[:, np.newaxis]), None, None, wave)])
+    metric = MetricPoints(Forecast().fit(wave[:, np.newaxis]), None, None, wave)
+    followed_by(metric, judge_in_order([metric])[1], 1)
     layouts = TemplateReader()
     layouts.learn([(RECORD, b"p", NAMES)])
     layouts.read([layouts.range(NAMES)], [1], [1], [b"p"], [RECORD], len(RECORD))

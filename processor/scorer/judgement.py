@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from math import isnan
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +54,10 @@ class ProfileRecords(NamedTuple):
     pending: Callable[[int], AwaitingScore]
 
 
+Judge = Callable[[AwaitingScore, slice], Judgement | None]
+"""What the rows of a record of one profile, in the slice, come to; None if all is no evidence."""
+
+
 def can_defer(builder: StepBuilder, key: ProfileKey, standing: VersionConstants) -> bool:
     """Whether normal records of one sample may be answered together."""
     plain = not builder.suppressed(key) and not builder.shifted(key)
@@ -95,25 +98,36 @@ def answer_profile(
     judged: BatchScores,
     writer: NormalVerdictWriter | None,
     begin: int,
-    explained: Mapping[int, Reasons] = MappingProxyType({}),
 ) -> None:
     """Answer the records of one profile one by one, the normal ones of one sample but for the text.
 
     Args:
         judged: of the group's rows, the first of which has the number ``begin``.
-        explained: reasons that are known already, of records of one sample, by their row's number.
     """
     numbers = RowNumbers(*(of_all.tolist() for of_all in judged))
-
-    def judge(item: AwaitingScore, part: slice) -> Judgement | None:
-        judgement = judgement_of(item, numbers, part, builder, group.model)
-        if judgement is not None:
-            judgement.explained = explained.get(begin + part.start)
-        return judgement
-
+    judge = judge_of_rows(builder, numbers, group.model, {})
     after = answer_in_turn(builder, group, numbers, numbers.p_values, judge, writer, begin)
     if after != group.active:
         builder.delta.profiles[group.key] = after
+
+
+def judge_of_rows(
+    builder: StepBuilder, numbers: RowNumbers, model: Model, explained: Mapping[int, Reasons]
+) -> Judge:
+    """What judges the records of one profile whose detector judges rows.
+
+    Args:
+        numbers: of the profile's rows.
+        explained: reasons that are known already, of records of one sample, by their row.
+    """
+
+    def judge(item: AwaitingScore, part: slice) -> Judgement | None:
+        judgement = judgement_of(item, numbers, part, builder, model)
+        if judgement is not None:
+            judgement.explained = explained.get(part.start)
+        return judgement
+
+    return judge
 
 
 def answer_in_turn(
@@ -121,7 +135,7 @@ def answer_in_turn(
     group: ProfileRecords,
     numbers: RowNumbers,
     drift_p_values: Sequence[float],
-    judge: Callable[[AwaitingScore, slice], Judgement | None],
+    judge: Judge,
     writer: NormalVerdictWriter | None,
     begin: int,
 ) -> ActiveProfile:
@@ -130,7 +144,6 @@ def answer_in_turn(
     Args:
         numbers: of the group's rows, the first of which has the number ``begin``.
         drift_p_values: by which drift is followed, of each row.
-        judge: what the rows of a record in ``part`` come to; None where all is no evidence.
     """
     key, known, mean = group.key, group.active, group.standing.mean
     suppressed = builder.suppressed(key)

@@ -6,7 +6,7 @@ models and knowing layouts again: the same state, batch, clock and settings give
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 import numpy as np
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from models.artifacts import Model
 from models.features import KINDS, Mismatch, align, with_new
-from processor.columnar.feature_reader import ColumnarRecords, Reader, UnknownTemplates
+from processor.columnar.columnar_records import ColumnarRecords
+from processor.columnar.feature_reader import UnknownTemplates
+from processor.columnar.profile_lookup import Reader
 from processor.record_batch import RecordBatch
 from processor.records import ConsumerRecord, DeadLetter, Partition, ProducerRecord, ProfileKey
 from processor.scorer import versions
@@ -35,7 +37,6 @@ from processor.scorer.step_builder import (
 )
 from processor.scorer.verdicts import unscored
 from processor.state.profiles import (
-    COLUMNAR_KIND,
     ActiveProfile,
     Delta,
     LearningProfile,
@@ -97,18 +98,19 @@ def compute(
     if held_up:
         waits = behind(telemetry, held_up)
         builder.step.unprocessed, telemetry = telemetry.filter(waits), telemetry.filter(~waits)
-        if runs is not None:
-            kept = runs.filter(~waits[runs.positions])
-            runs = kept if len(kept.positions) else None
+        kept = [read.filter(~waits[read.positions]) for read in runs]
+        runs = [read for read in kept if len(read.positions)]
     ends = telemetry.last_offsets().items()
     builder.step.offsets |= {place: offset + 1 for place, offset in ends}
     count_values(builder, runs)
+    timed = [read for read in runs if KINDS[read.kind].timed]
+    others = [read for read in runs if not KINDS[read.kind].timed]
     normal = []
-    if any(KINDS[item.decoded.kind].timed for item in builder.waiting.values()):
-        normal.append(score_timed(builder))
-    normal.append(score_active(builder, runs))
+    if timed or any(KINDS[item.decoded.kind].timed for item in builder.waiting.values()):
+        normal.append(score_timed(builder, timed))
+    normal.append(score_active(builder, others))
     if builder.renamed or builder.state.names:
-        follow_names(builder, runs)
+        follow_names(builder, others)
     if builder.delta.shifts:
         adopt_due(builder)
     expired = context.expired(EXPIRED_PER_STEP)
@@ -145,8 +147,7 @@ def columnar_reader(builder: StepBuilder) -> Reader:
         profiles.ensure_row,
         open_of,
         builder.delta.profiles,
-        COLUMNAR_KIND,
-        builder.context.columnar_topic,
+        builder.context.columnar_kinds,
         builder.context.limits.record_bytes,
     )
 
@@ -280,10 +281,10 @@ def feature_names(profile: Profile) -> tuple[str, ...]:
     )
 
 
-def count_values(builder: StepBuilder, runs: ColumnarRecords | None) -> None:
+def count_values(builder: StepBuilder, runs: Iterable[ColumnarRecords]) -> None:
     """Count the values of the batch's samples, and those of them that are absent."""
-    if runs is not None:
-        builder.rows.setdefault(COLUMNAR_KIND, []).append(runs.values)
+    for read in runs:
+        builder.rows.setdefault(read.kind, []).append(read.values)
     for kind, rows in builder.rows.items():
         values = np.concatenate(rows, axis=None)
         builder.count("values", kind, by=values.size)

@@ -14,8 +14,8 @@ from models.batch_scoring import BatchScores, score_batch
 from models.calibration.conformal import sample_budget
 from models.errors import ArtifactError
 from models.kernels.text.byte_strings import StringColumn
-from processor.columnar.fast_path import encode_rows
-from processor.columnar.feature_reader import ColumnarRecords
+from processor.columnar.columnar_records import ColumnarRecords
+from processor.columnar.json_columns import encode_rows
 from processor.columnar.json_template import PLACEHOLDERS, parse_template, placeholder
 from processor.columnar.verdict_writer import NormalTemplates, NormalVerdictWriter
 from processor.columnar.version_constants import VersionConstants
@@ -44,7 +44,7 @@ NO_TEXTS = StringColumn(np.zeros(0, np.uint8), np.zeros(0, np.int64), np.zeros(0
 
 
 def score_active(
-    builder: StepBuilder, runs: ColumnarRecords | None
+    builder: StepBuilder, runs: Sequence[ColumnarRecords]
 ) -> Sequence[Sequence[ProducerRecord]]:
     """Score all rows of active profiles, those of one profile together.
 
@@ -57,12 +57,12 @@ def score_active(
         builder.telemetry, topics, builder.now, normal_templates, builder.late_before
     )
     parts: list[tuple[BatchScores, StringColumn]] = []
-    if runs is not None:
-        parts.append(score_columns_of(builder, runs, writer))
+    begin = 0
+    for read in runs:
+        parts.append(score_columns_of(builder, read, writer, begin))
+        begin += len(read.positions)
     if builder.waiting:
-        groups = by_profile(builder.waiting)
-        begin = 0 if runs is None else len(runs.positions)
-        parts.append(score_records(builder, groups, writer, begin))
+        parts.append(score_records(builder, by_profile(builder.waiting), writer, begin))
     return write_normal(builder, writer, parts)
 
 

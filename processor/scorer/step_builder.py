@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.artifacts import Model
 from processor.artifacts import proof
-from processor.columnar.fast_path import FastPath
+from processor.columnar.fast_path import COLUMNAR_KINDS, FastPath
 from processor.columnar.profile_table import NO_ROW
 from processor.dead_letter import dead_letter
 from processor.lifecycle import lifecycle_record
@@ -23,7 +23,6 @@ from processor.scorer.decode import Decoded
 from processor.state import ring
 from processor.state.profile_codec import Note, encode_note, note_key, shift_key
 from processor.state.profiles import (
-    COLUMNAR_KIND,
     ActiveProfile,
     Delta,
     LearningProfile,
@@ -62,9 +61,9 @@ class ScorerContext(Context):
     fast_path: FastPath = field(default_factory=FastPath)
 
     @cached_property
-    def columnar_topic(self) -> str:
-        """Topic of the kind that the fast path reads."""
-        return self.topics.telemetry(COLUMNAR_KIND)
+    def columnar_kinds(self) -> Mapping[str, str]:
+        """Topic → kind, of the kinds that the fast path reads."""
+        return {self.topics.telemetry(kind): kind for kind in COLUMNAR_KINDS}
 
 
 SINGLE_ROW = np.zeros(1, dtype=np.int64)

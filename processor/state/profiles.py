@@ -17,8 +17,8 @@ from schemas import ModelRecord
 
 T = TypeVar("T")
 
-COLUMNAR_KIND = "features"
-"""The kind whose profiles have rows."""
+DRIFT_KIND = "features"
+"""The kind of whose profiles a Step may change nothing but the drift: ``Delta.drift_updates``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,8 @@ class Profiles(MutableMapping[ProfileKey, Profile]):
         if row == NO_ROW or not isinstance(profile, ActiveProfile):
             return profile
         drift, since = self.rows.get(row)
-        return ActiveProfile(profile.record, since, drift, self.rows.standings[row])
+        standing = self.rows.standings[row]
+        return ActiveProfile(profile.record, since, drift, standing, profile.online)
 
     def __setitem__(self, key: ProfileKey, profile: Profile) -> None:
         row = self.rows.row(key)
@@ -121,6 +122,7 @@ class Profiles(MutableMapping[ProfileKey, Profile]):
             match self._held[key], profile:
                 case ActiveProfile(record=before), ActiveProfile(record=after) if before is after:
                     self.rows.set(row, profile.drift, profile.since_anomaly)
+                    self._held[key] = profile
                     return
             self.rows.remove(key)
         self._held[key] = profile
@@ -143,6 +145,10 @@ class Profiles(MutableMapping[ProfileKey, Profile]):
         """The profile of a row, with what holds of all its records."""
         # Only active profiles have one.
         return cast(ActiveProfile, self[self.rows.keys[row]]).with_constants()
+
+    def online(self, row: int) -> bytes | None:
+        """The online state of the profile of a row."""
+        return cast(ActiveProfile, self._held[self.rows.keys[row]]).online
 
     def ensure_row(self, source: RecordOrigin, key: ProfileKey) -> int:
         """The row of a profile, given one if it is active and has none; else ``NO_ROW``.
@@ -211,7 +217,7 @@ class State:
             changes: of `features` profiles; none of them is among ``profiles``.
         """
         if changes is not None:
-            self.counts[COLUMNAR_KIND, "drifting"] += self.profiles.rows.put(changes)
+            self.counts[DRIFT_KIND, "drifting"] += self.profiles.rows.put(changes)
         for key, profile in profiles.items():
             before = self.profiles.get(key)
             if before is not None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from models.calibration.drift import least_mean
 from models.detectors.base import Floats
-from models.detectors.forecast.departures import drift_p_values
+from models.detectors.forecast.departures import drift_p_values, fitting_mean
 from models.detectors.forecast.detector import Forecast
 from models.detectors.forecast.reasons import ForecastReason, reasons_of
-from models.detectors.forecast.state import State, from_bytes, to_bytes
+from models.detectors.forecast.state import STATE_BYTES, State, from_bytes
 from models.kernels.forecast import layout, points
 from models.kernels.limits import LIMIT
+
+Integers = NDArray[np.int64]
 
 
 class MetricPoints(NamedTuple):
@@ -55,16 +59,48 @@ def judge_in_order(groups: Sequence[MetricPoints]) -> tuple[list[bytes], Floats]
     Returns:
         The states, and columns of all points, profile by profile, shape (points, COLUMNS).
     """
-    states = np.concatenate([state_of(group) for group in groups])
+    models = [group.model for group in groups]
+    blocks = np.array([model.block_.ctypes.data for model in models], dtype=np.int64)
+    states = states_before(blocks, models.__getitem__, [group.state for group in groups])
     counts = np.array([group.values.size for group in groups], dtype=np.int64)
-    stamps = [_stamps(group, states[at]) for at, group in enumerate(groups)]
+    times = [_times(group, states[at]) for at, group in enumerate(groups)]
     values = np.concatenate([np.clip(group.values, -LIMIT, LIMIT) for group in groups])
+    return judge_columns(blocks, states, counts, np.concatenate(times), values)
+
+
+def judge_columns(
+    blocks: Integers, states: State, counts: Integers, times: Floats, values: Floats
+) -> tuple[list[bytes], Floats]:
+    """As ``judge_in_order``, from columns.
+
+    Args:
+        blocks: address of the packed model of each profile; whoever calls keeps it.
+        states: of each, by ``states_before``; they are changed.
+        counts: points of each.
+        times, values: of all points, within ``LIMIT``.
+    """
     out = np.empty((values.size, layout.COLUMNS))
-    # The kernel has addresses: models and states are held here meanwhile.
-    blocks = np.array([group.model.block_.ctypes.data for group in groups], dtype=np.int64)
-    places = states.ctypes.data + states.itemsize * np.arange(len(groups), dtype=np.int64)
-    points.run_many(blocks, places, counts, np.concatenate(stamps), values, out)
-    return [to_bytes(states[at : at + 1]) for at in range(len(groups))], out
+    points.run_many(blocks, _places(states), counts, times, values, out)
+    text = states.tobytes()
+    return [text[at : at + STATE_BYTES] for at in range(0, len(text), STATE_BYTES)], out
+
+
+def states_before(
+    blocks: Integers, model: Callable[[int], Forecast], stored: Sequence[bytes | None]
+) -> State:
+    """Online states at the scale of their models, shape (g,).
+
+    Args:
+        blocks: address of the packed model of each profile.
+        model: of one of them.
+        stored: bytes of each state; None for that at the end of the training.
+    """
+    first = (model(g).last_state_.tobytes() if each is None else each
+             for g, each in enumerate(stored))  # fmt: skip
+    states = from_bytes(*first)
+    for g in np.flatnonzero(points.of_other_scale(blocks, _places(states))).tolist():
+        states[g : g + 1] = model(g).adopt(states[g : g + 1])
+    return states
 
 
 def followed_by(group: MetricPoints, columns: Floats, trained_on: int) -> Floats:
@@ -78,35 +114,39 @@ def followed_by(group: MetricPoints, columns: Floats, trained_on: int) -> Floats
     if known is None:
         # Fitted before there was one.
         return np.exp(-columns[:, layout.RARITY])
-    stamps = group.times
-    if stamps is None:
-        stamps = _stamps(group, state_of(group)[0])
-    return drift_p_values(known, group.model.block_, stamps, group.values, trained_on)
+    block, times = group.model.block_, group.times
+    blocks, references = np.array([[block.ctypes.data], [known.ctypes.data]], dtype=np.int64)
+    if times is None:
+        times = _times(group, states_before(blocks, lambda _: group.model, [group.state])[0])
+    return drift_p_values(
+        blocks,
+        references,
+        np.array([least_mean(trained_on)]),
+        np.array([fitting_mean(known, trained_on)]),
+        np.array([group.values.size]),
+        times,
+        group.values,
+    )
 
 
-def explain_last(group: MetricPoints) -> Explanation:
-    """Why the last of some points is abnormal."""
-    model, ((stored,), columns) = group.model, judge_in_order([group])
-    behind, last = from_bytes(stored)[0], columns[-1]
-    expected, half = last[layout.EXPECTED], model.band_width() * last[layout.DEVIATION]
-    band = float(expected - half), float(expected + half)
+def explain_point(model: Forecast, columns: Floats) -> Explanation:
+    """Why a point is abnormal.
+
+    Args:
+        columns: what the kernel gave for it, shape (COLUMNS,).
+    """
+    band = model.band(columns)
     if not np.isfinite(band).all():
         # Behind a gap nothing is foretold.
         band = float(model.typical_[0, 0]), float(model.typical_[1, 0])
-    return Explanation(band, reasons_of(last, float(behind["mean_error"]), float(behind["equal"])))
+    return Explanation(band, reasons_of(columns))
 
 
-def state_of(group: MetricPoints) -> State:
-    """The online state before the points, at the scale of the model."""
-    if group.state is None:
-        return group.model.first_state()
-    state = from_bytes(group.state)
-    head = group.model.head
-    same = state["median"][0] == head[layout.MEDIAN] and state["scale"][0] == head[layout.SCALE]
-    return state if same else group.model.adopt(state)
+def _places(states: State) -> Integers:
+    return states.ctypes.data + STATE_BYTES * np.arange(len(states), dtype=np.int64)
 
 
-def _stamps(group: MetricPoints, state: State) -> Floats:
+def _times(group: MetricPoints, state: State) -> Floats:
     if group.times is not None:
         return np.asarray(group.times, dtype=np.float64)
     step = float(group.model.head[layout.STEP])

@@ -14,30 +14,10 @@ from numpy.typing import NDArray
 from models.calibration.drift import least_mean
 from models.calibration.evidence import worth
 from models.detectors.base import Floats
-from models.kernels.forecast import layout
+from models.kernels.forecast import departures
+from models.kernels.forecast.departures import LEVELS
 
-LEVELS = 64
-"""Quantiles that are kept of the training points' distances."""
-
-
-ROUNDING = 1e-9
-"""Distances below this, in the scale of the model, are none."""
-
-BEYOND = 2.0
-"""See ``drift_p_values``."""
-
-
-def residuals(block: NDArray[np.uint64], times: Floats, values: Floats) -> Floats:
-    """Values less median and season, in the scale of a packed model, shape (n,)."""
-    head = block[: layout.HEAD].view(np.float64)
-    z = (values - head[layout.MEDIAN]) / head[layout.SCALE]
-    buckets = int(head[layout.BUCKETS])
-    if buckets:
-        table = block.view(np.uint8)[layout.SEASON_AT :][: 2 * buckets].view(np.float16)
-        phase = ((times - head[layout.ORIGIN]) / head[layout.PERIOD]) % 1.0 * buckets - 0.5
-        around = np.concatenate([table[-1:], table, table[:1]]).astype(np.float64)
-        z = z - np.interp(phase, np.arange(-1.0, buckets + 1.0), around)
-    return np.asarray(np.clip(z, -layout.LIMIT_Z, layout.LIMIT_Z), dtype=np.float64)
+Integers = NDArray[np.int64]
 
 
 def reference(block: NDArray[np.uint64], times: Floats, values: Floats) -> Floats:
@@ -46,29 +26,59 @@ def reference(block: NDArray[np.uint64], times: Floats, values: Floats) -> Float
     Ascending quantiles of their distances, and last how many independent points each stands for,
     above 0 to 1.
     """
-    left = residuals(block, times, values)
+    left = np.empty(values.size)
+    departures.departures(block.ctypes.data, times, values, left)
     quantiles = np.quantile(np.abs(left), (np.arange(LEVELS) + 0.5) / LEVELS)
     return np.append(quantiles, worth(left[:, None]))
 
 
+def check_reference(known: object) -> None:
+    """See that the kernel can read a reference within its bounds.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if (
+        not isinstance(known, np.ndarray)
+        or (known.dtype, known.shape) != (np.float64, (LEVELS + 1,))
+        or not known.flags.c_contiguous
+        or not 0.0 < known[-1] <= 1.0
+    ):
+        raise ValueError(f"reference_: expected {LEVELS + 1} float64, the last above 0 to 1")
+
+
+def fitting_mean(known: Floats, trained_on: int) -> float:
+    """Least mean of the p-values of independent points that still fits a model.
+
+    Args:
+        known: what ``reference`` gave.
+        trained_on: samples of the version in force.
+    """
+    return least_mean(max(1, round(float(known[-1]) * trained_on)))
+
+
 def drift_p_values(
-    known: Floats, block: NDArray[np.uint64], times: Floats, values: Floats, trained_on: int
+    blocks: Integers,
+    references: Integers,
+    means: Floats,
+    fits: Floats,
+    counts: Integers,
+    times: Floats,
+    values: Floats,
 ) -> Floats:
-    """p-values to follow drift by, in (0, 1), shape (n,).
+    """p-values to follow drift by, in (0, 1), profile by profile, shape (n,).
 
     Mid-ranks, so that equal values are uniform on average, too. Where neighbours in time resemble
     one another each p-value lies nearer to the mean at which no capital is won or lost: the stake
     of a point is its share of an independent one, and the training points were so many fewer.
 
     Args:
-        known: what ``reference`` gave.
-        trained_on: samples of the version in force.
+        blocks, references: address of the packed model and of what ``reference`` gave, of each
+            profile.
+        means: ``least_mean`` of the version in force of each.
+        fits: ``fitting_mean`` of each.
+        counts: points of each.
     """
-    quantiles, share = known[:-1], known[-1]
-    far = np.abs(residuals(block, times, values))
-    below = np.searchsorted(quantiles, far) + np.searchsorted(quantiles, far, side="right")
-    p_values = (LEVELS + 0.5 - 0.5 * below) / (LEVELS + 1.0)
-    fits = least_mean(max(1, round(float(share) * trained_on)))
-    top = max(float(quantiles[-1]), ROUNDING)
-    share = share + (1.0 - share) * np.clip((far / top - 1.0) / (BEYOND - 1.0), 0.0, 1.0)
-    return np.asarray(least_mean(trained_on) + share * (p_values - fits), dtype=np.float64)
+    found = np.empty(values.size)
+    departures.rank_departures(blocks, references, means, fits, counts, times, values, found)
+    return found

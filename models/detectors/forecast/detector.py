@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from models.detectors.base import Floats, distance_to_unit, typical_ranges
-from models.detectors.forecast.departures import reference
+from models.detectors.forecast.departures import check_reference, reference
 from models.detectors.forecast.reasons import ForecastReason, reasons_of
 from models.detectors.forecast.state import State, from_bytes, moved
 from models.detectors.forecast.times import UNITS, unit_of
@@ -156,6 +156,8 @@ class Forecast(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         super().__setstate__(state)
         if hasattr(self, "block_"):
             check_packed(self.block_)
+        if hasattr(self, "reference_"):
+            check_reference(self.reference_)
 
     def first_state(self) -> State:
         """The online state behind the last training point."""
@@ -200,13 +202,17 @@ class Forecast(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self._run(carried, np.array([time], dtype=np.float64), np.array([bounded]), out)
         row = out[0]
         p = float(np.exp(-row[layout.SURPRISE]))
-        half = self.band_width() * row[layout.DEVIATION]
-        band = float(row[layout.EXPECTED] - half), float(row[layout.EXPECTED] + half)
-        reasons: list[ForecastReason] = []
-        if p < self.alert_budget:
-            behind = carried[0]
-            reasons = reasons_of(row, float(behind["mean_error"]), float(behind["equal"]))
-        return Update(carried, -float(row[layout.RARITY]), p, band, reasons)
+        reasons = reasons_of(row) if p < self.alert_budget else []
+        return Update(carried, -float(row[layout.RARITY]), p, self.band(row), reasons)
+
+    def band(self, columns: Floats) -> tuple[float, float]:
+        """Low and high that a point was expected in at the alert budget; NaN if unknown.
+
+        Args:
+            columns: what the kernel gave for the point, shape (COLUMNS,).
+        """
+        expected, half = columns[layout.EXPECTED], self.band_width() * columns[layout.DEVIATION]
+        return float(expected - half), float(expected + half)
 
     def band_width(self, budget: float | None = None) -> float:
         """Errors beyond so many deviations are rarer than the budget, by the calibration."""

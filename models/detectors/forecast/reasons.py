@@ -21,15 +21,11 @@ class ForecastReason(NamedTuple):
     text: str
 
 
-def reasons_of(
-    columns: NDArray[np.float64], mean_error: float, equal: float
-) -> list[ForecastReason]:
+def reasons_of(columns: NDArray[np.float64]) -> list[ForecastReason]:
     """The statistics that make a point surprising, the largest share first.
 
     Args:
         columns: what the kernel gave for the point, shape (COLUMNS,).
-        mean_error: mean of the latest errors behind it, signed, in usual errors.
-        equal: how many points before it had the same value.
     """
     shares = columns[layout.SHARES :]
     total = float(shares.sum())
@@ -38,7 +34,9 @@ def reasons_of(
     order = np.argsort(-shares, kind="stable")
     return [
         ForecastReason(
-            layout.STATISTICS[q], float(shares[q]) / total, _phrase(int(q), mean_error, equal)
+            layout.STATISTICS[q],
+            float(shares[q]) / total,
+            _phrase(int(q), columns[layout.MEAN_BEHIND], columns[layout.EQUAL_BEHIND]),
         )
         for q in order
         if shares[q] >= LEAST_SHARE * total

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.kernels.forecast import layout
 
 State: TypeAlias = NDArray[np.void]
-"""One value of ``layout.STATE``, shape (1,): plain bytes that may be stored and compared."""
+"""Values of ``layout.STATE``, of one profile shape (1,): bytes that may be stored and compared."""
 
 Floats = NDArray[np.float64]
 
@@ -49,18 +49,22 @@ def to_bytes(state: State) -> bytes:
     return state.tobytes()
 
 
-def from_bytes(stored: bytes) -> State:
-    """A stored state.
+def from_bytes(*stored: bytes) -> State:
+    """Stored states, each ``STATE_BYTES`` long, shape (n,).
 
     Raises:
         ValueError: another number of bytes than a state has, or a count that is none: the kernels
             take these as places in memory.
     """
-    if len(stored) != STATE_BYTES:
-        raise ValueError(f"a state of {len(stored)} bytes: expected {STATE_BYTES}")
-    state = np.frombuffer(stored, layout.STATE).copy()
+    for size in map(len, stored):
+        if size != STATE_BYTES:
+            raise ValueError(f"a state of {size} bytes: expected {STATE_BYTES}")
+    states = np.frombuffer(b"".join(stored), layout.STATE).copy()
     for name, end in _COUNTS.items():
-        count = float(state[name][0])
-        if not (0.0 <= count < end and count.is_integer()):
-            raise ValueError(f"a state whose {name} is {count}: expected 0 to {end:g}, integer")
-    return state
+        counts = states[name]
+        wrong = ~((counts >= 0.0) & (counts < end) & (counts == np.floor(counts)))
+        if wrong.any():
+            raise ValueError(
+                f"a state whose {name} is {counts[wrong][0]}: expected 0 to {end:g}, integer"
+            )
+    return states

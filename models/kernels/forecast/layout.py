@@ -47,7 +47,7 @@ far off and falls with each other; ``alone`` is the share of those that were alo
 """
 _OFFSETS = {name: place[1] for name, place in (STATE.fields or {}).items()}
 (LAST, LAST_TIME, POINTS, SINCE_GAP, S_LEVEL, SPREAD, ANALOG, S_MEAN, S_VOLATILITY) = range(9)
-EQUAL, SEASON, PROBE, LATE, TICK, SCALARS = 9, 10, 11, 12, 13, 14
+EQUAL, SEASON, PROBE, LATE, TICK, S_MEDIAN, S_SCALE, SCALARS = range(9, 17)
 DISTANCE_AT, TOTAL_AT = _OFFSETS["distance"], _OFFSETS["total"]
 RUN_AT = _OFFSETS["run"]
 NEAR_AT, RING_AT, SURPRISE_AT = _OFFSETS["near"], _OFFSETS["ring"], _OFFSETS["surprise"]
@@ -61,9 +61,10 @@ FAR, UNHEARD, ABSURD = 7.0, 10.0, 200.0
 RUN_STEP, RUN, LONGEST_RUN = 4, 10, 16
 KEPT, OFTEN, AT_ONCE = 3.0, 1700, 0.3
 
-# Columns of what a point gives: log p-values are negated, nats.
-(RARITY, SURPRISE, EXPECTED, DEVIATION) = range(4)
-VALUES, SHARES, COLUMNS = 4, 4 + COUNT, 4 + 2 * COUNT
+# Columns of what a point gives: log p-values are negated, nats. ``MEAN_BEHIND``, ``EQUAL_BEHIND``:
+# mean error and run of equal values with it. From ``VALUES`` and ``SHARES`` on: of each statistic.
+(RARITY, SURPRISE, EXPECTED, DEVIATION, MEAN_BEHIND, EQUAL_BEHIND, VALUES) = range(7)
+SHARES, COLUMNS = VALUES + COUNT, VALUES + 2 * COUNT
 
 # Recent surprise is forgotten by half in so many points, and believed against so many points that
 # agree with the calibration. Between two of its decays, every 32 points, new ones count for more.

@@ -19,6 +19,7 @@ from models.kernels.forecast.layout import (
     CYCLE,
     DEVIATION,
     EQUAL,
+    EQUAL_BEHIND,
     ERROR,
     EXPECTED,
     FAR,
@@ -39,6 +40,7 @@ from models.kernels.forecast.layout import (
     LIMIT_Z,
     LONG,
     LONGEST_RUN,
+    MEAN_BEHIND,
     MEAN_ERROR,
     MEDIAN,
     NEAR_AT,
@@ -55,6 +57,8 @@ from models.kernels.forecast.layout import (
     RUN_STEP,
     S_LEVEL,
     S_MEAN,
+    S_MEDIAN,
+    S_SCALE,
     S_VOLATILITY,
     SCALARS,
     SCALE,
@@ -239,8 +243,19 @@ def run_points(model_at, state_at, stamps, values, calibrating, out, features):
         )
         if not calibrating:
             judge_rarity(model_at, state, state_at, counted, out[at])
+        out[at, MEAN_BEHIND], out[at, EQUAL_BEHIND] = state[S_MEAN], state[EQUAL]
     # Held until here: only its address was passed on.
     asked[0] = 0.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def of_other_scale(models_at, states_at):
+    """Which states do not have median and scale of their models, (g,)."""
+    found = np.empty(models_at.size, dtype=np.bool_)
+    for g in range(models_at.size):
+        model, state = doubles_at(models_at[g], HEAD), doubles_at(states_at[g], SCALARS)
+        found[g] = state[S_MEDIAN] != model[MEDIAN] or state[S_SCALE] != model[SCALE]
+    return found
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -2,82 +2,168 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from models.artifacts import Model
 from models.batch_scoring import BatchScores
+from models.calibration.drift import UNKNOWN, Drift
 from models.explanation.reasons import Reasons, reasons
 from models.features.vectors import Extracted
 from models.kernels.text.byte_strings import Integers, StringColumn
-from processor.columnar.feature_reader import ColumnarRecords
+from processor.columnar.columnar_records import ColumnarRecords
+from processor.columnar.fast_path import Divided, Judged
+from processor.columnar.profile_table import DriftUpdates
 from processor.columnar.verdict_writer import NormalVerdictWriter
+from processor.records import ProfileKey
 from processor.scorer.decode import Decoded
 from processor.scorer.judgement import (
     SAFE_BYTES,
+    Judge,
     ProfileRecords,
     RowNumbers,
-    answer_profile,
+    answer_in_turn,
     build_verdict,
     defer_to_writer,
-    judgement_of,
+    judge_of_rows,
 )
 from processor.scorer.regime import watch
+from processor.scorer.sequential.answers import (
+    PointScores,
+    judge_of_points,
+    judge_point_columns,
+    online_record,
+)
 from processor.scorer.step_builder import (
     SINGLE_ROW,
     AwaitingScore,
     StepBuilder,
 )
-from processor.state.profiles import COLUMNAR_KIND
+from processor.state.profiles import DRIFT_KIND, ActiveProfile
 
 
 def score_columns_of(
-    builder: StepBuilder, runs: ColumnarRecords, writer: NormalVerdictWriter | None
+    builder: StepBuilder, runs: ColumnarRecords, writer: NormalVerdictWriter | None, begin: int
 ) -> tuple[BatchScores, StringColumn]:
-    """Score records that were read together; the first has the row 0.
+    """Score and answer records that were read together.
+
+    Args:
+        begin: number of the first row for the writer.
 
     Returns:
         What the rows come to, and the rows as JSON without brackets.
     """
-    budget = builder.context.settings.alert_budget
+    fast_path, budget = builder.context.fast_path, builder.context.settings.alert_budget
+    if runs.in_order:
+        points, states = judge_points_of(builder, runs, budget)
+        judged = Judged(points.scores, points.drift)
+    else:
+        points, states = None, []
+        judged = fast_path.judge_rows(runs, budget, lambda at: model_of(builder, runs, at))
     fit = columnar_mask(builder, runs) if writer is not None else np.zeros(len(runs.rows), np.bool_)
     watched = runs.among([*builder.state.shifts, *builder.delta.shifts], builder.watched)
-    found = builder.context.fast_path.score(
-        runs, budget, lambda at: model_of(builder, runs, at), fit, watched
+    found = fast_path.divide(runs, judged, fit, watched, begin)
+    after = answer_others(builder, runs, judged, points, found, writer, begin)
+    if runs.kind == DRIFT_KIND:
+        builder.delta.drift_updates = found.changes
+    else:
+        after |= profiles_after(builder, runs, found.changes)
+        builder.delta.touched_profiles |= after.keys()
+    for at, state in enumerate(states):
+        key = runs.key(at)
+        after[key] = after[key]._replace(online=state)
+        builder.emit(online_record(builder, key, after[key].record.generation, state))
+    builder.delta.profiles |= after
+    if writer is not None:
+        defer_to_writer(builder, writer, runs.kind, found.normal)
+    return judged.scores, runs.json_vectors()
+
+
+def judge_points_of(
+    builder: StepBuilder, runs: ColumnarRecords, budget: float
+) -> tuple[PointScores, list[bytes]]:
+    """What points come to, and the online state of each profile behind them."""
+    profiles, numbers = builder.state.profiles, range(len(runs.rows))
+    online = [profiles.online(row) for row in runs.rows.tolist()]
+    return judge_point_columns(
+        runs, online, [model_of(builder, runs, at) for at in numbers], budget
     )
-    judged, firsts, begins, profile = found.judged, runs.firsts, runs.begins, runs.profile
-    explained = explain_abnormal(builder, runs, np.flatnonzero(judged.decisions < 0))
+
+
+def answer_others(
+    builder: StepBuilder,
+    runs: ColumnarRecords,
+    judged: Judged,
+    points: PointScores | None,
+    found: Divided,
+    writer: NormalVerdictWriter | None,
+    begin: int,
+) -> dict[ProfileKey, ActiveProfile]:
+    """Answer what the writer does not: abnormal records, and profiles that need a closer look.
+
+    Args:
+        points: what the records come to if their detectors judge points in their order.
+
+    Returns:
+        Profiles that were answered record by record, behind their records, if they changed.
+    """
+    scores, firsts, begins, profile = judged.scores, runs.firsts, runs.begins, runs.profile
+    abnormal = np.flatnonzero(scores.decisions < 0)
+    explained = explain_abnormal(builder, runs, abnormal) if points is None else {}
+    alert_budget = builder.context.settings.alert_budget
+
+    def judge_of(at: int, part: slice) -> tuple[RowNumbers, Judge]:
+        model = model_of(builder, runs, at)
+        numbers = RowNumbers(*(of_all[part].tolist() for of_all in scores))
+        if points is not None:
+            return numbers, judge_of_points(points.part(part), model, alert_budget)
+        known = {row - part.start: explained[row] for row in range(part.start, part.stop)
+                 if row in explained}  # fmt: skip
+        return numbers, judge_of_rows(builder, numbers, model, known)
+
+    after: dict[ProfileKey, ActiveProfile] = {}
     for at in found.one_by_one:
         part = slice(int(firsts[at]), int(firsts[at] + runs.counts[at]))
-        of_profile = BatchScores(*(numbers[part] for numbers in judged))
-        answer_profile(
-            builder,
-            records_of_profile(builder, runs, at, part, begins[part]),
-            of_profile,
-            writer,
-            part.start,
-            explained,
+        group = records_of_profile(builder, runs, at, part, begins[part])
+        numbers, judge = judge_of(at, part)
+        followed = judged.drift[part].tolist()
+        behind = answer_in_turn(
+            builder, group, numbers, followed, judge, writer, begin + part.start
         )
+        if behind != group.active or points is not None:
+            after[group.key] = behind
     for row in found.abnormal:
         at = int(profile[row])
         item = pending(builder, runs, at, row, int(begins[row]))
-        numbers = RowNumbers(*([float(of_all[row])] for of_all in judged))
-        model = model_of(builder, runs, at)
-        judgement = judgement_of(item, numbers, slice(0, 1), builder, model)
-        if judgement is not None:
-            judgement.explained = explained[row]
+        _, judge = judge_of(at, slice(row, row + 1))
         # The fast path leaves profiles whose anomalies are close to one another: no watch begins.
         before = item.active.after_verdict(None, item.active.drift)
+        judgement, model = judge(item, slice(0, 1)), model_of(builder, runs, at)
         outputs, _ = build_verdict(builder, item, before, judgement, model)
         builder.answers[runs.positions[row]] = outputs
     for at in found.watched:
         count = int(runs.counts[at])
         active, _ = builder.state.profiles.at(int(runs.rows[at]))
         watch.follow_normal(builder, runs.key(at), active.record, count)
-    builder.delta.drift_updates = found.changes
-    if writer is not None:
-        defer_to_writer(builder, writer, COLUMNAR_KIND, found.normal)
-    return judged, found.vectors
+    return after
+
+
+def profiles_after(
+    builder: StepBuilder, runs: ColumnarRecords, changes: DriftUpdates
+) -> Mapping[ProfileKey, ActiveProfile]:
+    """The profiles of some rows with their new drift."""
+    found = {}
+    columns = (changes.rows, *changes.drifts, changes.since_anomaly)
+    for row, gentle, bold, records, quiet, since in zip(
+        *(numbers.tolist() for numbers in columns), strict=True
+    ):
+        active, _ = builder.state.profiles.at(row)
+        drift = Drift(gentle, bold, int(records), int(quiet))
+        last = None if since == UNKNOWN else since
+        found[runs.profiles.keys[row]] = active.after_verdict(last, drift)
+    return found
 
 
 def pending(
@@ -90,8 +176,9 @@ def pending(
     """
     key, columns = runs.key(profile), runs.columns(profile)
     row = runs.values[begin : begin + len(columns)][np.newaxis]
-    extracted = Extracted(columns, row, False, True)
-    decoded = Decoded(COLUMNAR_KIND, key[2], int(runs.observed[at]), extracted)
+    times = runs.times[at : at + 1] if runs.times.size else None
+    extracted = Extracted(columns, row, False, True, times)
+    decoded = Decoded(runs.kind, key[2], int(runs.observed[at]), extracted)
     record = runs.batch[int(runs.positions[at])]
     active, _ = builder.state.profiles.at(int(runs.rows[profile]))
     return AwaitingScore(record, decoded, key, active, row, SINGLE_ROW)

@@ -7,7 +7,7 @@ and only of profiles whose records had other names than their own lately.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import comb
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from models.errors import ArtifactError
 from models.features import KINDS, Mismatch, align, with_new
-from processor.columnar.feature_reader import ColumnarRecords
+from processor.columnar.columnar_records import ColumnarRecords
 from processor.records import ProfileKey
 from processor.scorer.columns.scoring import pending
 from processor.scorer.regime.watch import ShiftChange, outlook, take_over
@@ -45,7 +45,7 @@ NAMED, MAX_NAME = 20, 100
 """Names that an event lists of each sort, and so much of each."""
 
 
-def follow_names(builder: StepBuilder, runs: ColumnarRecords | None) -> None:
+def follow_names(builder: StepBuilder, runs: Sequence[ColumnarRecords]) -> None:
     """Follow the names of the batch's records, of profiles whose names differed lately."""
     known = {**builder.state.names, **builder.delta.names}
     followed = builder.renamed | known.keys()
@@ -60,7 +60,7 @@ def follow_names(builder: StepBuilder, runs: ColumnarRecords | None) -> None:
 
 
 def records_of(
-    builder: StepBuilder, runs: ColumnarRecords | None, keys: set[ProfileKey]
+    builder: StepBuilder, runs: Sequence[ColumnarRecords], keys: set[ProfileKey]
 ) -> dict[ProfileKey, list[AwaitingScore]]:
     """The scored records of some profiles, in their order."""
     found: dict[ProfileKey, list[tuple[int, AwaitingScore]]] = {}
@@ -77,16 +77,14 @@ def records_of(
 
 
 def read_in_columns(
-    builder: StepBuilder, runs: ColumnarRecords | None, keys: set[ProfileKey]
+    builder: StepBuilder, runs: Sequence[ColumnarRecords], keys: set[ProfileKey]
 ) -> Iterator[tuple[int, AwaitingScore]]:
     """Those of them that the fast path has read, which had the very names of their profile."""
-    if runs is None:
-        return
-    firsts, begins = runs.firsts, runs.begins
-    for at in range(len(runs.rows)):
-        if runs.key(at) in keys:
-            for row in range(int(firsts[at]), int(firsts[at] + runs.counts[at])):
-                yield int(runs.positions[row]), pending(builder, runs, at, row, int(begins[row]))
+    for read in runs:
+        firsts, begins = read.firsts, read.begins
+        for at in (at for at in range(len(read.rows)) if read.key(at) in keys):
+            for row in range(int(firsts[at]), int(firsts[at] + read.counts[at])):
+                yield int(read.positions[row]), pending(builder, read, at, row, int(begins[row]))
 
 
 def follow_record(builder: StepBuilder, item: AwaitingScore, watch: NameWatch) -> NameWatch:

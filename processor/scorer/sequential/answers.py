@@ -1,28 +1,29 @@
-"""Answers records of profiles whose detector judges points in their order."""
+"""Judges points in their order, and answers the records that hold them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from models.artifacts import Model
 from models.batch_scoring import BatchScores
 from models.calibration.conformal import sample_budget
 from models.calibration.severity import severity
 from models.detectors.base import Floats
-from models.detectors.forecast.batch import MetricPoints, explain_last
+from models.detectors.forecast.batch import explain_point, judge_columns, states_before
+from models.detectors.forecast.departures import drift_p_values
 from models.detectors.forecast.detector import Forecast
 from models.kernels.forecast import layout
-from processor.columnar.verdict_writer import NormalVerdictWriter
+from processor.columnar.columnar_records import ColumnarRecords
+from processor.columnar.profile_table import column
 from processor.records import ProducerRecord, ProfileKey
-from processor.scorer.judgement import RowNumbers, answer_in_turn
-from processor.scorer.scoring import group_records
-from processor.scorer.step_builder import AwaitingScore, StepBuilder, Waiting
+from processor.scorer.judgement import Judge, RowNumbers
+from processor.scorer.step_builder import AwaitingScore, StepBuilder
 from processor.scorer.verdicts import Judgement
 from processor.state import ring_codec
-from processor.state.profiles import ActiveProfile
 from processor.state.ring_codec import HEAD
 
 
@@ -32,107 +33,98 @@ class PointScores(NamedTuple):
     Attributes:
         scores: decisions at the budget of their record, p-values among the recent points, and unit.
         drift: p-values by which drift is followed.
+        columns: what the kernel gave, shape (points, COLUMNS).
     """
 
     scores: BatchScores
     drift: Floats
+    columns: Floats
+
+    def part(self, part: slice) -> PointScores:
+        """Those of some points."""
+        scores = BatchScores(*(numbers[part] for numbers in self.scores))
+        return PointScores(scores, self.drift[part], self.columns[part])
 
 
-def judged_points(columns: Floats, sizes: Sequence[int], alert_budget: float) -> BatchScores:
+def scores_of(columns: Floats, budgets: Floats) -> BatchScores:
     """Decisions, p-values and unit by the kernel's columns of points.
 
     Args:
         columns: shape (points, COLUMNS).
-        sizes: points of each record, in order.
+        budgets: share that may be called anomalous, 0–1, of each.
     """
-    budgets = np.repeat([sample_budget(alert_budget, size) for size in sizes], sizes)
     surprise, rarity = columns[:, layout.SURPRISE], columns[:, layout.RARITY]
     return BatchScores(-surprise - np.log(budgets), np.exp(-surprise), Forecast.unit(-rarity))
 
 
-def points_of(builder: StepBuilder, detector: Forecast, items: Waiting) -> MetricPoints:
-    """The points of a profile's records, with its model and online state."""
-    active = items[0][1].active
-    values = np.concatenate([item.rows[:, 0] for _, item in items])
-    # A model that learnt without times counts its points.
-    timed = builder.models[active.record.sha256].times is not None
-    return MetricPoints(detector, active.online, sample_times(items) if timed else None, values)
-
-
-def sample_times(items: Waiting) -> Floats:
-    """Times of the samples of some records of a kind whose samples have times."""
-    found = ((item.decoded.extracted.times, item.indices) for _, item in items)
-    return np.concatenate([times[indices] for times, indices in found if times is not None])
-
-
-def answer_points(
-    builder: StepBuilder,
-    items: Waiting,
-    group: MetricPoints,
-    judged: PointScores,
-    writer: NormalVerdictWriter | None,
-    begin: int,
-) -> ActiveProfile:
-    """Answer the records of one profile, the normal ones of one point by the writer.
+def judge_point_columns(
+    runs: ColumnarRecords, online: Sequence[bytes | None], models: Sequence[Model], budget: float
+) -> tuple[PointScores, list[bytes]]:
+    """What records of one point each come to, and the online state of each profile behind them.
 
     Args:
-        judged: of the profile's points, the first of which has the row ``begin``.
-
-    Returns:
-        The profile behind the records, with the online state of before.
+        online: state of each profile before.
+        models: of each profile.
+        budget: share that may be called anomalous, 0–1.
     """
+    place = column(runs.table, "place")
+    blocks, references = place[:, 0].copy(), place[:, 2].copy()
+    states = states_before(blocks, lambda at: cast(Forecast, models[at].detector), online)
+    points = runs.counts, runs.times, runs.values
+    after, columns = judge_columns(blocks, states, *points)
+    means, fits = column(runs.table, "mean"), column(runs.table, "fits")
+    drift = drift_p_values(blocks, references, means, fits, *points)
+    budgets = np.full(len(columns), sample_budget(budget, 1))
+    return PointScores(scores_of(columns, budgets), drift, columns), after
+
+
+def judge_of_points(judged: PointScores, model: Model, alert_budget: float) -> Judge:
+    """What judges the records of one profile whose detector judges points in their order.
+
+    Args:
+        judged: of the profile's points.
+    """
+    detector = cast(Forecast, model.detector)
     numbers = RowNumbers(*(of_all.tolist() for of_all in judged.scores))
-    followed = judged.drift.tolist()
 
     def judge(item: AwaitingScore, part: slice) -> Judgement:
-        return judgement_of_points(builder, item, group, numbers, followed, part)
+        decisions, p_values, unit = (of_all[part] for of_all in numbers)
+        budget = sample_budget(alert_budget, part.stop - part.start)
+        worst = decisions.index(min(decisions))
+        anomaly = decisions[worst] < 0.0
+        explained = None
+        if anomaly:
+            told = judged.columns[part.start + worst]
+            explained = point_reasons(detector, told, float(item.rows[worst, 0]))
+        return Judgement(
+            item.rows,
+            item.indices,
+            decisions,
+            p_values,
+            unit,
+            worst,
+            # By the p-value alone: there is no spread of scores.
+            severity(p_values[worst], budget, decisions[worst], math.inf),
+            anomaly,
+            # Neighbours tell hardly more than one of them.
+            drift_p=float(judged.drift[part.stop - 1]),
+            explained=explained,
+        )
 
-    records = group_records(builder, items)
-    return answer_in_turn(builder, records, numbers, followed, judge, writer, begin)
+    return judge
 
 
-def judgement_of_points(
-    builder: StepBuilder,
-    item: AwaitingScore,
-    group: MetricPoints,
-    numbers: RowNumbers,
-    followed: Sequence[float],
-    part: slice,
-) -> Judgement:
-    """What the points of one record come to.
+def point_reasons(model: Forecast, columns: Floats, value: float) -> list[dict[str, Any]]:
+    """Why a point is abnormal, as a verdict's reasons.
 
     Args:
-        numbers, followed: of all points of this profile in the batch.
-        part: which of them are this record's.
+        columns: what the kernel gave for it, shape (COLUMNS,).
     """
-    budget = sample_budget(builder.context.settings.alert_budget, part.stop - part.start)
-    decisions, p_values, unit = (of_all[part] for of_all in numbers)
-    worst = decisions.index(min(decisions))
-    anomaly = decisions[worst] < 0.0
-    return Judgement(
-        item.rows,
-        item.indices,
-        decisions,
-        p_values,
-        unit,
-        worst,
-        # By the p-value alone: there is no spread of scores.
-        severity(p_values[worst], budget, decisions[worst], math.inf),
-        anomaly,
-        # Neighbours tell hardly more than one of them.
-        drift_p=followed[part.stop - 1],
-        explained=reasons_in_order(group, part.start + worst) if anomaly else None,
-    )
-
-
-def reasons_in_order(group: MetricPoints, place: int) -> list[dict[str, Any]]:
-    """Why a point is abnormal, as a verdict's reasons: it is judged again with those before it."""
-    times = None if group.times is None else group.times[: place + 1]
-    band, reasons = explain_last(group._replace(times=times, values=group.values[: place + 1]))
+    band, reasons = explain_point(model, columns)
     return [
         {
             "feature": "value",
-            "value": float(group.values[place]),
+            "value": value,
             "typical": list(band),
             "contribution": reason.share,
             "text": reason.text,

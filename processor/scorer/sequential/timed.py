@@ -8,31 +8,35 @@ from functools import partial
 import numpy as np
 
 from models.batch_scoring import BatchScores
-from models.detectors.forecast.batch import followed_by, judge_in_order
+from models.calibration.conformal import sample_budget
+from models.detectors.base import Floats
+from models.detectors.forecast.batch import MetricPoints, followed_by, judge_in_order
 from models.detectors.forecast.detector import Forecast
 from models.features import KINDS
 from models.kernels.text.byte_strings import StringColumn
-from processor.columnar.fast_path import encode_rows
-from processor.columnar.json_columns import encode_numbers
+from processor.columnar.columnar_records import ColumnarRecords
+from processor.columnar.json_columns import encode_numbers, encode_rows
 from processor.columnar.verdict_writer import NormalVerdictWriter
 from processor.records import ProducerRecord
-from processor.scorer.judgement import write_normal
-from processor.scorer.scoring import by_profile, normal_templates, score_records
+from processor.scorer.columns.scoring import score_columns_of
+from processor.scorer.judgement import RowNumbers, answer_in_turn, write_normal
+from processor.scorer.scoring import by_profile, group_records, normal_templates, score_records
 from processor.scorer.sequential.answers import (
     PointScores,
-    answer_points,
-    judged_points,
+    judge_of_points,
     online_record,
-    points_of,
-    sample_times,
+    scores_of,
 )
 from processor.scorer.step_builder import StepBuilder, Waiting
 
 timed_templates = partial(normal_templates, timed=True)
 
 
-def score_timed(builder: StepBuilder) -> Sequence[Sequence[ProducerRecord]]:
-    """Score and answer the waiting records of kinds with times; these wait no longer.
+def score_timed(
+    builder: StepBuilder, runs: Sequence[ColumnarRecords]
+) -> Sequence[Sequence[ProducerRecord]]:
+    """Score and answer records of kinds with times: those that were read in columns, and those
+    that wait, which wait no longer.
 
     Returns:
         What the writer answers normal records with, by their position in the batch.
@@ -44,6 +48,13 @@ def score_timed(builder: StepBuilder) -> Sequence[Sequence[ProducerRecord]]:
     writer = fast_path.writer(
         builder.telemetry, topics, builder.now, timed_templates, builder.late_before
     )
+    parts: list[tuple[BatchScores, StringColumn]] = []
+    times: list[Floats] = []
+    begin = 0
+    for read in runs:
+        parts.append(score_columns_of(builder, read, writer, begin))
+        times.append(read.times)
+        begin += len(read.positions)
     in_order: list[tuple[Forecast, Waiting]] = []
     others: list[Waiting] = []
     for items in by_profile(waiting):
@@ -52,13 +63,14 @@ def score_timed(builder: StepBuilder) -> Sequence[Sequence[ProducerRecord]]:
             in_order.append((detector, items))
         else:
             others.append(items)
-    parts = [score_in_order(builder, in_order, writer)] if in_order else []
+    if in_order:
+        parts.append(score_in_order(builder, in_order, writer, begin))
+        begin += len(parts[-1][0].decisions)
     if others:
-        begin = sum(len(part.decisions) for part, _ in parts)
         parts.append(score_records(builder, others, writer, begin))
     if writer is None:
         return write_normal(builder, writer, parts)
-    times = [sample_times(items) for items in (*(items for _, items in in_order), *others)]
+    times += [sample_times(items) for items in (*(items for _, items in in_order), *others)]
     return write_normal(builder, writer, parts, encode_numbers(np.concatenate(times)))
 
 
@@ -66,8 +78,9 @@ def score_in_order(
     builder: StepBuilder,
     groups: Sequence[tuple[Forecast, Waiting]],
     writer: NormalVerdictWriter | None,
+    begin: int,
 ) -> tuple[BatchScores, StringColumn]:
-    """Score and answer records of sequential detectors; the first row has the number 0.
+    """Score and answer records of sequential detectors; the first row has the number ``begin``.
 
     The online states behind them are part of the delta and of the changelog ``cold-start``, one
     record a profile.
@@ -75,19 +88,39 @@ def score_in_order(
     Returns:
         What the points come to, and the points as JSON.
     """
+    alert_budget = builder.context.settings.alert_budget
     points = [points_of(builder, detector, items) for detector, items in groups]
     states, columns = judge_in_order(points)
     sizes = [len(item.rows) for _, items in groups for _, item in items]
-    judged = judged_points(columns, sizes, builder.context.settings.alert_budget)
+    budgets = np.repeat([sample_budget(alert_budget, size) for size in sizes], sizes)
+    scores = scores_of(columns, budgets)
     end = 0
-    for (_, items), group, state in zip(groups, points, states, strict=True):
-        begin, end = end, end + group.values.size
-        scores = BatchScores(*(numbers[begin:end] for numbers in judged))
-        trained_on = items[0][1].active.record.trained_on
-        own = PointScores(scores, followed_by(group, columns[begin:end], trained_on))
-        after = answer_points(builder, items, group, own, writer, begin)
-        key = items[0][1].key
-        builder.delta.profiles[key] = after._replace(online=state)
-        builder.emit(online_record(builder, key, after.record.generation, state))
-    values = np.concatenate([group.values for group in points])
-    return judged, encode_rows(values, np.ones(values.size, dtype=np.int64))
+    for (_, items), metric, state in zip(groups, points, states, strict=True):
+        part = slice(end, end := end + metric.values.size)
+        group = group_records(builder, items)
+        drift = followed_by(metric, columns[part], group.active.record.trained_on)
+        own = BatchScores(*(numbers[part] for numbers in scores))
+        judge = judge_of_points(PointScores(own, drift, columns[part]), group.model, alert_budget)
+        numbers = RowNumbers(*(of_all.tolist() for of_all in own))
+        after = answer_in_turn(
+            builder, group, numbers, drift.tolist(), judge, writer, begin + part.start
+        )
+        builder.delta.profiles[group.key] = after._replace(online=state)
+        builder.emit(online_record(builder, group.key, after.record.generation, state))
+    values = np.concatenate([metric.values for metric in points])
+    return scores, encode_rows(values, np.ones(values.size, dtype=np.int64))
+
+
+def points_of(builder: StepBuilder, detector: Forecast, items: Waiting) -> MetricPoints:
+    """The points of a profile's records, with its model and online state."""
+    active = items[0][1].active
+    values = np.concatenate([item.rows[:, 0] for _, item in items])
+    # A model that learnt without times counts its points.
+    timed = builder.models[active.record.sha256].times is not None
+    return MetricPoints(detector, active.online, sample_times(items) if timed else None, values)
+
+
+def sample_times(items: Waiting) -> Floats:
+    """Times of the samples of some records of a kind whose samples have times."""
+    found = ((item.decoded.extracted.times, item.indices) for _, item in items)
+    return np.concatenate([times[indices] for times, indices in found if times is not None])

@@ -129,7 +129,7 @@ def test_it_is_the_fast_path_that_is_compared(stages: tuple[Stage, Stage]):
     class Counting(FastPath):
         def read(self, reader, telemetry):
             found = super().read(reader, telemetry)
-            taken.append(0 if found[0] is None else len(found[0].positions))
+            taken.append(sum(len(read.positions) for read in found[0]))
             return found
 
     stage = Stage(SOURCES, Counting())

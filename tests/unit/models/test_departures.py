@@ -5,7 +5,7 @@ import pytest
 
 from models.calibration import drift
 from models.detectors.forecast import Forecast
-from models.detectors.forecast.departures import drift_p_values
+from models.detectors.forecast.batch import MetricPoints, followed_by, judge_in_order
 
 LEARNT, LATER = 200, 3000
 
@@ -14,9 +14,8 @@ def followed(values, learnt=LEARNT):
     """p-values of the points behind those that are learnt, one point a minute."""
     times = 60.0 * np.arange(values.size)
     model = Forecast().fit(values[:learnt, None], times=times[:learnt])
-    return drift_p_values(
-        model.reference_, model.block_, times[learnt:], values[learnt:], trained_on=learnt
-    )
+    metric = MetricPoints(model, None, times[learnt:], values[learnt:])
+    return followed_by(metric, judge_in_order([metric])[1], trained_on=learnt)
 
 
 def told_at(p_values, learnt=LEARNT):

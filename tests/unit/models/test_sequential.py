@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.artifacts import Model
 from models.detectors import detector_of
-from models.detectors.forecast.batch import MetricPoints, explain_last, judge_in_order
+from models.detectors.forecast.batch import MetricPoints, explain_point, judge_in_order
 from models.detectors.forecast.detector import Forecast
 from models.detectors.forecast.state import to_bytes
 from models.learning.candidate import Candidate, Policy
@@ -190,7 +190,8 @@ class TestBatch:
         model = self.MODELS[1]
         far = MetricPoints(model, None, TIMES[1500:1501], np.array([500.0]))
 
-        band, reasons = explain_last(far)
+        _, (columns,) = judge_in_order([far])
+        band, reasons = explain_point(model, columns)
 
         assert band == (model.typical_[0, 0], model.typical_[1, 0])
         assert [reason.text for reason in reasons] == ["far from its usual level"]

@@ -32,7 +32,7 @@ def heard_every(gap: int, times: int = MIN_INTERVALS + 1) -> tuple[InactivityMon
 def seated(rows: ProfileTable) -> np.ndarray:
     """The profile's row, given anew."""
     ends = np.zeros(len(CONSTANT_FIELDS), np.int64).tobytes()
-    standing = VersionConstants("0" * 64, "a", feature_names_of(("x",)), b"", ends, 0.5)
+    standing = VersionConstants("0" * 64, "a", feature_names_of(("x",)), b"", ends, 0.5, 100)
     return np.array([rows.add(("telemetry", 0, b"p"), KEY, standing, NONE, None)])
 
 

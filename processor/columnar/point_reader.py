@@ -1,0 +1,74 @@
+"""Reads `series` records of active profiles together, those of one point each.
+
+Other records are left to ``scorer.decode``, which gives the same for those that can be read here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.detectors.forecast.detector import Forecast
+from models.features import parse_point_columns
+from models.kernels.text.byte_strings import StringColumn
+from processor.columnar.columnar_records import ColumnarRecords
+from processor.columnar.profile_lookup import FoundProfiles, Reader
+from processor.record_batch import RecordBatch
+from schemas.base import MAX_EPOCH_MS
+
+KIND = "series"
+
+
+def read_points(
+    reader: Reader, telemetry: RecordBatch, found: FoundProfiles, wanted: NDArray[np.bool_]
+) -> list[ColumnarRecords]:
+    """Records of some profiles that all have one point each and are plainly valid.
+
+    Args:
+        wanted: which profiles are of the kind.
+
+    Returns:
+        Those of detectors that judge points in their order, and those of all others.
+    """
+    profiles = reader.profiles
+    chosen = np.flatnonzero(found.opened & wanted)
+    chosen = chosen[np.argsort(found.firsts[chosen])]
+    of_each = found.rank(chosen)
+    positions = np.argsort(of_each, kind="stable")[np.count_nonzero(of_each < 0) :]
+    places = positions.tolist()
+    values = [telemetry.values[at] or b"" for at in places]
+    read = parse_point_columns(values, [telemetry.keys[at] or b"" for at in places])
+    sizes = np.fromiter(map(len, values), np.int64, len(values))
+    good = (read.counts == 1) & (sizes <= reader.record_bytes)
+    # Where each record's first point stands; of one that has none it is not asked.
+    firsts = np.cumsum(np.maximum(read.counts, 0)) - 1
+    firsts[~good] = 0
+    nothing = np.zeros(len(places), np.int64)
+    stamps = np.clip(telemetry.timestamps[positions], 0, MAX_EPOCH_MS)
+    sorts, sort = found.classes(profiles, chosen)
+    runs = ColumnarRecords(
+        KIND,
+        telemetry,
+        profiles,
+        found.rows[chosen],
+        found.table[chosen],
+        found.names,
+        sorts,
+        found.name[chosen],
+        sort,
+        np.ones(len(chosen), np.int64),
+        found.counts[chosen],
+        positions,
+        np.where(read.observed < 0, stamps, read.observed),
+        np.append(read.points, 0.0)[firsts],
+        StringColumn(np.zeros(0, np.uint8), nothing, nothing),
+        np.append(read.stamps, 0.0)[firsts],
+    )
+    # Points are judged in their order: where one is left all of its profile are.
+    profile = runs.profile
+    left = np.bincount(profile[~good], minlength=len(chosen)) > 0
+    in_order = np.array([each is Forecast for each in sorts], np.bool_)[sort]
+    return [
+        runs.filter((~left & (in_order == which))[profile])._replace(in_order=which)
+        for which in (True, False)
+    ]
