@@ -34,17 +34,20 @@ def read_points(
     chosen = np.flatnonzero(found.opened & wanted)
     chosen = chosen[np.argsort(found.firsts[chosen])]
     of_each = found.rank(chosen)
-    positions = np.argsort(of_each, kind="stable")[np.count_nonzero(of_each < 0) :]
-    places = positions.tolist()
-    values = [telemetry.values[at] or b"" for at in places]
-    read = parse_point_columns(values, [telemetry.keys[at] or b"" for at in places])
+    # Read in their order, so that memory is read as it was written.
+    places = np.flatnonzero(of_each >= 0)
+    values = [telemetry.values[at] or b"" for at in places.tolist()]
+    read = parse_point_columns(values, [telemetry.keys[at] or b"" for at in places.tolist()])
     sizes = np.fromiter(map(len, values), np.int64, len(values))
     good = (read.counts == 1) & (sizes <= reader.record_bytes)
     # Where each record's first point stands; of one that has none it is not asked.
     firsts = np.cumsum(np.maximum(read.counts, 0)) - 1
     firsts[~good] = 0
+    order = np.argsort(of_each[places], kind="stable")
+    positions, firsts, good = places[order], firsts[order], good[order]
     nothing = np.zeros(len(places), np.int64)
     stamps = np.clip(telemetry.timestamps[positions], 0, MAX_EPOCH_MS)
+    observed = read.observed[order]
     sorts, sort = found.classes(profiles, chosen)
     runs = ColumnarRecords(
         KIND,
@@ -59,7 +62,7 @@ def read_points(
         np.ones(len(chosen), np.int64),
         found.counts[chosen],
         positions,
-        np.where(read.observed < 0, stamps, read.observed),
+        np.where(observed < 0, stamps, observed),
         np.append(read.points, 0.0)[firsts],
         StringColumn(np.zeros(0, np.uint8), nothing, nothing),
         np.append(read.stamps, 0.0)[firsts],
