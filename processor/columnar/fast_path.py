@@ -26,7 +26,7 @@ from processor.artifacts.model_cache import ModelCache
 from processor.columnar import feature_reader, point_reader
 from processor.columnar.columnar_records import ColumnarRecords
 from processor.columnar.feature_reader import UnknownTemplates, read_features
-from processor.columnar.point_reader import read_points
+from processor.columnar.point_reader import read_point_records
 from processor.columnar.profile_lookup import Reader, find_profiles
 from processor.columnar.profile_table import DriftUpdates, column, drifts_of
 from processor.columnar.verdict_writer import (
@@ -43,7 +43,7 @@ MAX_NEW_TEMPLATES = 4
 """Layouts learnt in a batch, at most."""
 
 
-class Judged(NamedTuple):
+class JudgedRows(NamedTuple):
     """What the rows of ``ColumnarRecords`` come to.
 
     Attributes:
@@ -119,7 +119,7 @@ class FastPath:
             runs.append(read)
         if point_reader.KIND in kinds:
             wanted = np.array([kind == point_reader.KIND for kind in kinds], np.bool_)
-            runs += read_points(reader, telemetry, found, wanted)
+            runs += read_point_records(reader, telemetry, found, wanted)
         left = np.ones(len(telemetry), np.bool_)
         for read in runs:
             left[read.positions] = False
@@ -140,7 +140,7 @@ class FastPath:
 
     def judge_rows(
         self, runs: ColumnarRecords, budget: float, model: Callable[[int], Model]
-    ) -> Judged:
+    ) -> JudgedRows:
         """Score records whose detectors judge rows.
 
         Args:
@@ -156,12 +156,12 @@ class FastPath:
             np.full(len(runs.positions), sample_budget(budget, 1)),
             lambda at: model(at).bench,
         )
-        return Judged(scores, scores.p_values)
+        return JudgedRows(scores, scores.p_values)
 
     def divide(
         self,
         runs: ColumnarRecords,
-        judged: Judged,
+        judged: JudgedRows,
         fit: NDArray[np.bool_],
         watched: NDArray[np.bool_],
         begin: int,

@@ -19,7 +19,7 @@ from schemas.base import MAX_EPOCH_MS
 KIND = "series"
 
 
-def read_points(
+def read_point_records(
     reader: Reader, telemetry: RecordBatch, found: FoundProfiles, wanted: NDArray[np.bool_]
 ) -> list[ColumnarRecords]:
     """Records of some profiles that all have one point each and are plainly valid.

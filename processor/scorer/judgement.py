@@ -92,25 +92,6 @@ def write_normal(
     return writer.write((numbers, vectors), times)
 
 
-def answer_profile(
-    builder: StepBuilder,
-    group: ProfileRecords,
-    judged: BatchScores,
-    writer: NormalVerdictWriter | None,
-    begin: int,
-) -> None:
-    """Answer the records of one profile one by one, the normal ones of one sample but for the text.
-
-    Args:
-        judged: of the group's rows, the first of which has the number ``begin``.
-    """
-    numbers = RowNumbers(*(of_all.tolist() for of_all in judged))
-    judge = judge_of_rows(builder, numbers, group.model, {})
-    after = answer_in_turn(builder, group, numbers, numbers.p_values, judge, writer, begin)
-    if after != group.active:
-        builder.delta.profiles[group.key] = after
-
-
 def judge_of_rows(
     builder: StepBuilder, numbers: RowNumbers, model: Model, explained: Mapping[int, Reasons]
 ) -> Judge:

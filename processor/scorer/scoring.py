@@ -23,7 +23,9 @@ from processor.records import ProducerRecord, ProfileKey
 from processor.scorer.columns.scoring import score_columns_of
 from processor.scorer.judgement import (
     ProfileRecords,
-    answer_profile,
+    RowNumbers,
+    answer_in_turn,
+    judge_of_rows,
     write_normal,
 )
 from processor.scorer.step_builder import (
@@ -102,6 +104,25 @@ def score_records(
         return judged, NO_TEXTS
     widths = np.repeat([sample.shape[1] for sample in rows], sizes)
     return judged, encode_rows(values, widths)
+
+
+def answer_profile(
+    builder: StepBuilder,
+    group: ProfileRecords,
+    judged: BatchScores,
+    writer: NormalVerdictWriter | None,
+    begin: int,
+) -> None:
+    """Answer the records of one profile one by one, the normal ones of one sample but for the text.
+
+    Args:
+        judged: of the group's rows, the first of which has the number ``begin``.
+    """
+    numbers = RowNumbers(*(of_all.tolist() for of_all in judged))
+    judge = judge_of_rows(builder, numbers, group.model, {})
+    after = answer_in_turn(builder, group, numbers, numbers.p_values, judge, writer, begin)
+    if after != group.active:
+        builder.delta.profiles[group.key] = after
 
 
 def group_records(

@@ -12,7 +12,7 @@ from models.calibration.drift import least_mean
 from models.detectors.base import Floats
 from models.detectors.forecast.departures import drift_p_values, fitting_mean
 from models.detectors.forecast.detector import Forecast
-from models.detectors.forecast.reasons import ForecastReason, reasons_of
+from models.detectors.forecast.reasons import ForecastReason, band_of, reasons_of
 from models.detectors.forecast.state import STATE_BYTES, State, from_bytes
 from models.kernels.forecast import layout, points
 from models.kernels.limits import LIMIT
@@ -135,7 +135,7 @@ def explain_point(model: Forecast, columns: Floats) -> Explanation:
     Args:
         columns: what the kernel gave for it, shape (COLUMNS,).
     """
-    band = model.band(columns)
+    band = band_of(columns, model.band_width())
     if not np.isfinite(band).all():
         # Behind a gap nothing is foretold.
         band = float(model.typical_[0, 0]), float(model.typical_[1, 0])

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from models.detectors.base import Floats, distance_to_unit, typical_ranges
 from models.detectors.forecast.departures import check_reference, reference
-from models.detectors.forecast.reasons import ForecastReason, reasons_of
+from models.detectors.forecast.reasons import ForecastReason, band_of, reasons_of
 from models.detectors.forecast.state import State, from_bytes, moved
 from models.detectors.forecast.times import UNITS, unit_of
 from models.detectors.forecast.training import Options, check_packed, train_forecast
@@ -203,16 +203,8 @@ class Forecast(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         row = out[0]
         p = float(np.exp(-row[layout.SURPRISE]))
         reasons = reasons_of(row) if p < self.alert_budget else []
-        return Update(carried, -float(row[layout.RARITY]), p, self.band(row), reasons)
-
-    def band(self, columns: Floats) -> tuple[float, float]:
-        """Low and high that a point was expected in at the alert budget; NaN if unknown.
-
-        Args:
-            columns: what the kernel gave for the point, shape (COLUMNS,).
-        """
-        expected, half = columns[layout.EXPECTED], self.band_width() * columns[layout.DEVIATION]
-        return float(expected - half), float(expected + half)
+        band = band_of(row, self.band_width())
+        return Update(carried, -float(row[layout.RARITY]), p, band, reasons)
 
     def band_width(self, budget: float | None = None) -> float:
         """Errors beyond so many deviations are rarer than the budget, by the calibration."""

@@ -21,6 +21,17 @@ class ForecastReason(NamedTuple):
     text: str
 
 
+def band_of(columns: NDArray[np.float64], width: float) -> tuple[float, float]:
+    """Low and high that a point was expected in; NaN if nothing was foretold.
+
+    Args:
+        columns: what the kernel gave for the point, shape (COLUMNS,).
+        width: half of the band, in usual errors.
+    """
+    expected, half = columns[layout.EXPECTED], width * columns[layout.DEVIATION]
+    return float(expected - half), float(expected + half)
+
+
 def reasons_of(columns: NDArray[np.float64]) -> list[ForecastReason]:
     """The statistics that make a point surprising, the largest share first.
 

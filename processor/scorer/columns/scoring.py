@@ -14,7 +14,7 @@ from models.explanation.reasons import Reasons, reasons
 from models.features.vectors import Extracted
 from models.kernels.text.byte_strings import Integers, StringColumn
 from processor.columnar.columnar_records import ColumnarRecords
-from processor.columnar.fast_path import Divided, Judged
+from processor.columnar.fast_path import Divided, JudgedRows
 from processor.columnar.profile_table import DriftUpdates
 from processor.columnar.verdict_writer import NormalVerdictWriter
 from processor.records import ProfileKey
@@ -58,7 +58,7 @@ def score_columns_of(
     fast_path, budget = builder.context.fast_path, builder.context.settings.alert_budget
     if runs.in_order:
         points, states = judge_points_of(builder, runs, budget)
-        judged = Judged(points.scores, points.drift)
+        judged = JudgedRows(points.scores, points.drift)
     else:
         points, states = None, []
         judged = fast_path.judge_rows(runs, budget, lambda at: model_of(builder, runs, at))
@@ -95,7 +95,7 @@ def judge_points_of(
 def answer_others(
     builder: StepBuilder,
     runs: ColumnarRecords,
-    judged: Judged,
+    judged: JudgedRows,
     points: PointScores | None,
     found: Divided,
     writer: NormalVerdictWriter | None,
