@@ -17,6 +17,7 @@ class Report:
     rounds: int = 0
     records: int = 0
     dead_letters: int = 0
+    replayed: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     exits: Counter[str] = field(default_factory=Counter)
     findings: Counter[str] = field(default_factory=Counter)
@@ -52,6 +53,7 @@ class Report:
             *((f"exit: {how}", str(count)) for how, count in sorted(self.exits.items())),
             ("telemetry records", str(self.records)),
             ("of them dead letters", str(self.dead_letters)),
+            ("metrics judged once more", str(self.replayed)),
             ("time to recover", recovery),
             ("lost", str(self.findings["lost"])),
             ("doubled", str(self.findings["doubled"])),

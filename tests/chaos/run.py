@@ -26,6 +26,7 @@ from tests.chaos.cast import COMMAND, Cast
 from tests.chaos.consoles import Consoles
 from tests.chaos.faults import FAULTS, Stage
 from tests.chaos.load import SOURCE, SOURCES, Load
+from tests.chaos.metrics import Metrics
 from tests.chaos.reader import Reader
 from tests.chaos.report import Report
 from tests.chaos.verify import Finding, Ledger
@@ -33,6 +34,7 @@ from tests.chaos.verify import Finding, Ledger
 PARTITIONS = 4
 SLOTS = tuple((role, slot) for role in ("score", "retrain", "ingest") for slot in "01")
 RATE = 60.0
+ALERT_BUDGET = 0.01
 WARM_SECONDS = 2.0
 # More than a rebalance may wait for a dead member, and a role then outside its group, together.
 PATIENCE_SECONDS = 150.0
@@ -68,6 +70,10 @@ class Play:
             "TELLTALE_PARTITIONS": str(PARTITIONS),
             "TELLTALE_REPLICATION": str(count),
             "TELLTALE_COLD_START_SAMPLES": "20",
+            # So that metrics have a detector with an online state.
+            "TELLTALE_COLD_START_SAMPLES__SERIES": "30",
+            "TELLTALE_DETECTOR__SERIES": "forecast",
+            "TELLTALE_ALERT_BUDGET": str(ALERT_BUDGET),
             "TELLTALE_RETRAIN_SAMPLES": "40",
             "TELLTALE_SHIFT_SAMPLES": "45",
             "TELLTALE_SESSION_TIMEOUT_MS": str(int(SESSION_SECONDS * 1000)),
@@ -88,6 +94,7 @@ class Play:
         sources = self.directory / "sources.yaml"
         sources.write_text(SOURCES)
         self._ledger = Ledger(topics, SOURCE)
+        self._metrics = Metrics(topics, self.directory / "models", ALERT_BUDGET)
         self._reader = Reader(bootstrap, self._ledger.topics, PARTITIONS)
         self._stack.callback(self._reader.close)
         self._load = Load(bootstrap, topics, PARTITIONS, seed, rate)
@@ -175,6 +182,7 @@ class Play:
     def _read(self, seconds: float) -> None:
         for record in self._reader.read(seconds):
             self._ledger.take(record)
+            self._metrics.take(record)
             self._consoles.take(record)
 
     def _settle(self) -> list[Finding]:
@@ -196,7 +204,9 @@ class Play:
             self.note(f"patience is over: {self._ledger.waiting}, behind: {behind}")
         problems = [Finding("process", "", text) for text in self._cast.problems]
         self._cast.problems.clear()
-        return [*self._ledger.check(), *problems, *self._consoles.check()]
+        found = [*self._ledger.check(), *problems, *self._metrics.check(), *self._consoles.check()]
+        self.report.replayed = self._metrics.judged
+        return found
 
 
 def run(
