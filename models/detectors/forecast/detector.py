@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from models.detectors.base import Floats, distance_to_unit, typical_ranges
 from models.detectors.forecast.departures import reference
 from models.detectors.forecast.reasons import ForecastReason, reasons_of
+from models.detectors.forecast.regime import regime_start
 from models.detectors.forecast.state import State, from_bytes, moved
 from models.detectors.forecast.times import UNITS, unit_of
 from models.detectors.forecast.training import Options, check_packed, train_forecast
@@ -110,7 +111,7 @@ class Forecast(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(
         self, X: ArrayLike, y: Any = None, *, times: ArrayLike | None = None, accepted: float = 0.0
     ) -> Self:
-        """Learn from points of normal.
+        """Learn from points of normal, those of another regime left out (``regime_start``).
 
         Args:
             X: values, shape (n, 1), oldest first; NaN is no point.
@@ -135,7 +136,8 @@ class Forecast(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             )
         # Repeated points would be steps of no length.
         kept = np.append(np.diff(stamps) > 0.0, True)
-        values, stamps = np.ascontiguousarray(values[kept]), np.ascontiguousarray(stamps[kept])
+        begin = regime_start(values[kept])
+        values, stamps = (np.ascontiguousarray(of[kept][begin:]) for of in (values, stamps))
         self.unit_ = unit_of(stamps) or ""
         second = UNITS[self.unit_] if self.unit_ else 0.0
         unseen = OF_ONE_STATISTIC * self.alert_budget * accepted
