@@ -137,7 +137,7 @@ class Forecast(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         # Repeated points would be steps of no length.
         kept = np.append(np.diff(stamps) > 0.0, True)
         begin = regime_start(values[kept])
-        values, stamps = (np.ascontiguousarray(of[kept][begin:]) for of in (values, stamps))
+        values, stamps = values[kept][begin:], stamps[kept][begin:]
         self.unit_ = unit_of(stamps) or ""
         second = UNITS[self.unit_] if self.unit_ else 0.0
         unseen = OF_ONE_STATISTIC * self.alert_budget * accepted
@@ -206,8 +206,7 @@ class Forecast(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         band = float(row[layout.EXPECTED] - half), float(row[layout.EXPECTED] + half)
         reasons: list[ForecastReason] = []
         if p < self.alert_budget:
-            behind = carried[0]
-            reasons = reasons_of(row, float(behind["mean_error"]), float(behind["equal"]))
+            reasons = reasons_of(row, float(carried["mean_error"][0]), float(carried["equal"][0]))
         return Update(carried, -float(row[layout.RARITY]), p, band, reasons)
 
     def band_width(self, budget: float | None = None) -> float:
