@@ -110,7 +110,7 @@ class Forecast(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(
         self, X: ArrayLike, y: Any = None, *, times: ArrayLike | None = None, accepted: float = 0.0
     ) -> Self:
-        """Learn from points of normal.
+        """Learn from points of normal, those of another regime left out (``regime_start``).
 
         Args:
             X: values, shape (n, 1), oldest first; NaN is no point.
@@ -135,7 +135,8 @@ class Forecast(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             )
         # Repeated points would be steps of no length.
         kept = np.append(np.diff(stamps) > 0.0, True)
-        values, stamps = np.ascontiguousarray(values[kept]), np.ascontiguousarray(stamps[kept])
+        begin = regime_start(values[kept])
+        values, stamps = values[kept][begin:], stamps[kept][begin:]
         self.unit_ = unit_of(stamps) or ""
         second = UNITS[self.unit_] if self.unit_ else 0.0
         unseen = OF_ONE_STATISTIC * self.alert_budget * accepted

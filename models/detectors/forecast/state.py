@@ -41,6 +41,10 @@ def moved(state: State, head: Floats) -> State:
     carried["level"] = np.clip(state["level"] * ratio + offset, -bound, bound)
     carried["spread"] = np.minimum(state["spread"] * ratio, bound)
     carried["analog"], carried["season"], carried["near"] = 0.0, np.nan, 0
+    # That errors were unheard of by the model before says nothing of those by this one.
+    unheard = carried["surprise"][:, layout.ERROR, int(layout.UNHEARD / layout.BIN_WIDTH) :]
+    carried["total"][:, layout.ERROR] -= unheard.sum(axis=1, dtype=np.uint32)
+    unheard[:] = 0
     return carried
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.detectors.forecast.regime import missed_from
 from models.detectors.forecast.season import NO_SEASON, find_season, median
 from models.detectors.forecast.state import State, new_state
 from models.kernels.forecast import layout, points
@@ -106,6 +107,10 @@ def train_forecast(
         found = out[learnt - first :, layout.VALUES : layout.SHARES]
         # Of another regime than the points that were learnt: it says nothing of errors to come.
         found[found[:, layout.ERROR] > layout.ABSURD] = np.nan
+        if options.unseen:
+            # What a model accepted holds anomalies that it missed.
+            errors = found[:, layout.ERROR]
+            found[errors >= missed_from(errors, LEAST_SCALES[layout.ERROR])] = np.nan
         judged.append(found)
     found = np.concatenate(judged) if judged else np.empty((0, layout.COUNT))
     knots, tails = calibrated(found, options.unseen)

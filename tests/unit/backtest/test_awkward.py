@@ -57,6 +57,18 @@ def test_a_case_that_was_mended_stays_so(rows, name):
     assert case.event is None or row.told == row.profiles
 
 
+def test_forecast_finds_anomalies_behind_a_metric_that_stood_still(monkeypatch):
+    monkeypatch.setenv("TELLTALE_DETECTOR__SERIES", "forecast")
+    names = ("series, first 180 of 200 equal", "series, first 199 of 200 equal")
+    cases = [case for case in CASES if case.name in names]
+
+    for row in play_cases(quick=True, cases=cases):
+        assert row.found >= 0.95 * row.planted, row.case.name
+        assert row.false_alarms <= 0.02, row.case.name
+        # Once what stood still is left out, what varies drifts no longer.
+        assert row.events["drifting"] <= 4 * row.profiles, row.case.name
+
+
 def test_every_case_draws_the_same_from_the_same_seed_and_plants_nothing_in_what_is_learnt():
     for case in CASES:
         first, again = (case.make(np.random.default_rng(1), 400) for _ in range(2))
