@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.detectors.base import Floats
+from models.detectors.forecast import departures
 from models.detectors.forecast.departures import drift_p_values
 from models.detectors.forecast.detector import Forecast
 from models.detectors.forecast.reasons import ForecastReason, reasons_of
@@ -78,10 +79,26 @@ def followed_by(group: MetricPoints, columns: Floats, trained_on: int) -> Floats
     if known is None:
         # Fitted before there was one.
         return np.exp(-columns[:, layout.RARITY])
-    stamps = group.times
-    if stamps is None:
-        stamps = _stamps(group, state_of(group)[0])
+    stamps = _own_stamps(group)
     return drift_p_values(known, group.model.block_, stamps, group.values, trained_on)
+
+
+def levels_of(group: MetricPoints) -> Floats:
+    """Values less the season that the model has learnt, in their own unit, shape (n,)."""
+    return departures.levels(group.model.block_, _own_stamps(group), group.values)
+
+
+def usual_level(model: Forecast, share: float) -> tuple[float, float] | None:
+    """Where the training points lay, their season taken out: median, and how far from it at most.
+
+    Args:
+        share: of the points that lay no farther, 0–1.
+
+    Returns:
+        None for a model that was fitted before it kept that.
+    """
+    known = getattr(model, "reference_", None)
+    return None if known is None else departures.usual_range(known, model.block_, share)
 
 
 def explain_last(group: MetricPoints) -> Explanation:
@@ -104,6 +121,11 @@ def state_of(group: MetricPoints) -> State:
     head = group.model.head
     same = state["median"][0] == head[layout.MEDIAN] and state["scale"][0] == head[layout.SCALE]
     return state if same else group.model.adopt(state)
+
+
+def _own_stamps(group: MetricPoints) -> Floats:
+    """Times of the points; without any, those that the state before them leads to."""
+    return group.times if group.times is not None else _stamps(group, state_of(group)[0])
 
 
 def _stamps(group: MetricPoints, state: State) -> Floats:

@@ -72,3 +72,23 @@ def drift_p_values(
     top = max(float(quantiles[-1]), ROUNDING)
     share = share + (1.0 - share) * np.clip((far / top - 1.0) / (BEYOND - 1.0), 0.0, 1.0)
     return np.asarray(least_mean(trained_on) + share * (p_values - fits), dtype=np.float64)
+
+
+def levels(block: NDArray[np.uint64], times: Floats, values: Floats) -> Floats:
+    """Values less season, in the unit of the values, shape (n,); cut at ``LIMIT_Z`` deviations."""
+    head = block[: layout.HEAD].view(np.float64)
+    left = residuals(block, times, values)
+    return np.asarray(head[layout.MEDIAN] + head[layout.SCALE] * left, dtype=np.float64)
+
+
+def usual_range(known: Floats, block: NDArray[np.uint64], share: float) -> tuple[float, float]:
+    """Median of the training points, season taken out, and how far from it a share of them is.
+
+    Args:
+        known: what ``reference`` gave.
+        share: 0–1.
+    """
+    head = block[: layout.HEAD].view(np.float64)
+    places = (np.arange(LEVELS) + 0.5) / LEVELS
+    far = max(float(np.interp(share, places, known[:-1])), ROUNDING)
+    return float(head[layout.MEDIAN]), float(head[layout.SCALE]) * far

@@ -65,6 +65,11 @@ def sample_times(items: Waiting) -> Floats:
     return np.concatenate([times[indices] for times, indices in found if times is not None])
 
 
+def sample_offsets(items: Waiting) -> list[int]:
+    """Offset of the record of each sample."""
+    return [item.record.offset for _, item in items for _ in range(len(item.rows))]
+
+
 def answer_points(
     builder: StepBuilder,
     items: Waiting,

@@ -17,6 +17,7 @@ from processor.columnar.json_columns import encode_numbers
 from processor.columnar.verdict_writer import NormalVerdictWriter
 from processor.records import ProducerRecord
 from processor.scorer.judgement import write_normal
+from processor.scorer.regime import followed
 from processor.scorer.scoring import by_profile, normal_templates, score_records
 from processor.scorer.sequential.answers import (
     PointScores,
@@ -24,6 +25,7 @@ from processor.scorer.sequential.answers import (
     judged_points,
     online_record,
     points_of,
+    sample_offsets,
     sample_times,
 )
 from processor.scorer.step_builder import StepBuilder, Waiting
@@ -87,6 +89,8 @@ def score_in_order(
         own = PointScores(scores, followed_by(group, columns[begin:end], trained_on))
         after = answer_points(builder, items, group, own, writer, begin)
         key = items[0][1].key
+        if followed.is_watched(builder, key, after.drift):
+            followed.follow_level(builder, key, after, group, sample_offsets(items))
         builder.delta.profiles[key] = after._replace(online=state)
         builder.emit(online_record(builder, key, after.record.generation, state))
     values = np.concatenate([group.values for group in points])
