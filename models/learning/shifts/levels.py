@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from models.detectors.base import Floats
 
-WINDOW, BEYOND = 160, 120
+WINDOW, BEYOND = 160, 112
 """A level has moved when so many of the last ``WINDOW`` points lie beyond it, on one side.
 
-That is the share of 30 among 40, as of anomalies. Fewer points would take a part of a day that was
-not learnt for a new level.
+So many that a part of a day that was not learnt, 90 of 288 points, is no new level; a share that
+points three deviations away reach: 5 % of those that were learnt lie beyond, too.
 """
 
-USUAL = 40
+USUAL = 32
 """As long as no more do, the metric is where it was."""
 
 SUDDEN = 150

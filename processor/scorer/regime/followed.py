@@ -61,8 +61,8 @@ def follow_level(
     shift = builder.shift(key) or Shift.empty(active.record)
     watch = shift.level or LevelWatch(usual)
     if shift.shifted and shift.level is None:
-        # Told while another detector was in force.
-        shift = end(builder, key, active, shift, offsets[0])
+        why = f"{active.record.detector} judges from here on"
+        shift = end(builder, key, active, shift, offsets[0], why)
     at = 0
     while at < len(values):
         watch, move, taken = follow_points(watch, values[at:], offsets[at:])
@@ -74,7 +74,8 @@ def follow_level(
         elif back:
             watch = watch.beside(usual)
         if shift.shifted and (back or watch.lies_in(usual)):
-            shift = end(builder, key, active, shift, offsets[at - 1])
+            why = f"the last points lie where version {active.record.version} has learnt them"
+            shift = end(builder, key, active, shift, offsets[at - 1], why)
             watch = LevelWatch(usual)
     if shift.shifted or evident(active.drift) or not watch.quiet:
         builder.delta.shifts[key] = replace(shift, level=watch)
@@ -86,7 +87,7 @@ def tell(
     builder: StepBuilder, key: ProfileKey, shift: Shift, watch: LevelWatch, move: Move
 ) -> Shift:
     """Report a new level; the shift from here on."""
-    before, since = watch.level, f"{topic_of(builder, key)}-{key[0]}-{move.since}"
+    before, since = watch.level, verdict_at(builder, key, move.since)
     low, high = before.center - before.width, before.center + before.width
     told = replace(shift, since=since, level=watch.beside(move.level))
     figures = {
@@ -106,24 +107,27 @@ def tell(
 
 
 def end(
-    builder: StepBuilder, key: ProfileKey, active: ActiveProfile, shift: Shift, offset: int
+    builder: StepBuilder,
+    key: ProfileKey,
+    active: ActiveProfile,
+    shift: Shift,
+    offset: int,
+    why: str,
 ) -> Shift:
-    """Report that the points are where the version in force has learnt them; what is left.
+    """Report that a shift has ended; what is left of it.
 
     Args:
         offset: of the record that showed it.
     """
-    until = f"{topic_of(builder, key)}-{key[0]}-{offset}"
+    until = verdict_at(builder, key, offset)
     cleared = builder.drop_shift(key, shift)
     left = shift.only_held(active.record)
-    detail = (
-        f"the last points lie where version {active.record.version} has learnt them; it was "
-        f"shifted since {shift.since}"
-    )
+    detail = f"{why}; it was shifted since {shift.since}"
     told = ("shift_ended", detail, {"since": shift.since, "until": until})
     take_over(builder, key, ShiftChange(left, cleared, told))
     return left or Shift.empty(active.record)
 
 
-def topic_of(builder: StepBuilder, key: ProfileKey) -> str:
-    return builder.context.topics.telemetry(key[1])
+def verdict_at(builder: StepBuilder, key: ProfileKey, offset: int) -> str:
+    """Verdict id of the record of a profile at an offset."""
+    return f"{builder.context.topics.telemetry(key[1])}-{key[0]}-{offset}"
