@@ -23,7 +23,7 @@ USUAL = 32
 SUDDEN = 150
 """From the one to the other it takes so many points at most: what moves slower is a trend."""
 
-AGREE = 0.3
+AGREE = 0.5
 """The older and the newer half of the points there differ by this share of the width at most."""
 
 QUIET, FEW = 20, 5
