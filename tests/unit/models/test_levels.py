@@ -40,11 +40,9 @@ def counts(seed: int, size: int) -> Floats:
 KINDS = {"noise": noise, "dependent": dependent, "counts": counts}
 
 
-def followed(
-    values: Floats, batch: int = 10**9, watch: LevelWatch = LevelWatch(USUAL)
-) -> list[tuple[int, Move]]:
+def followed(values: Floats, batch: int = 10**9) -> list[tuple[int, Move]]:
     """Moves, each with the place of the point that completed it; offsets are places."""
-    told = []
+    watch, told = LevelWatch(USUAL), []
     for begin in range(0, len(values), batch):
         part, at = values[begin : begin + batch], begin
         while len(part):
