@@ -119,7 +119,7 @@ def decode_note(key: bytes, value: bytes) -> Note:
         if "forgetting" in held:
             return _deletion(held["forgetting"])
         until, reason = held["until"], held.get("reason")
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
     if type(until) is not int or not isinstance(reason, str | None):
         raise ValueError("expected until as an integer, and reason as text or null")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import structlog
 
 from models import artifacts
 from models.learning.training import train
+from processor.columnar.fast_path import NoFastPath
 from processor.records import ConsumerRecord, ProducerRecord
 from processor.scorer.restore import Restored
 from processor.state.expiry import ProfileTtl
@@ -291,6 +293,20 @@ def test_the_same_batch_gives_the_same_bytes() -> None:
     assert first.outputs == second.outputs
     assert first.delta.shifts == second.delta.shifts
     assert scorer.state.shifts == before
+
+
+@pytest.mark.parametrize("size", [1, 50])
+def test_the_fast_path_answers_as_the_plain_one(size: int) -> None:
+    values = with_a_step(MOVED + 420, 15.0)
+    values[MOVED + 250 :] -= 15.0
+    quick, plain = Scorer(**WANTED), Scorer(**WANTED)
+    plain.context = replace(plain.context, fast_path=NoFastPath())
+
+    records = metric(values)
+    for begin in range(0, len(records), size):
+        part = records[begin : begin + size]
+        assert quick.feed(part) == plain.feed(part)
+    assert told(quick.outputs) == ["shifted", "shift_ended"]
 
 
 def test_no_samples_are_stored() -> None:
