@@ -15,6 +15,7 @@ import sklearn.ensemble
 from benchmarks.bed import Record
 from benchmarks.peers.behavior import Window
 from benchmarks.peers.behavior import extract as peer_extract
+from benchmarks.peers.loop import LESSONS
 from processor.simulation.kinds import SIMULATIONS, Moment
 from processor.simulation.simulator import PERIOD_MS
 
@@ -66,11 +67,18 @@ class Workload:
             yield topic, partition, key, next(values)
 
     def fit_peers(self, directory: Path, most: int) -> None:
-        """scikit-learn's forests on what the profiles learn from, ``<profile>.joblib`` each.
+        """scikit-learn's forests on what the profiles learn from, ``<profile>.joblib`` each; of
+        metrics also the points themselves, for peers that learn by themselves.
 
         Beyond so many forests, which take their time, profiles get the same again.
         """
         directory.mkdir()
+        if self.kind == "series":
+            lessons = {
+                profile: [point for value in values for point in vector(self.kind, value)]
+                for profile, values in self.learning.items()
+            }
+            (directory / LESSONS).write_bytes(orjson.dumps(lessons))
         for number, (profile, values) in enumerate(self.learning.items()):
             if number >= most:
                 twin = directory / f"{list(self.learning)[number % most]}.joblib"

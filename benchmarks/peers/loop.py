@@ -11,6 +11,9 @@ from typing import Any
 import joblib
 from confluent_kafka import Consumer, Message, Producer
 
+LESSONS = "lessons.json"
+"""Of metrics, beside the models: the points that each profile learns from, by its name."""
+
 Answer = tuple[bytes, bytes | None]
 """A verdict, and an accepted sample where there is one."""
 

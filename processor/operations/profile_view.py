@@ -56,8 +56,10 @@ def _facts(standing: ProfileStatus) -> Table:
         table.add_row("suppressed", _text(f"until {tail.moment(window.until)} ({why})"))
     shift = standing.shift
     if shift is not None and shift.since is not None:
-        kept = f"{standing.shift_samples} of {standing.shift_needed} samples"
-        table.add_row("shifted", _text(f"since {shift.since}, {kept} of a new normal"))
+        kept = f"{standing.shift_samples} of {standing.shift_needed} samples of a new normal"
+        if shift.level is not None:
+            kept = f"about {shift.level[0]:.6g}, which its detector follows by itself"
+        table.add_row("shifted", _text(f"since {shift.since}, {kept}"))
     if shift is not None and (shift.held_until or 0) > time_ns() // 1_000_000:
         table.add_row("held", f"until {tail.moment(shift.held_until or 0)}")
     return table

@@ -9,6 +9,7 @@ from typing import Any
 from models.detectors import detector_of
 from models.detectors.forecast.state import from_bytes
 from models.features import KINDS
+from models.learning.shifts.levels import Level, LevelWatch
 from models.learning.shifts.recent import NOT_WATCHED, WINDOW, Recent
 from processor.records import ConsumerRecord, Partition, ProfileKey
 from processor.settings import Settings
@@ -239,4 +240,7 @@ def restored_shift(held: Ring, note: ShiftNote | None) -> Shift:
         seen = 0 if renamed else WINDOW
     recent = Recent((1 << seen) - 1, seen) if seen else NOT_WATCHED
     until = None if note is None else note.held_until
-    return Shift(held, (), recent, begins, watched, since, until, renamed)
+    level = None
+    if note is not None and note.level is not None:
+        level, recent = LevelWatch(Level(*note.level)), NOT_WATCHED
+    return Shift(held, (), recent, begins, watched, since, until, renamed, level=level)

@@ -38,6 +38,7 @@ class ShiftNote(NamedTuple):
         since: verdict id of the first abnormal record, while the profile is shifted.
         held_until: epoch milliseconds.
         renamed: it is other names that are learnt.
+        level: center and width of the new level, of a detector that follows it by itself.
     """
 
     generation: int
@@ -46,11 +47,13 @@ class ShiftNote(NamedTuple):
     since: str | None
     held_until: int | None
     renamed: bool = False
+    level: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, shift: Shift) -> Self:
         """What is to be kept of a shift."""
         ends = None if shift.told else shift.watched
+        level = None if shift.level is None or not shift.told else shift.level.level
         return cls(
             shift.ring.generation,
             shift.begins,
@@ -58,6 +61,7 @@ class ShiftNote(NamedTuple):
             shift.since,
             shift.held_until,
             shift.renamed,
+            level and (level.center, level.width),
         )
 
 
@@ -84,7 +88,8 @@ def _fields(note: Note) -> dict[str, Any]:
         case Executed(offset):
             return {"commands": offset}
         case ShiftNote():
-            return {"shift": note._asdict()}
+            left_out = () if note.level else ("level",)
+            return {"shift": {k: v for k, v in note._asdict().items() if k not in left_out}}
         case Suppression():
             return {"until": note.until, "reason": note.reason}
         case _:
@@ -114,7 +119,7 @@ def decode_note(key: bytes, value: bytes) -> Note:
         if "forgetting" in held:
             return _deletion(held["forgetting"])
         until, reason = held["until"], held.get("reason")
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
     if type(until) is not int or not isinstance(reason, str | None):
         raise ValueError("expected until as an integer, and reason as text or null")
@@ -123,6 +128,7 @@ def decode_note(key: bytes, value: bytes) -> Note:
 
 def _shift(held: dict[str, Any]) -> ShiftNote:
     ends, since, until = held["ends"], held["since"], held["held_until"]
+    level = held.get("level")
     return ShiftNote(
         int(held["generation"]),
         int(held["begins"]),
@@ -130,6 +136,7 @@ def _shift(held: dict[str, Any]) -> ShiftNote:
         None if since is None else str(since),
         None if until is None else int(until),
         held.get("renamed") is True,
+        None if level is None else (float(level[0]), float(level[1])),
     )
 
 

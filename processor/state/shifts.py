@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
+from models.learning.shifts.levels import LevelWatch
 from models.learning.shifts.recent import NOT_WATCHED, Recent
 from processor.state.ring import Floats, Ring
 from schemas import ModelRecord
@@ -24,6 +25,8 @@ class Shift:
         renamed: it is other names that are learnt, from all records, not from abnormal ones.
         retry_at: records in the ring from which on it is tried again, after that failed.
         held_until: nothing is learnt from it before, epoch milliseconds; None where it may be.
+        level: of a detector that follows a new level by itself, the points since there is evidence
+            of one; of these no samples are stored.
     """
 
     ring: Ring
@@ -35,6 +38,7 @@ class Shift:
     held_until: int | None = None
     renamed: bool = False
     retry_at: int = 0
+    level: LevelWatch | None = None
 
     @classmethod
     def empty(cls, announced: ModelRecord) -> Self:
@@ -49,10 +53,11 @@ class Shift:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its samples, as if each record had as many as the newest."""
+        """Bytes of its samples and points, as if each record had as many as the newest."""
         newest = self.ring.newest
         kept = 0 if newest is None else newest.rows.nbytes * len(self.ring.slots)
-        return kept + sum(rows.nbytes for _, rows in self.pending)
+        points = 0 if self.level is None else 16 * len(self.level.values)
+        return kept + points + sum(rows.nbytes for _, rows in self.pending)
 
     @property
     def told(self) -> bool:

@@ -93,6 +93,43 @@ def test_an_operator_holds_shows_and_adopts(telltale: Telltale) -> None:
     assert events["adopted", "a"] == events["adopted", "b"] == 1
 
 
+def metric(mean: float, first: int, count: int) -> list[tuple[str, object]]:
+    """Points of each profile near a mean, one a minute, with a standard deviation of 1."""
+    drawn = np.random.default_rng(first).normal(mean, 1.0, (count, len(PROFILES)))
+    return [
+        (name, {"timestamps": [1_790_000_000_000 + 60_000 * (first + at)], "values": [value]})
+        for at, row in enumerate(drawn.tolist())
+        for name, value in zip(PROFILES, row, strict=True)
+    ]
+
+
+def test_a_level_that_the_detector_follows_is_told_once_though_the_scorer_is_killed(
+    telltale: Telltale,
+) -> None:
+    telltale.create_topics(1)
+    wanted = {"TELLTALE_COLD_START_SAMPLES": "60", "TELLTALE_DETECTOR__SERIES": "forecast"}
+    scorer = telltale.start("score", "--slot", "0", **wanted)
+    sent, first = 0, 0
+    # Killed before it is told, behind that, and behind its end.
+    for mean, count in ((20.0, 160), (30.0, 60), (30.0, 200), (30.0, 20), (20.0, 200), (20.0, 20)):
+        sent += telltale.produce("telemetry.series", metric(mean, first, count))
+        first += count
+        telltale.wait_for(sent)
+        telltale.kill(scorer)
+        scorer = telltale.start("score", "--slot", "0", **wanted)
+    verdicts = telltale.wait_for(sent)
+    shown = telltale.run("profile", "show", "a", "--json")
+
+    told = Counter((e["event"], e["profile_id"]) for e in telltale.values("lifecycle"))
+    for name in PROFILES:
+        assert (told["shifted", name], told["shift_ended", name]) == (1, 1)
+    regimes = [[v["regime"] for v in verdicts if v["profile_id"] == name] for name in PROFILES]
+    for regime in regimes:
+        assert set(regime[420:440]) == {"shifted"}
+        assert regime[-1] == "usual"
+    assert json.loads(shown.stdout)[0]["regime"] == "usual"
+
+
 def test_train_ends_the_learning_of_a_profile(telltale: Telltale) -> None:
     telltale.create_topics(1)
     telltale.start("score", "--slot", "0", **LEARN)

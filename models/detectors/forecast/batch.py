@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.calibration.drift import least_mean
 from models.detectors.base import Floats
+from models.detectors.forecast import departures
 from models.detectors.forecast.departures import drift_p_values, fitting_mean
 from models.detectors.forecast.detector import Forecast
 from models.detectors.forecast.reasons import ForecastReason, band_of, reasons_of
@@ -114,19 +115,35 @@ def followed_by(group: MetricPoints, columns: Floats, trained_on: int) -> Floats
     if known is None:
         # Fitted before there was one.
         return np.exp(-columns[:, layout.RARITY])
-    block, times = group.model.block_, group.times
+    block = group.model.block_
     blocks, references = np.array([[block.ctypes.data], [known.ctypes.data]], dtype=np.int64)
-    if times is None:
-        times = _times(group, states_before(blocks, lambda _: group.model, [group.state])[0])
     return drift_p_values(
         blocks,
         references,
         np.array([least_mean(trained_on)]),
         np.array([fitting_mean(known, trained_on)]),
         np.array([group.values.size]),
-        times,
+        _own_times(group),
         group.values,
     )
+
+
+def levels_of(group: MetricPoints) -> Floats:
+    """Values less the season that the model has learnt, in their own unit, shape (n,)."""
+    return departures.levels(group.model.block_, _own_times(group), group.values)
+
+
+def usual_level(model: Forecast, share: float) -> tuple[float, float] | None:
+    """Where the training points lay, their season taken out: median, and how far from it at most.
+
+    Args:
+        share: of the points that lay no farther, 0–1.
+
+    Returns:
+        None for a model that was fitted before it kept that.
+    """
+    known = getattr(model, "reference_", None)
+    return None if known is None else departures.usual_range(known, model.block_, share)
 
 
 def explain_point(model: Forecast, columns: Floats) -> Explanation:
@@ -144,6 +161,14 @@ def explain_point(model: Forecast, columns: Floats) -> Explanation:
 
 def _places(states: State) -> Integers:
     return states.ctypes.data + STATE_BYTES * np.arange(len(states), dtype=np.int64)
+
+
+def _own_times(group: MetricPoints) -> Floats:
+    """Times of the points; without any, those that the state before them leads to."""
+    if group.times is not None:
+        return group.times
+    blocks = np.array([group.model.block_.ctypes.data], dtype=np.int64)
+    return _times(group, states_before(blocks, lambda _: group.model, [group.state])[0])
 
 
 def _times(group: MetricPoints, state: State) -> Floats:

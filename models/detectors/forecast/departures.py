@@ -14,10 +14,37 @@ from numpy.typing import NDArray
 from models.calibration.drift import least_mean
 from models.calibration.evidence import worth
 from models.detectors.base import Floats
-from models.kernels.forecast import departures
-from models.kernels.forecast.departures import LEVELS
+from models.kernels.forecast import departures, layout
+from models.kernels.forecast.departures import LEVELS, ROUNDING
 
 Integers = NDArray[np.int64]
+
+
+def residuals(block: NDArray[np.uint64], times: Floats, values: Floats) -> Floats:
+    """Values less median and season, in the scale of a packed model, shape (n,)."""
+    left = np.empty(values.size)
+    departures.departures(block.ctypes.data, times, values, left)
+    return left
+
+
+def levels(block: NDArray[np.uint64], times: Floats, values: Floats) -> Floats:
+    """Values less season, in the unit of the values, shape (n,); cut at ``LIMIT_Z`` deviations."""
+    head = block[: layout.HEAD].view(np.float64)
+    left = residuals(block, times, values)
+    return np.asarray(head[layout.MEDIAN] + head[layout.SCALE] * left, dtype=np.float64)
+
+
+def usual_range(known: Floats, block: NDArray[np.uint64], share: float) -> tuple[float, float]:
+    """Median of the training points, season taken out, and how far from it a share of them is.
+
+    Args:
+        known: what ``reference`` gave.
+        share: 0–1.
+    """
+    head = block[: layout.HEAD].view(np.float64)
+    places = (np.arange(LEVELS) + 0.5) / LEVELS
+    far = max(float(np.interp(share, places, known[:-1])), ROUNDING)
+    return float(head[layout.MEDIAN]), float(head[layout.SCALE]) * far
 
 
 def reference(block: NDArray[np.uint64], times: Floats, values: Floats) -> Floats:
@@ -26,8 +53,7 @@ def reference(block: NDArray[np.uint64], times: Floats, values: Floats) -> Float
     Ascending quantiles of their distances, and last how many independent points each stands for,
     above 0 to 1.
     """
-    left = np.empty(values.size)
-    departures.departures(block.ctypes.data, times, values, left)
+    left = residuals(block, times, values)
     quantiles = np.quantile(np.abs(left), (np.arange(LEVELS) + 0.5) / LEVELS)
     return np.append(quantiles, worth(left[:, None]))
 

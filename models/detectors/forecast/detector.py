@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from models.detectors.base import Floats, distance_to_unit, typical_ranges
 from models.detectors.forecast.departures import check_reference, reference
 from models.detectors.forecast.reasons import ForecastReason, band_of, reasons_of
+from models.detectors.forecast.regime import regime_start
 from models.detectors.forecast.state import State, from_bytes, moved
 from models.detectors.forecast.times import UNITS, unit_of
 from models.detectors.forecast.training import Options, check_packed, train_forecast

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from models.artifacts import Model
 from models.batch_scoring import BatchScores
 from models.calibration.drift import UNKNOWN, Drift
+from models.detectors.forecast.batch import MetricPoints
+from models.detectors.forecast.detector import Forecast
 from models.explanation.reasons import Reasons, reasons
 from models.features.vectors import Extracted
 from models.kernels.text.byte_strings import Integers, StringColumn
@@ -29,7 +32,7 @@ from processor.scorer.judgement import (
     defer_to_writer,
     judge_of_rows,
 )
-from processor.scorer.regime import watch
+from processor.scorer.regime import followed, watch
 from processor.scorer.sequential.answers import (
     PointScores,
     judge_of_points,
@@ -73,6 +76,10 @@ def score_columns_of(
         builder.delta.touched_profiles |= after.keys()
     for at, state in enumerate(states):
         key = runs.key(at)
+        if followed.is_watched(builder, key, after[key].drift):
+            metric = metric_points(builder, runs, at)
+            offsets = runs.batch.offsets[runs.positions[runs.part(at)]].tolist()
+            followed.follow_level(builder, key, after[key], metric, offsets)
         after[key] = after[key]._replace(online=state)
         builder.emit(online_record(builder, key, after[key].record.generation, state))
     builder.delta.profiles |= after
@@ -92,6 +99,13 @@ def judge_points_of(
     )
 
 
+def metric_points(builder: StepBuilder, runs: ColumnarRecords, at: int) -> MetricPoints:
+    """The points of one profile, with its model and the online state before them."""
+    detector, part = cast(Forecast, model_of(builder, runs, at).detector), runs.part(at)
+    online = builder.state.profiles.online(int(runs.rows[at]))
+    return MetricPoints(detector, online, runs.times[part], runs.values[part])
+
+
 def answer_others(
     builder: StepBuilder,
     runs: ColumnarRecords,
@@ -109,7 +123,7 @@ def answer_others(
     Returns:
         Profiles that were answered record by record, behind their records, if they changed.
     """
-    scores, firsts, begins, profile = judged.scores, runs.firsts, runs.begins, runs.profile
+    scores, begins, profile = judged.scores, runs.begins, runs.profile
     abnormal = np.flatnonzero(scores.decisions < 0)
     explained = explain_abnormal(builder, runs, abnormal) if points is None else {}
     alert_budget = builder.context.settings.alert_budget
@@ -125,7 +139,7 @@ def answer_others(
 
     after: dict[ProfileKey, ActiveProfile] = {}
     for at in found.one_by_one:
-        part = slice(int(firsts[at]), int(firsts[at] + runs.counts[at]))
+        part = runs.part(at)
         group = records_of_profile(builder, runs, at, part, begins[part])
         numbers, judge = judge_of(at, part)
         followed = judged.drift[part].tolist()

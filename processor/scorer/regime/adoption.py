@@ -23,6 +23,8 @@ from processor.state.profiles import ActiveProfile
 from processor.state.shifts import Shift
 from processor.topics import OUTPUT_LIMIT
 
+FOLLOWS = "its detector follows a new level by itself"
+
 
 def adopt_due(builder: StepBuilder) -> None:
     """Adopt what the batch completed, behind all of its verdicts."""
@@ -50,7 +52,7 @@ def adopt_shift(builder: StepBuilder, key: ProfileKey, command_id: str | None = 
     if not isinstance(profile, ActiveProfile) or shift is None or not shift.told:
         return "the profile is not shifted"
     if follows_by_itself(builder, key):
-        return "its detector follows a new level by itself"
+        return FOLLOWS + "; `telltale profile retrain` trains the next version"
     settings, before = builder.context.settings, profile.record
     samples = samples_of(shift)[-settings.shift_samples_for(kind) :]
     if len(samples) < settings.min_training_data_points:

@@ -60,12 +60,14 @@ def follow_shift(
 ) -> ShiftChange | None:
     """Follow one scored record of a profile that is in no maintenance window; None: no change.
 
+    Of a detector that follows a new level by itself ``followed`` tells it.
+
     Args:
         since_anomaly: records since the last anomaly before this one; None when unknown.
     """
     key, record = item.key, item.record
     shift = builder.shift(key)
-    if shift is not None and shift.renamed:
+    if item.active.record.detector in SEQUENTIAL or (shift is not None and shift.renamed):
         return None
     if shift is None or not shift.recent.seen:
         if not judgement.anomaly or since_anomaly is None or since_anomaly > NEAR:

@@ -20,6 +20,7 @@ from processor.columnar.verdict_writer import NormalVerdictWriter
 from processor.records import ProducerRecord
 from processor.scorer.columns.scoring import score_columns_of
 from processor.scorer.judgement import RowNumbers, answer_in_turn, write_normal
+from processor.scorer.regime import followed
 from processor.scorer.scoring import by_profile, group_records, normal_templates, score_records
 from processor.scorer.sequential.answers import (
     PointScores,
@@ -105,6 +106,8 @@ def score_in_order(
         after = answer_in_turn(
             builder, group, numbers, drift.tolist(), judge, writer, begin + part.start
         )
+        if followed.is_watched(builder, group.key, after.drift):
+            followed.follow_level(builder, group.key, after, metric, sample_offsets(items))
         builder.delta.profiles[group.key] = after._replace(online=state)
         builder.emit(online_record(builder, group.key, after.record.generation, state))
     values = np.concatenate([metric.values for metric in points])
@@ -118,6 +121,11 @@ def points_of(builder: StepBuilder, detector: Forecast, items: Waiting) -> Metri
     # A model that learnt without times counts its points.
     timed = builder.models[active.record.sha256].times is not None
     return MetricPoints(detector, active.online, sample_times(items) if timed else None, values)
+
+
+def sample_offsets(items: Waiting) -> list[int]:
+    """Offset of the record of each sample."""
+    return [item.record.offset for _, item in items for _ in range(len(item.rows))]
 
 
 def sample_times(items: Waiting) -> Floats:

@@ -350,6 +350,24 @@ def test_a_shifted_profile_says_how_far_its_new_normal_is_and_can_be_adopted(dat
     assert 'data-command="adopt"' not in get(client, "/ui/profiles/features/p")
 
 
+def test_a_level_that_the_detector_follows_is_neither_adopted_nor_held(database: Database):
+    console, now = made(database), now_ms()
+    figures = {"since": "telemetry.features-0-1", "on_shift": "follow"}
+    fill(
+        console,
+        model(0, trained_at=now - 9 * HOUR),
+        event(0, "shifted", at=now - HOUR, detail="112 of 160 lie above", figures=figures),
+    )
+
+    page = get(client_of(console), "/ui/profiles/features/p")
+
+    assert "It is at another level than it has learnt since" in text_of(page)
+    assert "112 of 160 lie above" in text_of(page)
+    assert 'data-command="retrain"' in page
+    assert 'data-command="adopt"' not in page
+    assert 'data-command="hold"' not in page
+
+
 def test_whoever_forgot_a_profile_reads_the_receipts_whatever_their_organisation(
     database: Database,
 ):

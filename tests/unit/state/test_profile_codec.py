@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.state.profile_codec import EXECUTED, Executed, Note, decode_note, encode_note
+from processor.state.profile_codec import (
+    EXECUTED,
+    Executed,
+    Note,
+    ShiftNote,
+    decode_note,
+    encode_note,
+)
 from processor.state.profiles import PendingDeletion, Suppression
 
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
@@ -22,6 +29,18 @@ DELETIONS = st.builds(
     st.dictionaries(st.text(), INTEGERS | st.text()),
 )
 
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+SHIFTS = st.builds(
+    ShiftNote,
+    OFFSETS,
+    OFFSETS,
+    st.none() | OFFSETS,
+    st.none() | st.text(),
+    st.none() | OFFSETS,
+    st.booleans(),
+    st.none() | st.tuples(NUMBERS, NUMBERS),
+)
+
 
 @given(WINDOWS | DELETIONS)
 def test_what_is_written_of_a_profile_is_read_back(note: Note):
@@ -31,6 +50,20 @@ def test_what_is_written_of_a_profile_is_read_back(note: Note):
 @given(OFFSETS)
 def test_so_is_how_far_commands_are_executed(offset: int):
     assert decode_note(EXECUTED, encode_note(Executed(offset))) == Executed(offset)
+
+
+@given(SHIFTS)
+def test_so_is_what_is_kept_of_a_shift(note: ShiftNote):
+    assert decode_note(b"shift:series:p", encode_note(note)) == note
+
+
+@pytest.mark.parametrize("level", [7, [1.0], ["x", 2.0], {}])
+def test_a_level_that_is_none_is_a_value_error(level: object):
+    held = {"generation": 1, "begins": 0, "ends": None, "since": "v", "held_until": None}
+    value = orjson.dumps({"shift": held | {"level": level}})
+
+    with pytest.raises(ValueError):  # noqa: PT011
+        decode_note(b"shift:series:p", value)
 
 
 @pytest.mark.parametrize(
