@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.detectors.base import Floats
+Floats = NDArray[np.float64]
 
 WINDOW, BEYOND = 160, 112
 """A level has moved when so many of the last ``WINDOW`` points lie beyond it, on one side.
