@@ -39,10 +39,10 @@ def dependent(rng: np.random.Generator, count: int) -> Floats:
     return values
 
 
-def daily(rng: np.random.Generator, count: int) -> Floats:
-    """A day of 48 points, whose wave is ten deviations high."""
+def daily(rng: np.random.Generator, count: int, height: float = 10.0) -> Floats:
+    """A day of 48 points, whose wave is so many deviations high."""
     wave = np.sin(2.0 * np.pi * np.arange(count) / 48.0 + rng.uniform(0.0, 6.0))
-    return 10.0 * wave + rng.normal(size=count)
+    return height * wave + rng.normal(size=count)
 
 
 KINDS: dict[str, Make] = {
@@ -50,6 +50,7 @@ KINDS: dict[str, Make] = {
     "AR(1) 0.5": dependent,
     "counts about 20": lambda rng, count: (rng.poisson(20.0, count) - 20.0) / np.sqrt(20.0),
     "a day of 48 points": daily,
+    "a faint day of 48 points": lambda rng, count: daily(rng, count, 3.0),
 }
 
 
