@@ -74,11 +74,6 @@ class ColumnarRecords(NamedTuple):
         firsts: Integers = np.cumsum(self.counts) - self.counts
         return firsts
 
-    def part(self, profile: int) -> slice:
-        """The records of one profile."""
-        first = int(self.firsts[profile])
-        return slice(first, first + int(self.counts[profile]))
-
     @property
     def begins(self) -> Integers:
         """Where the sample of each record begins in ``values``."""

@@ -78,7 +78,7 @@ def score_columns_of(
         key = runs.key(at)
         if followed.is_watched(builder, key, after[key].drift):
             metric = metric_points(builder, runs, at)
-            offsets = runs.batch.offsets[runs.positions[runs.part(at)]].tolist()
+            offsets = runs.batch.offsets[runs.positions[runs.profile == at]].tolist()
             followed.follow_level(builder, key, after[key], metric, offsets)
         after[key] = after[key]._replace(online=state)
         builder.emit(online_record(builder, key, after[key].record.generation, state))
@@ -92,18 +92,15 @@ def judge_points_of(
     builder: StepBuilder, runs: ColumnarRecords, budget: float
 ) -> tuple[PointScores, list[bytes]]:
     """What points come to, and the online state of each profile behind them."""
-    profiles, numbers = builder.state.profiles, range(len(runs.rows))
-    online = [profiles.online(row) for row in runs.rows.tolist()]
-    return judge_point_columns(
-        runs, online, [model_of(builder, runs, at) for at in numbers], budget
-    )
+    online = list(map(builder.state.profiles.online, runs.rows.tolist()))
+    return judge_point_columns(runs, online, lambda at: model_of(builder, runs, at), budget)
 
 
 def metric_points(builder: StepBuilder, runs: ColumnarRecords, at: int) -> MetricPoints:
     """The points of one profile, with its model and the online state before them."""
-    detector, part = cast(Forecast, model_of(builder, runs, at).detector), runs.part(at)
-    online = builder.state.profiles.online(int(runs.rows[at]))
-    return MetricPoints(detector, online, runs.times[part], runs.values[part])
+    detector = cast(Forecast, model_of(builder, runs, at).detector)
+    online, own = builder.state.profiles.online(int(runs.rows[at])), runs.profile == at
+    return MetricPoints(detector, online, runs.times[own], runs.values[own])
 
 
 def answer_others(
@@ -123,7 +120,7 @@ def answer_others(
     Returns:
         Profiles that were answered record by record, behind their records, if they changed.
     """
-    scores, begins, profile = judged.scores, runs.begins, runs.profile
+    scores, firsts, begins, profile = judged.scores, runs.firsts, runs.begins, runs.profile
     abnormal = np.flatnonzero(scores.decisions < 0)
     explained = explain_abnormal(builder, runs, abnormal) if points is None else {}
     alert_budget = builder.context.settings.alert_budget
@@ -139,13 +136,11 @@ def answer_others(
 
     after: dict[ProfileKey, ActiveProfile] = {}
     for at in found.one_by_one:
-        part = runs.part(at)
+        part = slice(int(firsts[at]), int(firsts[at] + runs.counts[at]))
         group = records_of_profile(builder, runs, at, part, begins[part])
         numbers, judge = judge_of(at, part)
-        followed = judged.drift[part].tolist()
-        behind = answer_in_turn(
-            builder, group, numbers, followed, judge, writer, begin + part.start
-        )
+        drift = judged.drift[part].tolist()
+        behind = answer_in_turn(builder, group, numbers, drift, judge, writer, begin + part.start)
         if behind != group.active or points is not None:
             after[group.key] = behind
     for row in found.abnormal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -58,18 +58,21 @@ def scores_of(columns: Floats, budgets: Floats) -> BatchScores:
 
 
 def judge_point_columns(
-    runs: ColumnarRecords, online: Sequence[bytes | None], models: Sequence[Model], budget: float
+    runs: ColumnarRecords,
+    online: Sequence[bytes | None],
+    model: Callable[[int], Model],
+    budget: float,
 ) -> tuple[PointScores, list[bytes]]:
     """What records of one point each come to, and the online state of each profile behind them.
 
     Args:
         online: state of each profile before.
-        models: of each profile.
+        model: of one of the profiles.
         budget: share that may be called anomalous, 0–1.
     """
     place = column(runs.table, "place")
     blocks, references = place[:, 0].copy(), place[:, 2].copy()
-    states = states_before(blocks, lambda at: cast(Forecast, models[at].detector), online)
+    states = states_before(blocks, lambda at: cast(Forecast, model(at).detector), online)
     points = runs.counts, runs.times, runs.values
     after, columns = judge_columns(blocks, states, *points)
     means, fits = column(runs.table, "mean"), column(runs.table, "fits")
