@@ -50,7 +50,7 @@ KINDS: Final[dict[str, Kind]] = {
     kind.name: kind
     for kind in (
         Kind("behavior", behavior.extract_behavior, behavior.FEATURES, "blend", on_shift="hold"),
-        Kind("series", series.extract_series, series.FEATURES, "gaussian", "values", timed=True),
+        Kind("series", series.extract_series, series.FEATURES, "forecast", "values", timed=True),
         Kind(
             "drowsiness",
             drowsiness.extract_drowsiness,

@@ -28,7 +28,7 @@ def event(ear: float, drowsy: bool = False, duration: float = 0.0) -> dict:
 def test_the_kinds_are_the_four_of_the_design_with_their_detectors():
     assert {name: kind.detector for name, kind in KINDS.items()} == {
         "behavior": "blend",
-        "series": "gaussian",
+        "series": "forecast",
         "drowsiness": "blend",
         "features": "blend",
     }
