@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from pydantic import ValidationError
 
+from models.detectors import SEQUENTIAL
 from models.features import KINDS
 from models.learning.admission import ADMITTED, DEFAULT, UNGUARDED, admitted, draw
 from processor.records import (
@@ -161,7 +162,7 @@ def accept_sample(
     rows = np.array(sample.vectors, dtype=np.float64)
     stored: list[ProducerRecord] = []
     held, vouched = pool.ring, pool.vouched
-    why = admission(builder, sample)
+    why = admission(builder, sample, base.detector)
     if why in ADMITTED:
         capacity = builder.context.settings.pool_samples
         times = np.array(sample.times, dtype=np.float64) if sample.times else None
@@ -196,15 +197,23 @@ def mismatch(names: Sequence[str], expected: int) -> DeadLetter:
     )
 
 
-def admission(builder: RetrainerStepBuilder, sample: AcceptedSample) -> str:
-    """Whether a sample is learnt from: the word of ``models.learning.admission.admitted``."""
+def admission(builder: RetrainerStepBuilder, sample: AcceptedSample, detector: str | None) -> str:
+    """Whether a sample is learnt from: the word of ``models.learning.admission.admitted``.
+
+    Args:
+        detector: name of the one in force.
+    """
     known = [p for p in sample.p_values if p is not None]
     settings = builder.context.settings
     adopts = settings.on_shift_for(sample.kind, KINDS[sample.kind].on_shift) == "adopt"
+    rules = UNGUARDED if adopts else DEFAULT
+    if detector in SEQUENTIAL:
+        # Points left out of a sequence would be steps that the metric never took.
+        rules = replace(rules, borderline_share=1.0)
     return admitted(
         min(known, default=None),
         sample.since_anomaly,
         sample.source,
         draw(settings.seed, sample.verdict_id),
-        UNGUARDED if adopts else DEFAULT,
+        rules,
     )

@@ -107,12 +107,12 @@ def train_forecast(
         found = out[learnt - first :, layout.VALUES : layout.SHARES]
         # Of another regime than the points that were learnt: it says nothing of errors to come.
         found[found[:, layout.ERROR] > layout.ABSURD] = np.nan
-        if options.unseen:
-            # What a model accepted holds anomalies that it missed.
-            errors = found[:, layout.ERROR]
-            found[errors >= missed_from(errors, LEAST_SCALES[layout.ERROR])] = np.nan
         judged.append(found)
     found = np.concatenate(judged) if judged else np.empty((0, layout.COUNT))
+    if options.unseen:
+        # What a model accepted holds anomalies that it missed.
+        errors = found[:, layout.ERROR]
+        found[errors >= missed_from(errors, LEAST_SCALES[layout.ERROR])] = np.nan
     knots, tails = calibrated(found, options.unseen)
     final = fit_series(values, times, options)
     state = statistics(final, values[-WARM_UP:], times[-WARM_UP:], min(n, WARM_UP))[1]

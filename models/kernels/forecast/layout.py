@@ -54,10 +54,10 @@ NEAR_AT, RING_AT, SURPRISE_AT = _OFFSETS["near"], _OFFSETS["ring"], _OFFSETS["su
 
 # An error beyond ``FAR`` deviations is far off. It stands alone if the calibration says that it is
 # rarer than ``UNHEARD`` nats and there was no run of them: then nothing learns from it, unless
-# ``OFTEN`` of 65,536 were alone lately, 2.6 %: they are usual then. Beyond ``ABSURD`` deviations
-# the regime is another one: the calibration leaves such errors out, and in a run the usual size of
-# an error follows them at once.
-FAR, UNHEARD, ABSURD = 7.0, 10.0, 200.0
+# ``OFTEN`` of 65,536 were alone lately, 2.6 %: they are usual then. Beyond ``ABRUPT`` deviations
+# the usual size of an error follows a run at once. Beyond ``ABSURD`` the regime is another one: the
+# calibration leaves such errors out.
+FAR, UNHEARD, ABRUPT, ABSURD = 7.0, 10.0, 40.0, 200.0
 RUN_STEP, RUN, LONGEST_RUN = 4, 10, 16
 KEPT, OFTEN, AT_ONCE = 3.0, 1700, 0.3
 

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from models.kernels.forecast.layout import (
-    ABSURD,
+    ABRUPT,
     ANALOG,
     AT_ONCE,
     BUCKETS,
@@ -128,7 +128,7 @@ def _follow(model_at, state, state_at, error, spread):
     counts[1] = np.uint16(min(share + 256, 65535) if unheard else share)
     if alone:
         return True
-    if size > ABSURD and run >= RUN:
+    if size > ABRUPT and run >= RUN:
         state[SPREAD] += AT_ONCE * (1.2533141373 * abs(error) - state[SPREAD])
     else:
         state[SPREAD] += 0.05 * (1.2533141373 * min(abs(error), 4.0 * spread) - state[SPREAD])

@@ -255,6 +255,20 @@ class TestOnlineState:
 
         assert heads(outputs) == [None]
 
+    def test_all_that_was_accepted_is_pooled_for_the_points_are_a_sequence(self, learnt):
+        scorer = another(learnt)
+        outputs = scorer.feed(points(LEARNT, 300))
+        retrainer = Retrainer(scorer.memory, retrain_samples=100_000, **WANTED)
+        retrainer.know(scorer.current(KEY))
+
+        batch = consumed(outputs, TOPICS.accepted)
+        counts = retrainer.step(batch).counts["records", ("series", "spared")]
+        retrainer.feed(batch)
+
+        assert any(min(sample.p_values) < 0.1 for sample in accepted(outputs))
+        assert counts == 0
+        assert len(retrainer.pools[KEY].ring.samples()) == len(batch)
+
     def test_the_next_version_takes_it_over(self, learnt):
         scorer = another(learnt)
         outputs = scorer.feed(points(LEARNT, 600))
