@@ -18,7 +18,7 @@ from processor.records import (
 )
 from processor.scorer import forget
 from processor.scorer.cold_start import train_now
-from processor.scorer.regime.adoption import FOLLOWS, adopt_shift, follows_by_itself, hold_shift
+from processor.scorer.regime.adoption import adopt_shift, hold_shift
 from processor.scorer.step_builder import StepBuilder
 from processor.scorer.versions import go_back, rollback_record
 from processor.state.profile_codec import EXECUTED, Executed, encode_note
@@ -202,8 +202,6 @@ def _hold(builder: StepBuilder, key: ProfileKey, command: Command) -> str | None
     until = FOREVER_MS if command.until is None else command.until
     if until <= builder.now:
         return f"until: expected a time to come, got {until}"
-    if follows_by_itself(builder, key):
-        return f"{FOLLOWS}; `telltale profile suppress` keeps its next version from learning it"
     hold_shift(builder, key, until)
     detail = f"until {until}: {command.reason or 'no reason given'}; a new normal is not learnt"
     emit_receipt(builder, key, command, "held", detail)

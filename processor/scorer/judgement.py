@@ -22,7 +22,7 @@ from processor.columnar.verdict_writer import NormalRecords, NormalVerdictWriter
 from processor.columnar.version_constants import VersionConstants
 from processor.records import DeadLetter, ProducerRecord, ProfileKey
 from processor.scorer import verdicts
-from processor.scorer.regime import watch
+from processor.scorer.regime import followed, watch
 from processor.scorer.step_builder import AwaitingScore, StepBuilder
 from processor.scorer.verdicts import Judgement, unscored
 from processor.state.profiles import ActiveProfile
@@ -150,7 +150,8 @@ def answer_in_turn(
             since, wealth = after.since_anomaly, after.drift
             together = writer is not None and can_defer(builder, key, group.standing)
         builder.answers[position] = outputs
-        if drift.should_report(wealth) and not suppressed:
+        due = drift.should_report(wealth) and not suppressed
+        if due and not followed.is_held_back(builder, key):
             offset = group.pending(at).record.offset
             asked, told = report_drift(builder, key, known.after_verdict(since, wealth), offset)
             outputs.append(asked)
@@ -195,10 +196,10 @@ def build_verdict(
     suppressed = builder.suppressed(key)
     wealth, since = follow_drift(before, judgement)
     after = before.after_verdict(since, before.drift if suppressed else wealth)
-    followed = None
+    change = None
     if not suppressed and (judgement.anomaly or builder.watched(key)):
-        followed = watch.follow_shift(builder, item, judgement, before.since_anomaly, model)
-    shift = builder.shift(key) if followed is None else followed.shift
+        change = watch.follow_shift(builder, item, judgement, before.since_anomaly, model)
+    shift = builder.shift(key) if change is None else change.shift
     said = verdicts.scored(
         item,
         judgement,
@@ -209,13 +210,13 @@ def build_verdict(
         now=builder.now,
     )
     outputs = [verdicts.verdict_record(record, said, topics.anomalies, builder.now)]
-    if not judgement.anomaly and not suppressed:
+    if not judgement.anomaly and not suppressed and not followed.is_held_back(builder, key):
         outputs.append(verdicts.accepted_record(item, since, judgement, topics.accepted))
     if any(out.size > OUTPUT_LIMIT for out in outputs if len(out.value or b"") > SAFE_BYTES):
         why = DeadLetter("unanswerable", f"value: its verdict exceeds {OUTPUT_LIMIT} bytes")
         return builder.dead_letter(record, why), before
-    if followed is not None:
-        watch.take_over(builder, key, followed)
+    if change is not None:
+        watch.take_over(builder, key, change)
     if judgement.anomaly and key in builder.renamed:
         builder.rejected.add((key, record.offset))
     builder.delta.touched_profiles.add(key)

@@ -15,6 +15,7 @@ from models.features import KINDS, frequent
 from models.learning.shifts.adoption import adopt_new_normal
 from models.learning.training import seed_of
 from processor.records import ProfileKey
+from processor.scorer.regime.followed import learn_level
 from processor.scorer.regime.watch import samples_of, waits_for_command
 from processor.scorer.step_builder import StepBuilder
 from processor.scorer.versions import HISTORY, history_entry, model_in_force
@@ -22,8 +23,6 @@ from processor.state.profile_codec import ShiftNote, shift_key
 from processor.state.profiles import ActiveProfile
 from processor.state.shifts import Shift
 from processor.topics import OUTPUT_LIMIT
-
-FOLLOWS = "its detector follows a new level by itself"
 
 
 def adopt_due(builder: StepBuilder) -> None:
@@ -52,7 +51,11 @@ def adopt_shift(builder: StepBuilder, key: ProfileKey, command_id: str | None = 
     if not isinstance(profile, ActiveProfile) or shift is None or not shift.told:
         return "the profile is not shifted"
     if follows_by_itself(builder, key):
-        return FOLLOWS + "; `telltale profile retrain` trains the next version"
+        if not waits_for_command(builder, key, shift):
+            follows = "its detector follows a new level by itself"
+            return f"{follows}; `telltale profile retrain` trains the next version"
+        learn_level(builder, key, profile, shift, command_id)
+        return None
     settings, before = builder.context.settings, profile.record
     samples = samples_of(shift)[-settings.shift_samples_for(kind) :]
     if len(samples) < settings.min_training_data_points:

@@ -15,7 +15,7 @@ from models.calibration.drift import Drift
 from models.detectors.forecast.batch import MetricPoints, levels_of, usual_level
 from models.learning.shifts.levels import WITHIN, Level, LevelWatch, Move, follow_points
 from processor.records import ProfileKey
-from processor.scorer.regime.watch import ShiftChange, outlook, take_over
+from processor.scorer.regime.watch import ShiftChange, outlook, take_over, waits_for_command
 from processor.scorer.step_builder import StepBuilder
 from processor.state.profiles import ActiveProfile
 from processor.state.shifts import Shift
@@ -38,6 +38,16 @@ def is_watched(builder: StepBuilder, key: ProfileKey, drift: Drift) -> bool:
 def evident(drift: Drift) -> bool:
     """Whether there is evidence that a profile has moved."""
     return (drift.gentle + drift.bold) / 2.0 >= EVIDENCE
+
+
+def is_held_back(builder: StepBuilder, key: ProfileKey) -> bool:
+    """Whether normal records are not learnt: a held profile is at a level that its detector has
+    followed.
+    """
+    shift = builder.shift(key)
+    if shift is None or not shift.shifted or shift.level is None:
+        return False
+    return waits_for_command(builder, key, shift)
 
 
 def follow_level(
@@ -94,7 +104,7 @@ def tell(
         "since": since,
         "beyond": move.beyond,
         "records": move.seen,
-        "on_shift": "follow",
+        "on_shift": "hold" if waits_for_command(builder, key, told) else "follow",
         "moved": [{"feature": "value", "before": [low, high], "after": [move.low, move.high]}],
     }
     side = "above" if move.level.center > before.center else "below"
@@ -126,6 +136,31 @@ def end(
     told = ("shift_ended", detail, {"since": shift.since, "until": until})
     take_over(builder, key, ShiftChange(left, cleared, told))
     return left or Shift.empty(active.record)
+
+
+def learn_level(
+    builder: StepBuilder, key: ProfileKey, active: ActiveProfile, shift: Shift, command: str | None
+) -> None:
+    """Let a profile that is held learn the level that its detector has followed.
+
+    Args:
+        command: id of the command that says so.
+    """
+    version = active.record.version
+    builder.emit(builder.mark(key, "retrain", version=version, command_id=command))
+    builder.emit(*builder.drop_shift(key, shift))
+    # Beside that level from here on: it is not told again.
+    builder.delta.shifts[key] = replace(Shift.empty(active.record), level=shift.level)
+    builder.count("shifts", key[1], "shift_ended")
+    builder.emit_lifecycle(
+        key,
+        "shift_ended",
+        f"adopted: what comes is learnt; it was shifted since {shift.since}",
+        generation=active.record.generation,
+        version=version,
+        command_id=command,
+        figures={"since": shift.since},
+    )
 
 
 def verdict_at(builder: StepBuilder, key: ProfileKey, offset: int) -> str:

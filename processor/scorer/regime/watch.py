@@ -191,7 +191,10 @@ def outlook(builder: StepBuilder, key: ProfileKey, shift: Shift) -> str:
     """Whether and when a new normal is learnt, for the event's text."""
     profile = builder.profile(key)
     if isinstance(profile, ActiveProfile) and profile.record.detector in SEQUENTIAL:
-        return "the detector follows a new level by itself"
+        follows = "the detector follows a new level by itself"
+        if waits_for_command(builder, key, shift):
+            follows += "; held: no version learns it until `telltale profile adopt` says so"
+        return follows
     if waits_for_command(builder, key, shift):
         return "held: it is learnt when `telltale profile adopt` says so"
     needed = builder.context.settings.shift_samples_for(key[1])

@@ -333,18 +333,66 @@ def test_a_maintenance_window_tells_nothing() -> None:
     assert scorer.state.shifts == {}
 
 
-@pytest.mark.parametrize(("name", "remedy"), [("adopt", "retrain"), ("hold", "suppress")])
-def test_what_follows_by_itself_is_neither_adopted_nor_held(name: str, remedy: str) -> None:
+def test_there_is_nothing_to_adopt_of_what_is_not_held() -> None:
     scorer = Scorer(**WANTED)
     shown(scorer, metric(with_a_step(MOVED + 300, 15.0)))
     assert scorer.state.counts["series", "shifted"] == 1
 
-    (said,) = events(scorer.feed([command(name, kind="series")]))
+    (said,) = events(scorer.feed([command("adopt", kind="series")]))
 
     assert said.event == "command_rejected"
     assert said.detail.startswith("its detector follows a new level by itself; ")
-    assert f"`telltale profile {remedy}`" in said.detail
+    assert "`telltale profile retrain`" in said.detail
     assert scorer.state.counts["series", "shifted"] == 1
+
+
+@pytest.mark.parametrize("by", ["setting", "command"])
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_profile_on_hold_is_judged_at_its_new_level_and_learns_nothing_of_it(
+    by: str, fast: bool
+) -> None:
+    values = with_a_step(MOVED + 900, 15.0)
+    scorer = Scorer(**WANTED, **({"on_shift__series": "hold"} if by == "setting" else {}))
+    if not fast:
+        scorer.context = replace(scorer.context, fast_path=NoFastPath())
+    shown(scorer, metric(values[:MOVED]))
+    if by == "command":
+        (held,) = events(scorer.feed([command("hold", kind="series")]))
+        assert held.event == "held"
+
+    moving = shown(scorer, metric(values[MOVED:][:300], first=MOVED))
+    (shifted,) = (event for event in events(moving) if event.event == "shifted")
+    assert shifted.figures["on_shift"] == "hold"
+    assert "until `telltale profile adopt` says so" in shifted.detail
+    later = shown(scorer, metric(values[MOVED + 300 :][:300], first=MOVED + 300))
+
+    said = verdicts(later)
+    assert sum(not verdict.anomaly for verdict in said) > 280
+    assert {verdict.regime for verdict in said} == {"shifted"}
+    assert of(later, TOPICS.accepted) == []
+    assert "drifting" not in [event.event for event in events(later)]
+
+    adopting = scorer.feed([command("adopt", kind="series")])
+    (ended,) = events(adopting)
+    assert (ended.event, ended.command_id) == ("shift_ended", "c-adopt")
+    assert b'"mark":"retrain"' in of(adopting, TOPICS.accepted)[0].value
+    after = shown(scorer, metric(values[MOVED + 600 :], first=MOVED + 600))
+    assert told(after) == []
+    assert len(accepted([out for out in of(after, TOPICS.accepted) if b'"mark"' not in out.value]))
+
+
+def test_a_hold_on_a_followed_level_survives_a_restart() -> None:
+    values = with_a_step(MOVED + 600, 15.0)
+    scorer = Scorer(**WANTED)
+    scorer_outputs = shown(scorer, metric(values[: MOVED + 300]))
+    assert told(scorer_outputs) == ["shifted"]
+    scorer.feed([command("hold", kind="series")])
+
+    again = restarted(scorer)
+    written = shown(again, metric(values[MOVED + 300 :], first=MOVED + 300))
+
+    assert {verdict.regime for verdict in verdicts(written)} == {"shifted"}
+    assert of(written, TOPICS.accepted) == []
 
 
 def test_forgetting_the_profile_ends_it_without_a_word() -> None:
