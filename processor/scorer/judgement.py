@@ -210,7 +210,8 @@ def build_verdict(
         now=builder.now,
     )
     outputs = [verdicts.verdict_record(record, said, topics.anomalies, builder.now)]
-    if not judgement.anomaly and not suppressed and not followed.is_held_back(builder, key):
+    held_back = shift is not None and followed.is_held_back(builder, key)
+    if not judgement.anomaly and not suppressed and not held_back:
         outputs.append(verdicts.accepted_record(item, since, judgement, topics.accepted))
     if any(out.size > OUTPUT_LIMIT for out in outputs if len(out.value or b"") > SAFE_BYTES):
         why = DeadLetter("unanswerable", f"value: its verdict exceeds {OUTPUT_LIMIT} bytes")
