@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
@@ -66,8 +67,8 @@ class LevelWatch(NamedTuple):
     """
 
     level: Level
-    values: tuple[float, ...] = ()
-    offsets: tuple[int, ...] = ()
+    values: array[float] = array("d")
+    offsets: array[int] = array("q")
     gradual: int = 0
     learnt: bool = True
 
@@ -148,7 +149,7 @@ def follow_points(
 def watch_behind(watch: LevelWatch, values: Floats, offsets: list[int], gradual: int) -> LevelWatch:
     """The watch behind its last points."""
     return watch._replace(
-        values=tuple(values.tolist()), offsets=tuple(offsets), gradual=int(gradual)
+        values=array("d", values.tobytes()), offsets=array("q", offsets), gradual=int(gradual)
     )
 
 
