@@ -209,6 +209,8 @@ def unpack(payload: bytes, sha256: str) -> Model:
         raise ArtifactError(f"{error}: not opened") from error
     if not isinstance(content, dict) or content.get("format") not in READ:
         raise ArtifactError(f"not an artefact of format {' or '.join(map(str, READ))}")
+    if isinstance(content["detector"], Forecast) and not hasattr(content["detector"], "block_"):
+        raise ArtifactError("its detector is not fitted")
     return Model(
         content["detector"],
         tuple(content["features"]),

@@ -209,7 +209,7 @@ def admission(builder: RetrainerStepBuilder, sample: AcceptedSample, detector: s
     rules = UNGUARDED if adopts else DEFAULT
     if detector in SEQUENTIAL:
         # Points left out of a sequence would be steps that the metric never took.
-        rules = replace(rules, borderline_share=1.0)
+        rules = replace(rules, borderline_share=1.0, guard=0)
     return admitted(
         min(known, default=None),
         sample.since_anomaly,

@@ -243,4 +243,7 @@ def restored_shift(held: Ring, note: ShiftNote | None) -> Shift:
     level = None
     if note is not None and note.level is not None:
         level, recent = LevelWatch(Level(*note.level)), NOT_WATCHED
-    return Shift(held, (), recent, begins, watched, since, until, renamed, level=level)
+    adopted = level is not None and since is None
+    return Shift(
+        held, (), recent, begins, watched, since, until, renamed, level=level, adopted=adopted
+    )

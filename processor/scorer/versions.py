@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from models.artifacts import GATE, Model
+from models.detectors import SEQUENTIAL
 from models.errors import ArtifactError
 from models.features import KINDS
 from models.naming import Stored, misnamed
@@ -61,6 +62,7 @@ def adopt(builder: StepBuilder, record: ConsumerRecord) -> None:
                 version=adopted.version,
                 figures=adopted.figures,
             )
+            end_unfit_shift(builder, key, current.record, adopted)
             return
         why = f"its announcement exceeds {OUTPUT_LIMIT} bytes"
     builder.count("trainings", candidate.kind, trigger, "refused")
@@ -156,16 +158,38 @@ def model_in_force(builder: StepBuilder, announced: ModelRecord) -> Model | Arti
 
 
 def go_back(builder: StepBuilder, key: ProfileKey, before: ModelRecord, old: ModelRecord) -> None:
-    """Announce an earlier artefact; what was kept of a new normal fits no other features."""
+    """Announce an earlier artefact, and end the shift that it cannot go on with."""
     builder.announce(key, old)
+    end_unfit_shift(builder, key, before, old)
+
+
+def end_unfit_shift(
+    builder: StepBuilder, key: ProfileKey, before: ModelRecord, after: ModelRecord
+) -> None:
+    """Let go of a shift that the next version can neither follow nor end; a hold stays.
+
+    Samples fit no other features. A detector that judges points in their order has no samples, and
+    one that judges rows no level.
+    """
     shift = builder.shift(key)
-    if shift is None or before.features == old.features:
+    same_sort = (before.detector in SEQUENTIAL) == (after.detector in SEQUENTIAL)
+    if shift is None or (before.features == after.features and same_sort):
         return
     builder.emit(*builder.drop_shift(key, shift))
-    held = shift.only_held(old)
+    held = shift.only_held(after)
     if held is not None:
         builder.emit_note(key, ShiftNote.of(held), shift_key)
         builder.delta.shifts[key] = held
+    if shift.shifted and not same_sort:
+        builder.count("shifts", key[1], "shift_ended")
+        builder.emit_lifecycle(
+            key,
+            "shift_ended",
+            f"{after.detector} judges from here on; it was shifted since {shift.since}",
+            generation=after.generation,
+            version=after.version,
+            figures={"since": shift.since},
+        )
 
 
 def rollback_record(

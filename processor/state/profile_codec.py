@@ -53,7 +53,7 @@ class ShiftNote(NamedTuple):
     def of(cls, shift: Shift) -> Self:
         """What is to be kept of a shift."""
         ends = None if shift.told else shift.watched
-        level = None if shift.level is None or not shift.told else shift.level.level
+        level = shift.level.level if shift.level and (shift.told or shift.adopted) else None
         return cls(
             shift.ring.generation,
             shift.begins,

@@ -27,6 +27,7 @@ class Shift:
         held_until: nothing is learnt from it before, epoch milliseconds; None where it may be.
         level: of a detector that follows a new level by itself, the points since there is evidence
             of one; of these no samples are stored.
+        adopted: an operator has adopted its level, and no version knows it yet.
     """
 
     ring: Ring
@@ -39,6 +40,7 @@ class Shift:
     renamed: bool = False
     retry_at: int = 0
     level: LevelWatch | None = None
+    adopted: bool = False
 
     @classmethod
     def empty(cls, announced: ModelRecord) -> Self:

@@ -21,14 +21,14 @@ Integers = NDArray[np.int64]
 
 
 def residuals(block: NDArray[np.uint64], times: Floats, values: Floats) -> Floats:
-    """Values less median and season, in the scale of a packed model, shape (n,)."""
+    """Values less median and season, in the scale of a packed model, shape (n,); not cut."""
     left = np.empty(values.size)
     departures.departures(block.ctypes.data, times, values, left)
     return left
 
 
 def levels(block: NDArray[np.uint64], times: Floats, values: Floats) -> Floats:
-    """Values less season, in the unit of the values, shape (n,); cut at ``LIMIT_Z`` deviations."""
+    """Values less season, in the unit of the values, shape (n,)."""
     head = block[: layout.HEAD].view(np.float64)
     left = residuals(block, times, values)
     return np.asarray(head[layout.MEDIAN] + head[layout.SCALE] * left, dtype=np.float64)
@@ -53,7 +53,7 @@ def reference(block: NDArray[np.uint64], times: Floats, values: Floats) -> Float
     Ascending quantiles of their distances, and last how many independent points each stands for,
     above 0 to 1.
     """
-    left = residuals(block, times, values)
+    left = np.clip(residuals(block, times, values), -layout.LIMIT_Z, layout.LIMIT_Z)
     quantiles = np.quantile(np.abs(left), (np.arange(LEVELS) + 0.5) / LEVELS)
     return np.append(quantiles, worth(left[:, None]))
 

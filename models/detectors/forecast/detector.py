@@ -158,6 +158,7 @@ class Forecast(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         super().__setstate__(state)
         if hasattr(self, "block_"):
             check_packed(self.block_)
+            from_bytes(self.last_state_.tobytes())
         if hasattr(self, "reference_"):
             check_reference(self.reference_)
 

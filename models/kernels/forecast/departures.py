@@ -27,7 +27,7 @@ def _departure(model, model_at, time, value):
     z = (value - model[MEDIAN]) / model[SCALE]
     if model[PERIOD] > 0.0:
         z -= season_at(model, model_at + SEASON_AT, time)
-    return min(max(z, -LIMIT_Z), LIMIT_Z)
+    return z
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -54,7 +54,7 @@ def rank_departures(models_at, references_at, means, fits, counts, stamps, value
         quantiles, worth = known[:LEVELS], known[LEVELS]
         top = max(quantiles[LEVELS - 1], ROUNDING)
         for at in range(begin, begin + counts[g]):
-            far = abs(_departure(model, models_at[g], stamps[at], values[at]))
+            far = min(abs(_departure(model, models_at[g], stamps[at], values[at])), LIMIT_Z)
             below = np.searchsorted(quantiles, far) + np.searchsorted(quantiles, far, "right")
             p_value = (LEVELS + 0.5 - 0.5 * below) / (LEVELS + 1.0)
             beyond = min(max((far / top - 1.0) / (BEYOND - 1.0), 0.0), 1.0)

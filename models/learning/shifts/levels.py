@@ -25,7 +25,8 @@ SUDDEN = 150
 """From the one to the other it takes so many points at most: what moves slower is a trend."""
 
 AGREE = 0.5
-"""The older and the newer half of the points there differ by this share of the width at most."""
+"""The older and the newer half of the points there differ by this share of the width at most, of
+the level of before or of the new one."""
 
 QUIET, FEW = 20, 5
 """The metric is where it was when no more than ``FEW`` of the last ``QUIET`` points lie beyond."""
@@ -182,8 +183,8 @@ def move_of(
     speaks = np.cumsum(np.where(beyond, 1, -1)[::-1])[::-1]
     first = int(np.argmax(speaks))
     older, newer = np.array_split(values[first:][beyond[first:]], 2)
-    if abs(float(np.median(newer)) - float(np.median(older))) > AGREE * level.width:
+    found = level_of(values[first:], level.width)
+    if abs(float(np.median(newer)) - float(np.median(older))) > AGREE * found.width:
         return None
     low, high = np.quantile(values[first:], (0.05, 0.95)).tolist()
-    found = level_of(values[first:], level.width)
     return Move(found, offsets[first], int(beyond.sum()), len(values), low, high)

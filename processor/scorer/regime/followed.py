@@ -17,6 +17,7 @@ from models.learning.shifts.levels import WITHIN, Level, LevelWatch, Move, follo
 from processor.records import ProfileKey
 from processor.scorer.regime.watch import ShiftChange, outlook, take_over, waits_for_command
 from processor.scorer.step_builder import StepBuilder
+from processor.state.profile_codec import ShiftNote, shift_key
 from processor.state.profiles import ActiveProfile
 from processor.state.shifts import Shift
 
@@ -87,10 +88,15 @@ def follow_level(
             why = f"the last points lie where version {active.record.version} has learnt them"
             shift = end(builder, key, active, shift, offsets[at - 1], why)
             watch = LevelWatch(usual)
-    if shift.shifted or evident(active.drift) or not watch.quiet:
+    waits = shift.adopted and not usual.holds(watch.level)
+    if shift.shifted or waits or evident(active.drift) or not watch.quiet:
         builder.delta.shifts[key] = replace(shift, level=watch)
     else:
-        builder.delta.shifts[key] = shift.only_held(active.record)
+        left = shift.only_held(active.record)
+        if shift.adopted:
+            note = None if left is None else ShiftNote.of(left)
+            builder.emit_note(key, note, shift_key)
+        builder.delta.shifts[key] = left
 
 
 def tell(
@@ -99,7 +105,7 @@ def tell(
     """Report a new level; the shift from here on."""
     before, since = watch.level, verdict_at(builder, key, move.since)
     low, high = before.center - before.width, before.center + before.width
-    told = replace(shift, since=since, level=watch.beside(move.level))
+    told = replace(shift, since=since, level=watch.beside(move.level), adopted=False)
     figures = {
         "since": since,
         "beyond": move.beyond,
@@ -149,8 +155,10 @@ def learn_level(
     version = active.record.version
     builder.emit(builder.mark(key, "retrain", version=version, command_id=command))
     builder.emit(*builder.drop_shift(key, shift))
-    # Beside that level from here on: it is not told again.
-    builder.delta.shifts[key] = replace(Shift.empty(active.record), level=shift.level)
+    # Beside that level from here on, also after a restart: it is not told again.
+    adopted = replace(Shift.empty(active.record), level=shift.level, adopted=True)
+    builder.emit_note(key, ShiftNote.of(adopted), shift_key)
+    builder.delta.shifts[key] = adopted
     builder.count("shifts", key[1], "shift_ended")
     builder.emit_lifecycle(
         key,
