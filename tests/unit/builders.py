@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+import structlog
 
 from models import artifacts
 from models.artifacts import Model, unpack
@@ -22,8 +23,10 @@ from processor.retrainer import pipeline as retrainer
 from processor.retrainer.pool import Pool, PoolDelta
 from processor.retrainer.step_builder import RetrainerState
 from processor.scorer import pipeline as scorer
+from processor.scorer.restore import Restored
 from processor.scorer.step_builder import ScorerContext
 from processor.settings import Settings
+from processor.state.expiry import ProfileTtl
 from processor.state.profiles import Delta, Profile, State
 from processor.stream.step import Step
 from processor.topics import Topics
@@ -373,3 +376,17 @@ def proposed(
     )
     value = candidate.model_dump_json().encode()
     return record(value, topic=TOPICS.candidates, key="p", offset=offset)
+
+
+def restarted(scorer: Scorer) -> Scorer:
+    """The scorer that another process restores from what this one wrote."""
+    again = Scorer()
+    again.memory, again.context = scorer.memory, scorer.context
+    restored = Restored(scorer.context.settings, TOPICS, structlog.get_logger())
+    for topic in (TOPICS.models, TOPICS.cold_start, TOPICS.profiles):
+        for each in consumed(scorer.outputs, topic):
+            restored.load(each)
+    again.state = State()
+    restored.into(again.state, ProfileTtl(0), lambda: None, [0])
+    again.outputs = list(scorer.outputs)
+    return again

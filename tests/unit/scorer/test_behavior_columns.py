@@ -25,9 +25,10 @@ from tests.unit.builders import (
     events,
     reasons,
     record,
+    restarted,
     verdicts,
 )
-from tests.unit.scorer.test_new_normal_scored import named, restarted, shown
+from tests.unit.scorer.test_new_normal_scored import named, shown
 
 KEY = (0, "behavior", "p")
 OLD = NAMES[:17]

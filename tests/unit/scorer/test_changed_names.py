@@ -12,8 +12,8 @@ from models.artifacts import Model
 from processor.columnar.fast_path import NoFastPath
 from processor.records import ConsumerRecord
 from processor.scorer.regime.names import is_gone
-from tests.unit.builders import Scorer, announced, command, events, stream, verdicts
-from tests.unit.scorer.test_new_normal_scored import NEEDED, named, places, restarted, shown, taught
+from tests.unit.builders import Scorer, announced, command, events, restarted, stream, verdicts
+from tests.unit.scorer.test_new_normal_scored import NEEDED, named, places, shown, taught
 
 KEY = (0, "features", "p")
 

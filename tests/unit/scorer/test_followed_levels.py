@@ -8,15 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import structlog
 
 from models import artifacts
 from models.learning.training import train
 from processor.columnar.fast_path import NoFastPath
 from processor.records import ConsumerRecord, ProducerRecord
-from processor.scorer.restore import Restored
-from processor.state.expiry import ProfileTtl
-from processor.state.profiles import State
 from processor.state.ring_codec import HEAD
 from processor.state.ring_codec import key as ring_key
 from processor.stream.step import Step
@@ -32,6 +28,7 @@ from tests.unit.builders import (
     events,
     of,
     record,
+    restarted,
     verdicts,
 )
 
@@ -84,20 +81,6 @@ def told(written: Iterable[ProducerRecord]) -> list[str]:
 
 def place(verdict_id: str) -> int:
     return int(verdict_id.rpartition("-")[2])
-
-
-def restarted(scorer: Scorer) -> Scorer:
-    """The scorer that another process restores from what this one wrote."""
-    again = Scorer(**WANTED)
-    again.memory, again.context = scorer.memory, scorer.context
-    restored = Restored(scorer.context.settings, TOPICS, structlog.get_logger())
-    for topic in (TOPICS.models, TOPICS.cold_start, TOPICS.profiles):
-        for each in consumed(scorer.outputs, topic):
-            restored.load(each)
-    again.state = State()
-    restored.into(again.state, ProfileTtl(0), lambda: None, [0])
-    again.outputs = list(scorer.outputs)
-    return again
 
 
 def with_a_step(count: int, height: float, make=noise, seed: int = 1) -> np.ndarray:

@@ -28,6 +28,7 @@ from tests.unit.builders import (
     consumed,
     events,
     record,
+    restarted,
     verdicts,
 )
 from tests.unit.columnar.test_fast_path import by_profile
@@ -40,7 +41,6 @@ from tests.unit.scorer.test_followed_levels import (
     WANTED,
     metric,
     noise,
-    restarted,
     shown,
     told,
     with_a_step,

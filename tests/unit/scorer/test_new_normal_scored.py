@@ -7,23 +7,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import structlog
 
 from processor.columnar.fast_path import NoFastPath
 from processor.records import ConsumerRecord
-from processor.scorer.restore import Restored
-from processor.state.expiry import ProfileTtl
-from processor.state.profiles import State
 from tests.unit.builders import (
     NOW,
     TOPICS,
     Scorer,
     announced,
     command,
-    consumed,
     events,
     of,
     parsed,
+    restarted,
     stream,
     vector,
     verdicts,
@@ -57,20 +53,6 @@ def shown(scorer: Scorer, records: list[ConsumerRecord], size: int = 7) -> list:
 
 def named(written) -> list[str]:
     return [event.event for event in events(written)]
-
-
-def restarted(scorer: Scorer) -> Scorer:
-    """The scorer that another process restores from what this one wrote."""
-    again = Scorer()
-    again.memory, again.context = scorer.memory, scorer.context
-    restored = Restored(scorer.context.settings, TOPICS, structlog.get_logger())
-    for topic in (TOPICS.models, TOPICS.cold_start, TOPICS.profiles):
-        for record in consumed(scorer.outputs, topic):
-            restored.load(record)
-    again.state = State()
-    restored.into(again.state, ProfileTtl(0), lambda: None, [0])
-    again.outputs = list(scorer.outputs)
-    return again
 
 
 def places(scorer: Scorer) -> set[bytes | None]:

@@ -1,12 +1,12 @@
 """Nothing lost, nothing doubled, under random schedules of all that can go wrong."""
 
 import os
-from collections.abc import Callable
+from functools import partial
 
 import orjson
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, invariant, rule
 
 from models.calibration import drift
 from models.learning.shifts import recent
@@ -14,14 +14,13 @@ from processor.artifacts.proof import HEADER
 from processor.scorer.regime import watch
 from processor.state.profiles import ActiveProfile
 from processor.state.shifts import Shift
-from processor.stream.step import Step
+from tests.unit.simulation.schedules import ENDS, WHO, Schedules
 from tests.unit.simulation.world import (
     BAD,
     FORGED,
     PARTITIONS,
     TOPICS,
     Disk,
-    Kafka,
     Process,
     check,
     check_disk,
@@ -32,8 +31,6 @@ from tests.unit.simulation.world import (
 PROFILES = st.sampled_from(["a", "b", "c"])
 PARTITION = st.integers(0, PARTITIONS - 1)
 EXAMPLES = int(os.environ.get("SCHEDULES", "400"))
-WHO = st.integers(0, 3)
-ENDS = st.sampled_from(["commit", "commit", "commit", "abort", "die before", "die after"])
 VALUES = st.lists(st.floats(-3, 3), max_size=6)
 # So that a few records of a tiny model bring what takes hundreds otherwise.
 QUICK = {
@@ -45,7 +42,7 @@ QUICK = {
 WORK = st.tuples(PARTITION, PROFILES, VALUES, st.integers(1, 8), ENDS)
 
 
-class Delivery(RuleBasedStateMachine):
+class Delivery(Schedules):
     """Two scorers and two retrainers on two partitions."""
 
     @initialize()
@@ -56,17 +53,16 @@ class Delivery(RuleBasedStateMachine):
         ]
         for module, wanted in QUICK.items():
             vars(module).update(wanted)
-        self.kafka = Kafka()
-        self.disk = Disk()
-        self.now = self.kafka.now
-        self.epochs = {"scorer": 1, "retrainer": 1}
-        self.processes = [
-            Process(name, self.kafka, self.disk)
-            for name in ("scorer", "scorer", "retrainer", "retrainer")
-        ]
-        for number, process in enumerate(self.processes):
-            process.assign([number % 2], 1)
-        self.commands = 0
+        self.begin(Disk())
+
+    def seen(self, process: Process) -> object:
+        return seen(process)
+
+    def send(self, partition: int, profile: str, values: list[float]) -> None:
+        for value in values:
+            record = orjson.dumps({"values": {"x": value}})
+            topic = TOPICS.telemetry("features")
+            self.kafka.append(topic, partition, profile.encode(), record)
 
     @rule(who=WHO, work=st.lists(WORK, min_size=1, max_size=8))
     def records_arrive_and_steps_are_made(
@@ -75,10 +71,7 @@ class Delivery(RuleBasedStateMachine):
         """Several at a time, as in a schedule without events most time goes to plain work."""
         process = self.processes[who]
         for partition, profile, values, most, end in work:
-            for value in values:
-                record = orjson.dumps({"values": {"x": value}})
-                topic = TOPICS.telemetry("features")
-                self.kafka.append(topic, partition, profile.encode(), record)
+            self.send(partition, profile, values)
             before = seen(process)
             self.end(process, process.step(most, self.now), end, before)
 
@@ -86,34 +79,11 @@ class Delivery(RuleBasedStateMachine):
     def steps_are_computed_ahead_of_the_commit_before(
         self, who: int, work: list[tuple[int, str, list[float], int, str]]
     ) -> None:
-        """As under load: where a Step comes to nothing, so does the one that was built on it."""
-        process = self.processes[who]
-        ready: Step[object] | None = None
-        undo: Callable[[], None] | None = None
-        before = seen(process)
-        for partition, profile, values, most, end in work:
-            for value in values:
-                record = orjson.dumps({"values": {"x": value}})
-                topic = TOPICS.telemetry("features")
-                self.kafka.append(topic, partition, profile.encode(), record)
-            step = process.step(most, self.now, ready)
-            if ready is not None:
-                if end == "abort" and undo is not None:
-                    undo()
-                self.end(process, ready, end, before)
-                ready = None
-                if end != "commit":
-                    continue
-            if step is None:
-                continue
-            before = seen(process)
-            undo = process.role.apply_speculatively(step)
-            if undo is None:
-                self.end(process, step, "commit")
-            else:
-                ready = step
-        if ready is not None:
-            self.end(process, ready, "commit")
+        turns = [
+            (partial(self.send, partition, profile, values), most, end)
+            for partition, profile, values, most, end in work
+        ]
+        self.ahead(self.processes[who], turns)
 
     @rule(partition=PARTITION, profile=PROFILES, level=st.sampled_from([0.0, 40.0, -90.0]))
     def a_profile_steps_for_good(self, partition: int, profile: str, level: float) -> None:
@@ -177,44 +147,6 @@ class Delivery(RuleBasedStateMachine):
         }
         for partition in range(PARTITIONS):
             self.kafka.append(TOPICS.commands, partition, profile.encode(), orjson.dumps(value))
-
-    def end(
-        self,
-        process: Process,
-        step: Step[object] | None,
-        end: str,
-        before: dict[object, object] | None = None,
-    ) -> None:
-        """Commit or abort a Step; the process may die just before or just after."""
-        if step is None:
-            return
-        if end == "abort":
-            process.unprocessed = ()
-            assert seen(process) == before, "a Step that is dropped leaves no trace"
-            return
-        done = end != "die before" and process.commit(step, self.epochs[process.name])
-        if end.startswith("die"):
-            process.crash()
-        elif done:
-            process.apply(step)
-        else:
-            process.unprocessed = ()
-
-    @rule(who=WHO)
-    def a_process_is_killed(self, who: int) -> None:
-        self.processes[who].crash()
-
-    @rule(
-        name=st.sampled_from(["scorer", "retrainer"]),
-        first=st.sampled_from([(), (0,), (1,), (0, 1)]),
-    )
-    def the_group_rebalances(self, name: str, first: tuple[int, ...]) -> None:
-        """All members learn of it, except that a zombie may still be in its Step."""
-        self.epochs[name] += 1
-        members = [process for process in self.processes if process.name == name]
-        others = tuple(set(range(PARTITIONS)) - set(first))
-        for process, partitions in zip(members, (first, others), strict=True):
-            process.assign(partitions, self.epochs[name])
 
     @rule(who=WHO, most=st.integers(1, 8))
     def a_zombie_wakes_up(self, who: int, most: int) -> None:
@@ -283,14 +215,6 @@ class Delivery(RuleBasedStateMachine):
         check_retrainer(self.kafka)
         for profile in ("a", "b", "c"):
             check_forgotten(self.kafka, self.disk, profile)
-
-    def finish(self, process: Process) -> None:
-        """Have a process answer all that there is for it."""
-        while process.poll(1000):
-            step = process.step(1000, self.now)
-            assert step is not None
-            assert step.offsets, "a Step that answers nothing would go on for ever"
-            self.end(process, step, "commit")
 
 
 def seen(process: Process) -> dict[object, object]:

@@ -1,14 +1,14 @@
 """Metrics under random schedules: the verdicts are those of a scorer that nothing happened to."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import orjson
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import initialize, rule
 
 from models import artifacts
 from models.artifacts import Artifact, Model
@@ -18,13 +18,11 @@ from models.detectors.forecast.detector import Forecast
 from models.kernels.forecast import layout
 from processor.state import ring_codec
 from processor.state.ring_codec import HEAD
-from processor.stream.step import Step
-from tests.unit.simulation.world import PARTITIONS, SETTINGS, TOPICS, Disk, Kafka, Process
+from tests.unit.simulation.schedules import ENDS, WHO, Schedules
+from tests.unit.simulation.world import PARTITIONS, SETTINGS, TOPICS, Disk
 
 PROFILES = ("a", "b")
 EXAMPLES = int(os.environ.get("SCHEDULES", "400")) // 8
-WHO = st.integers(0, 3)
-ENDS = st.sampled_from(["commit", "commit", "commit", "abort", "die before", "die after"])
 TELEMETRY = TOPICS.telemetry("series")
 MINUTE = 60_000
 POINTS = st.tuples(
@@ -51,22 +49,14 @@ class Shelf(Disk):
         return artifacts.unpack(self.ever[sha256], sha256)
 
 
-class Metrics(RuleBasedStateMachine):
+class Metrics(Schedules):
     """Two scorers and two retrainers on two partitions."""
 
     @initialize()
     def start(self) -> None:
-        self.kafka, self.disk = Kafka(), Shelf()
-        self.now = self.kafka.now
-        self.epochs = {"scorer": 1, "retrainer": 1}
-        self.processes = [
-            Process(name, self.kafka, self.disk)
-            for name in ("scorer", "scorer", "retrainer", "retrainer")
-        ]
-        for number, process in enumerate(self.processes):
-            process.assign([number % 2], 1)
+        self.shelf = Shelf()
+        self.begin(self.shelf)
         self.at: dict[tuple[int, str], int] = {}
-        self.commands = 0
         for partition in range(PARTITIONS):
             for profile in PROFILES:
                 for _ in range(2):
@@ -97,28 +87,8 @@ class Metrics(RuleBasedStateMachine):
 
     @rule(who=WHO, work=WORK)
     def steps_are_computed_ahead_of_the_commit_before(self, who: int, work: list) -> None:
-        process = self.processes[who]
-        ready: Step | None = None
-        undo: Callable[[], None] | None = None
-        for points, most, end in work:
-            self.send(*points)
-            step = process.step(most, self.now, ready)
-            if ready is not None:
-                if end == "abort" and undo is not None:
-                    undo()
-                self.end(process, ready, end)
-                ready = None
-                if end != "commit":
-                    continue
-            if step is None:
-                continue
-            undo = process.role.apply_speculatively(step)
-            if undo is None:
-                self.end(process, step, "commit")
-            else:
-                ready = step
-        if ready is not None:
-            self.end(process, ready, "commit")
+        turns = [(partial(self.send, *points), most, end) for points, most, end in work]
+        self.ahead(self.processes[who], turns)
 
     @rule(profile=st.sampled_from(PROFILES), command=st.sampled_from(["retrain", "rollback"]))
     def another_version_is_asked_for(self, profile: str, command: str) -> None:
@@ -134,36 +104,6 @@ class Metrics(RuleBasedStateMachine):
         for partition in range(PARTITIONS):
             self.kafka.append(TOPICS.commands, partition, profile.encode(), value)
 
-    @rule(who=WHO)
-    def a_process_is_killed(self, who: int) -> None:
-        self.processes[who].crash()
-
-    @rule(
-        name=st.sampled_from(["scorer", "retrainer"]),
-        first=st.sampled_from([(), (0,), (1,), (0, 1)]),
-    )
-    def the_group_rebalances(self, name: str, first: tuple[int, ...]) -> None:
-        self.epochs[name] += 1
-        members = [process for process in self.processes if process.name == name]
-        others = tuple(set(range(PARTITIONS)) - set(first))
-        for process, partitions in zip(members, (first, others), strict=True):
-            process.assign(partitions, self.epochs[name])
-
-    def end(self, process: Process, step: Step | None, end: str) -> None:
-        """Commit or abort a Step; the process may die just before or just after."""
-        if step is None:
-            return
-        if end == "abort":
-            process.unprocessed = ()
-            return
-        done = end != "die before" and process.commit(step, self.epochs[process.name])
-        if end.startswith("die"):
-            process.crash()
-        elif done:
-            process.apply(step)
-        else:
-            process.unprocessed = ()
-
     def teardown(self) -> None:
         """In the end everything is answered, as if nothing had happened."""
         if not hasattr(self, "kafka"):
@@ -171,8 +111,7 @@ class Metrics(RuleBasedStateMachine):
         for name in ("scorer", "retrainer"):
             self.the_group_rebalances(name, (0, 1))
         for process in [*self.processes, *self.processes]:
-            while process.poll(1000):
-                self.end(process, process.step(1000, self.now), "commit")
+            self.finish(process)
         for partition in range(PARTITIONS):
             for profile in PROFILES:
                 self.replay(partition, profile)
@@ -198,7 +137,7 @@ class Metrics(RuleBasedStateMachine):
             verdict = said[f"{TELEMETRY}-{partition}-{record.offset}"]
             if verdict["status"] != "scored":
                 continue
-            model = self.disk.model(versions[verdict["generation"], verdict["model_version"]])
+            model = self.shelf.model(versions[verdict["generation"], verdict["model_version"]])
             assert isinstance(model.detector, Forecast)
             points = orjson.loads(record.value)
             times, values = (np.array(points[n], float) for n in ("timestamps", "values"))
