@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batch_scoring import CompiledModel
+from models.batch_scoring import CompiledModel, row_detector
 from models.detectors.base import Detector
 from models.detectors.forecast.detector import Forecast
 from models.errors import ArtifactError, ArtifactUnavailable
@@ -79,7 +79,7 @@ class Model:
         Raises:
             TypeError: it judges points in their order.
         """
-        return self.bench.row_detector
+        return row_detector(self.detector)
 
     @cached_property
     def bench(self) -> CompiledModel:

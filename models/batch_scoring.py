@@ -27,6 +27,17 @@ NO_BLOCK = np.zeros(0, np.uint64)
 """Of a detector that scores in Python."""
 
 
+def row_detector(detector: Detector | Forecast) -> Detector:
+    """The detector, if it judges rows one by one.
+
+    Raises:
+        TypeError: it judges points in their order.
+    """
+    if isinstance(detector, Forecast):
+        raise TypeError("a Forecast judges points in their order, not rows")
+    return detector
+
+
 class CompiledModel:
     """A fitted detector with its calibration, laid out for the kernels; it must not change.
 
@@ -53,17 +64,6 @@ class CompiledModel:
             block.ctypes.data, block.size, table.ctypes.data, table.size, detector.n_features_in_
         )
 
-    @property
-    def row_detector(self) -> Detector:
-        """The detector, if it judges rows one by one.
-
-        Raises:
-            TypeError: it judges points in their order.
-        """
-        if isinstance(self.detector, Forecast):
-            raise TypeError("a Forecast judges points in their order, not rows")
-        return self.detector
-
     def fitting_mean(self, trained_on: int) -> float:
         """Least mean of the p-values of independent samples that still fits, 0–0.5.
 
@@ -77,7 +77,7 @@ class CompiledModel:
     def contributions(self, rows: Floats) -> Floats:
         """Share of each feature in the abnormality of each row, shape (n, d), unchecked."""
         if not self._held[0].size:
-            return self.row_detector.contributions(rows)
+            return row_detector(self.detector).contributions(rows)
         return packing.explain_rows(self._held[0], rows)
 
 
@@ -191,7 +191,7 @@ def _score_mixed(
     compiled = places[:, 1] > 0
     for g in np.flatnonzero(~compiled).tolist():
         held = values[cells[g] - counts[g] * widths[g] : cells[g]].reshape(-1, widths[g])
-        scores[rows[g] - counts[g] : rows[g]] = bench(g).row_detector.score_samples(held)
+        scores[rows[g] - counts[g] : rows[g]] = row_detector(bench(g).detector).score_samples(held)
     if compiled.any():
         of_row = np.repeat(compiled, counts)
         some = np.empty(int(of_row.sum()))
@@ -210,7 +210,7 @@ def _judge_few(
     p_values: Floats,
 ) -> None:
     """Thresholds and p-values by calibrations of few samples, which the kernels leave out."""
-    calibration = bench.row_detector.calibration_
+    calibration = row_detector(bench.detector).calibration_
     for budget in np.unique(budgets[part]):
         offsets[part][budgets[part] == budget] = calibration.offset(float(budget))
     p_values[part] = calibration.p_values(scores[part])
