@@ -39,6 +39,7 @@ from processor.topics import Topics
 
 Floats = NDArray[np.float64]
 COLUMNAR_KINDS = (feature_reader.KIND, point_reader.KIND)
+NO_COLUMNS = np.zeros((0, 0))
 MAX_NEW_TEMPLATES = 4
 """Layouts learnt in a batch, at most."""
 
@@ -49,10 +50,17 @@ class JudgedRows(NamedTuple):
     Attributes:
         scores: row by row.
         drift: p-values by which drift is followed, row by row.
+        columns: what the kernel gave of points judged in their order, shape (rows, COLUMNS).
     """
 
     scores: BatchScores
     drift: Floats
+    columns: Floats = NO_COLUMNS
+
+    def part(self, part: slice) -> JudgedRows:
+        """What some of the rows come to."""
+        scores = BatchScores(*(numbers[part] for numbers in self.scores))
+        return JudgedRows(scores, self.drift[part], self.columns[part])
 
 
 class Divided(NamedTuple):
@@ -110,16 +118,16 @@ class FastPath:
         whose layout is worth learning.
         """
         found = find_profiles(reader, self.cache, telemetry)
-        kinds = [reader.kinds.get(telemetry.topics[at]) for at in found.firsts.tolist()]
+        topics = map(telemetry.topics.__getitem__, found.firsts.tolist())
+        kinds = np.array(list(map(reader.kinds.__getitem__, topics)), object)
         runs: list[ColumnarRecords] = []
         missed: UnknownTemplates = []
         if feature_reader.KIND in kinds:
-            wanted = np.array([kind == feature_reader.KIND for kind in kinds], np.bool_)
+            wanted = kinds == feature_reader.KIND
             read, missed = read_features(reader, self.templates, telemetry, found, wanted)
             runs.append(read)
         if point_reader.KIND in kinds:
-            wanted = np.array([kind == point_reader.KIND for kind in kinds], np.bool_)
-            runs += read_point_records(reader, telemetry, found, wanted)
+            runs += read_point_records(reader, telemetry, found, kinds == point_reader.KIND)
         left = np.ones(len(telemetry), np.bool_)
         for read in runs:
             left[read.positions] = False

@@ -12,7 +12,6 @@ from models.features.template_reader import TemplateReader
 from processor.columnar.columnar_records import ColumnarRecords
 from processor.columnar.profile_lookup import FoundProfiles, Reader
 from processor.record_batch import RecordBatch
-from schemas.base import MAX_EPOCH_MS
 
 KIND = "features"
 
@@ -32,7 +31,6 @@ def read_features(
     Args:
         wanted: which profiles are of the kind.
     """
-    profiles = reader.profiles
     columns = [each.columns for each in found.names]
     widths = np.array(list(map(len, columns)), dtype=np.int64)[found.name]
     ranges = np.array(list(map(layouts.range, columns)), dtype=np.int64).reshape(-1, 2)[found.name]
@@ -54,22 +52,14 @@ def read_features(
         [telemetry.values[at] or b"" for at in positions.tolist()],
         reader.record_bytes,
     )
-    stamps = np.clip(telemetry.timestamps[positions], 0, MAX_EPOCH_MS)
-    sorts, sort = found.classes(profiles, chosen)
-    runs = ColumnarRecords(
+    runs = found.records(
         KIND,
         telemetry,
-        profiles,
-        found.rows[chosen],
-        found.table[chosen],
-        found.names,
-        sorts,
-        found.name[chosen],
-        sort,
+        reader.profiles,
+        chosen,
         widths,
-        counts,
         positions,
-        np.where(batch.times < 0, stamps, batch.times),
+        batch.times,
         batch.values,
         batch.vectors,
     )

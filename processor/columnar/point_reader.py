@@ -14,7 +14,6 @@ from models.kernels.text.byte_strings import StringColumn
 from processor.columnar.columnar_records import ColumnarRecords
 from processor.columnar.profile_lookup import FoundProfiles, Reader
 from processor.record_batch import RecordBatch
-from schemas.base import MAX_EPOCH_MS
 
 KIND = "series"
 
@@ -30,7 +29,6 @@ def read_point_records(
     Returns:
         Those of detectors that judge points in their order, and those of all others.
     """
-    profiles = reader.profiles
     chosen = np.flatnonzero(found.opened & wanted)
     chosen = chosen[np.argsort(found.firsts[chosen])]
     of_each = found.rank(chosen)
@@ -46,23 +44,14 @@ def read_point_records(
     order = np.argsort(of_each[places], kind="stable")
     positions, firsts, good = places[order], firsts[order], good[order]
     nothing = np.zeros(len(places), np.int64)
-    stamps = np.clip(telemetry.timestamps[positions], 0, MAX_EPOCH_MS)
-    observed = read.observed[order]
-    sorts, sort = found.classes(profiles, chosen)
-    runs = ColumnarRecords(
+    runs = found.records(
         KIND,
         telemetry,
-        profiles,
-        found.rows[chosen],
-        found.table[chosen],
-        found.names,
-        sorts,
-        found.name[chosen],
-        sort,
+        reader.profiles,
+        chosen,
         np.ones(len(chosen), np.int64),
-        found.counts[chosen],
         positions,
-        np.where(observed < 0, stamps, observed),
+        read.observed[order],
         np.append(read.points, 0.0)[firsts],
         StringColumn(np.zeros(0, np.uint8), nothing, nothing),
         np.append(read.stamps, 0.0)[firsts],
@@ -70,7 +59,7 @@ def read_point_records(
     # Points are judged in their order: where one is left all of its profile are.
     profile = runs.profile
     left = np.bincount(profile[~good], minlength=len(chosen)) > 0
-    in_order = np.array([each is Forecast for each in sorts], np.bool_)[sort]
+    in_order = np.array([each is Forecast for each in runs.detector_classes], np.bool_)[runs.sort]
     return [
         runs.filter((~left & (in_order == which))[profile])._replace(in_order=which)
         for which in (True, False)

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifacts import Model
-from models.kernels.text.byte_strings import Integers
+from models.kernels.text.byte_strings import Integers, StringColumn
 from processor.artifacts.model_cache import ModelCache
-from processor.columnar.columnar_records import DetectorClass
+from processor.columnar.columnar_records import NO_TIMES, ColumnarRecords, Floats
 from processor.columnar.profile_table import NO_ROW, ProfileTable, Table, column, unique_inverse
 from processor.columnar.version_constants import FeatureNames
 from processor.record_batch import RecordBatch
 from processor.records import UNREADABLE_HEADERS, DeadLetter, ProfileKey, RecordOrigin, profile_id
+from schemas.base import MAX_EPOCH_MS
 
 Seat = Callable[[RecordOrigin, ProfileKey], int]
 """Gives an active profile a row, by where its records come from; ``NO_ROW`` for any other."""
@@ -75,13 +76,45 @@ class FoundProfiles(NamedTuple):
         ranks: Integers = rank[self.profile]
         return ranks
 
-    def classes(
-        self, profiles: ProfileTable, chosen: Integers
-    ) -> tuple[list[DetectorClass], Integers]:
-        """Classes of detectors, and which of these each of the chosen profiles has."""
+    def records(
+        self,
+        kind: str,
+        batch: RecordBatch,
+        profiles: ProfileTable,
+        chosen: Integers,
+        widths: Integers,
+        positions: Integers,
+        told: Integers,
+        values: Floats,
+        vectors: StringColumn,
+        times: Floats = NO_TIMES,
+    ) -> ColumnarRecords:
+        """Records of the chosen profiles, with what was read of them.
+
+        Args:
+            told: time of observation of each record, below 0 where it tells none.
+        """
         of_first, sort = unique_inverse(column(self.table, "sort")[chosen])
-        rows = self.rows[chosen][of_first].tolist()
-        return list(map(profiles.detector_classes.__getitem__, rows)), sort
+        rows = self.rows[chosen]
+        stamps = np.clip(batch.timestamps[positions], 0, MAX_EPOCH_MS)
+        return ColumnarRecords(
+            kind,
+            batch,
+            profiles,
+            rows,
+            self.table[chosen],
+            self.names,
+            [profiles.detector_classes[row] for row in rows[of_first].tolist()],
+            self.name[chosen],
+            sort,
+            widths,
+            self.counts[chosen],
+            positions,
+            np.where(told < 0, stamps, told),
+            values,
+            vectors,
+            times,
+        )
 
 
 def find_profiles(reader: Reader, cache: ModelCache, telemetry: RecordBatch) -> FoundProfiles:

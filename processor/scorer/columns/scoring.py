@@ -34,7 +34,6 @@ from processor.scorer.judgement import (
 )
 from processor.scorer.regime import followed, watch
 from processor.scorer.sequential.answers import (
-    PointScores,
     judge_of_points,
     judge_point_columns,
     online_record,
@@ -60,15 +59,14 @@ def score_columns_of(
     """
     fast_path, budget = builder.context.fast_path, builder.context.settings.alert_budget
     if runs.in_order:
-        points, states = judge_points_of(builder, runs, budget)
-        judged = JudgedRows(points.scores, points.drift)
+        judged, states = judge_points_of(builder, runs, budget)
     else:
-        points, states = None, []
+        states = []
         judged = fast_path.judge_rows(runs, budget, lambda at: model_of(builder, runs, at))
     fit = columnar_mask(builder, runs) if writer is not None else np.zeros(len(runs.rows), np.bool_)
     watched = runs.among([*builder.state.shifts, *builder.delta.shifts], builder.watched)
     found = fast_path.divide(runs, judged, fit, watched, begin)
-    after = answer_others(builder, runs, judged, points, found, writer, begin)
+    after = answer_others(builder, runs, judged, found, writer, begin)
     if runs.kind == DRIFT_KIND:
         builder.delta.drift_updates = found.changes
     else:
@@ -90,7 +88,7 @@ def score_columns_of(
 
 def judge_points_of(
     builder: StepBuilder, runs: ColumnarRecords, budget: float
-) -> tuple[PointScores, list[bytes]]:
+) -> tuple[JudgedRows, list[bytes]]:
     """What points come to, and the online state of each profile behind them."""
     online = list(map(builder.state.profiles.online, runs.rows.tolist()))
     return judge_point_columns(runs, online, lambda at: model_of(builder, runs, at), budget)
@@ -107,29 +105,25 @@ def answer_others(
     builder: StepBuilder,
     runs: ColumnarRecords,
     judged: JudgedRows,
-    points: PointScores | None,
     found: Divided,
     writer: NormalVerdictWriter | None,
     begin: int,
 ) -> dict[ProfileKey, ActiveProfile]:
     """Answer what the writer does not: abnormal records, and profiles that need a closer look.
 
-    Args:
-        points: what the records come to if their detectors judge points in their order.
-
     Returns:
         Profiles that were answered record by record, behind their records, if they changed.
     """
     scores, firsts, begins, profile = judged.scores, runs.firsts, runs.begins, runs.profile
     abnormal = np.flatnonzero(scores.decisions < 0)
-    explained = explain_abnormal(builder, runs, abnormal) if points is None else {}
+    explained = explain_abnormal(builder, runs, abnormal) if not runs.in_order else {}
     alert_budget = builder.context.settings.alert_budget
 
     def judge_of(at: int, part: slice) -> tuple[RowNumbers, Judge]:
         model = model_of(builder, runs, at)
         numbers = RowNumbers(*(of_all[part].tolist() for of_all in scores))
-        if points is not None:
-            return numbers, judge_of_points(points.part(part), model, alert_budget)
+        if runs.in_order:
+            return numbers, judge_of_points(judged.part(part), model, alert_budget)
         known = {row - part.start: explained[row] for row in range(part.start, part.stop)
                  if row in explained}  # fmt: skip
         return numbers, judge_of_rows(builder, numbers, model, known)
@@ -141,7 +135,7 @@ def answer_others(
         numbers, judge = judge_of(at, part)
         drift = judged.drift[part].tolist()
         behind = answer_in_turn(builder, group, numbers, drift, judge, writer, begin + part.start)
-        if behind != group.active or points is not None:
+        if behind != group.active or runs.in_order:
             after[group.key] = behind
     for row in found.abnormal:
         at = int(profile[row])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from models.detectors.forecast.departures import drift_p_values
 from models.detectors.forecast.detector import Forecast
 from models.kernels.forecast import layout
 from processor.columnar.columnar_records import ColumnarRecords
+from processor.columnar.fast_path import JudgedRows
 from processor.columnar.profile_table import column
 from processor.records import ProducerRecord, ProfileKey
 from processor.scorer.judgement import Judge, RowNumbers
@@ -25,25 +26,6 @@ from processor.scorer.step_builder import AwaitingScore, StepBuilder
 from processor.scorer.verdicts import Judgement
 from processor.state import ring_codec
 from processor.state.ring_codec import HEAD
-
-
-class PointScores(NamedTuple):
-    """What points come to, one entry each.
-
-    Attributes:
-        scores: decisions at the budget of their record, p-values among the recent points, and unit.
-        drift: p-values by which drift is followed.
-        columns: what the kernel gave, shape (points, COLUMNS).
-    """
-
-    scores: BatchScores
-    drift: Floats
-    columns: Floats
-
-    def part(self, part: slice) -> PointScores:
-        """Those of some points."""
-        scores = BatchScores(*(numbers[part] for numbers in self.scores))
-        return PointScores(scores, self.drift[part], self.columns[part])
 
 
 def scores_of(columns: Floats, budgets: Floats) -> BatchScores:
@@ -62,7 +44,7 @@ def judge_point_columns(
     online: Sequence[bytes | None],
     model: Callable[[int], Model],
     budget: float,
-) -> tuple[PointScores, list[bytes]]:
+) -> tuple[JudgedRows, list[bytes]]:
     """What records of one point each come to, and the online state of each profile behind them.
 
     Args:
@@ -78,10 +60,10 @@ def judge_point_columns(
     means, fits = column(runs.table, "mean"), column(runs.table, "fits")
     drift = drift_p_values(blocks, references, means, fits, *points)
     budgets = np.full(len(columns), sample_budget(budget, 1))
-    return PointScores(scores_of(columns, budgets), drift, columns), after
+    return JudgedRows(scores_of(columns, budgets), drift, columns), after
 
 
-def judge_of_points(judged: PointScores, model: Model, alert_budget: float) -> Judge:
+def judge_of_points(judged: JudgedRows, model: Model, alert_budget: float) -> Judge:
     """What judges the records of one profile whose detector judges points in their order.
 
     Args:

@@ -15,6 +15,7 @@ from models.detectors.forecast.detector import Forecast
 from models.features import KINDS
 from models.kernels.text.byte_strings import StringColumn
 from processor.columnar.columnar_records import ColumnarRecords
+from processor.columnar.fast_path import JudgedRows
 from processor.columnar.json_columns import encode_numbers, encode_rows
 from processor.columnar.verdict_writer import NormalVerdictWriter
 from processor.records import ProducerRecord
@@ -23,7 +24,6 @@ from processor.scorer.judgement import RowNumbers, answer_in_turn, write_normal
 from processor.scorer.regime import followed
 from processor.scorer.scoring import by_profile, group_records, normal_templates, score_records
 from processor.scorer.sequential.answers import (
-    PointScores,
     judge_of_points,
     online_record,
     scores_of,
@@ -101,7 +101,7 @@ def score_in_order(
         group = group_records(builder, items)
         drift = followed_by(metric, columns[part], group.active.record.trained_on)
         own = BatchScores(*(numbers[part] for numbers in scores))
-        judge = judge_of_points(PointScores(own, drift, columns[part]), group.model, alert_budget)
+        judge = judge_of_points(JudgedRows(own, drift, columns[part]), group.model, alert_budget)
         numbers = RowNumbers(*(of_all.tolist() for of_all in own))
         after = answer_in_turn(
             builder, group, numbers, drift.tolist(), judge, writer, begin + part.start
